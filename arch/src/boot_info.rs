@@ -1,0 +1,100 @@
+//! What discovery found out about the machine, in one form for every way of booting.
+
+use heapless::Vec;
+
+use crate::{PhysAddr, PhysRange};
+
+/// Most memory regions that are kept; smaller ones beyond it are left unused, with a warning.
+pub const MAX_REGIONS: usize = 32;
+
+/// Most devices that are kept; QEMU's `virt` machine alone offers 32 virtio-mmio slots.
+pub const MAX_DEVICES: usize = 48;
+
+/// The machine as the loader described it: device tree on ARM, PVH start_info on x86, process
+/// environment on the host. Checked: ranges are not reversed, memory regions do not overlap.
+#[derive(Debug)]
+pub struct BootInfo {
+    /// RAM that nothing uses yet, in whole frames, ascending: without the image, its page tables,
+    /// the loader's structures and the initrd. All of it is mapped, see `mmu::phys_to_virt`.
+    pub memory: Vec<PhysRange, MAX_REGIONS>,
+    /// All RAM that the loader reported, in bytes, used or not.
+    pub memory_total: u64,
+    /// The boot arguments. Bytes that are not UTF-8 are dropped from the first bad one on.
+    pub command_line: &'static str,
+    /// The first boot module or initrd, mapped read-only for as long as the guest runs.
+    pub initrd: Option<&'static [u8]>,
+    /// Entropy from the loader (device tree `rng-seed`), empty if there was none.
+    pub seed: Vec<u8, 64>,
+    /// Who runs this guest.
+    pub hypervisor: Hypervisor,
+    /// What a driver may be started for, in the order of discovery.
+    pub devices: Vec<Device, MAX_DEVICES>,
+    /// Things that were wrong or left out, for the log; discovery went on without them.
+    pub warnings: Vec<&'static str, 8>,
+}
+
+/// The hypervisor that the guest runs on, as far as it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hypervisor {
+    /// QEMU's software emulation.
+    Tcg,
+    /// Linux KVM.
+    Kvm,
+    /// Xen.
+    Xen,
+    /// A Linux process on the developer's machine.
+    Unix,
+    /// Nothing that could be recognised.
+    Unknown,
+}
+
+/// A device that discovery found, before any driver has looked at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Device {
+    /// A virtio-mmio transport; the slot may be empty (device id 0).
+    VirtioMmio(VirtioMmio),
+    /// A PCI host bridge, to be enumerated for virtio-pci functions.
+    PciHost(PciHost),
+    /// A UART, for console input.
+    Uart(Uart),
+}
+
+/// A virtio-mmio transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VirtioMmio {
+    /// Its registers, not yet mapped.
+    pub registers: PhysRange,
+    /// Its interrupt line.
+    pub irq: crate::Irq,
+}
+
+/// How the configuration space of a PCI host bridge is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PciHost {
+    /// Memory-mapped configuration space (ECAM), not yet mapped.
+    Ecam(PhysRange),
+    /// x86 configuration mechanism 1, I/O ports 0xcf8 and 0xcfc.
+    Ports,
+}
+
+/// A UART and its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uart {
+    /// What programming model it has.
+    pub kind: UartKind,
+    /// Its interrupt line, if it has one.
+    pub irq: Option<crate::Irq>,
+}
+
+/// Programming model of a UART and where its registers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UartKind {
+    /// ARM PL011, memory-mapped.
+    Pl011(PhysAddr),
+    /// 16550 at an x86 I/O port.
+    Port16550(u16),
+    /// Standard input and output of the host process.
+    Stdio,
+}

@@ -1,0 +1,1 @@
+//! A process cannot change its page tables; addresses are what they are.

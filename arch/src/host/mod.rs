@@ -1,0 +1,11 @@
+//! A Linux process in the place of a machine: for development on Unix and for tests.
+
+pub mod clock;
+pub mod console;
+pub mod cpu;
+pub mod interrupts;
+pub mod mmu;
+pub mod power;
+
+/// Name of this architecture, as `cargo xtask` and the console spell it.
+pub const NAME: &str = "unix";

@@ -1,0 +1,57 @@
+//! The machine under Mayfly.
+//!
+//! Everything that differs between processors lives here, and nothing else does: boot assembly,
+//! page tables, exceptions, interrupt controllers, clocks and the ways to stop. `x86_64/`,
+//! `aarch64/` and `armv7/` have the same module names and each of them meets the contract below;
+//! `arm/` holds what the two ARM architectures share; `host/` is a Linux process, for development
+//! and for tests. This file is the only one with `cfg(target_arch)`.
+//!
+//! # The contract
+//!
+//! | module | every architecture defines |
+//! |---|---|
+//! | `boot` | the entry point in assembly; fills in a [`BootInfo`] and calls the kernel's `start` |
+//! | `console` | `write(&[u8])`: polled output that works from the first instruction of Rust on |
+//! | `cpu` | `wait_for_interrupt`, `interrupts_enabled/disable/enable`, `hardware_random`, `frame_pointer`, `cycles` |
+//! | `mmu` | `phys_to_virt`, `virt_to_phys`, `map_device`, `seal`, `is_sealed` |
+//! | `exceptions` | decodes a fault into a [`Fault`] and calls the kernel's `fault` |
+//! | `interrupts` | `enable`, `disable` an [`Irq`]; `allocate_message` (MSI) where the machine has it |
+//! | `clock` | `now` in nanoseconds since boot, `set_deadline`, `wall_clock` where the machine has one |
+//! | `power` | `power_off`, `reboot`, `crash`, with the exit status where the machine can carry one |
+//!
+//! Control goes up from here in three places only, the functions that [`kernel_entry!`] names.
+#![cfg_attr(target_os = "none", no_std)]
+
+mod address;
+mod boot_info;
+mod fault;
+mod kernel_entry;
+mod local;
+
+pub use address::{PAGE_SIZE, PhysAddr, PhysRange};
+pub use boot_info::{
+    BootInfo, Device, Hypervisor, MAX_DEVICES, MAX_REGIONS, PciHost, Uart, UartKind, VirtioMmio,
+};
+pub use fault::{Fault, StackFrame};
+pub use kernel_entry::{Interrupt, Irq};
+#[cfg(target_os = "none")]
+pub use local::Local;
+pub use local::{IrqLock, in_interrupt};
+
+#[cfg(all(target_os = "none", any(target_arch = "aarch64", target_arch = "arm")))]
+mod arm;
+
+#[cfg(all(target_os = "none", target_arch = "x86_64"))]
+#[path = "x86_64/mod.rs"]
+mod machine;
+#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+#[path = "aarch64/mod.rs"]
+mod machine;
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+#[path = "armv7/mod.rs"]
+mod machine;
+#[cfg(not(target_os = "none"))]
+#[path = "host/mod.rs"]
+mod machine;
+
+pub use machine::{NAME, clock, console, cpu, interrupts, mmu, power};

@@ -1,0 +1,82 @@
+//! Block devices.
+
+use alloc::boxed::Box;
+use core::task::{Context, Poll};
+
+use crate::DeviceError;
+
+/// What a block device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockInfo {
+    /// Size of a sector in bytes, a power of two of at least 512: the unit of every transfer.
+    pub sector_size: usize,
+    /// Number of sectors.
+    pub sectors: u64,
+    /// Writes fail.
+    pub read_only: bool,
+    /// Most sectors in one request.
+    pub max_sectors: usize,
+    /// The device has a volatile cache that `Flush` empties.
+    pub can_flush: bool,
+    /// The device takes `Discard`.
+    pub can_discard: bool,
+}
+
+/// Memory that a device transfers from or into. The driver owns it while the request is under way,
+/// so that a task that is cancelled cannot free it under the device.
+pub type BlockBuffer = Box<[u8]>;
+
+/// What to do.
+#[derive(Debug)]
+pub enum BlockOperation {
+    /// Fill the buffer from the device. Its length is a multiple of the sector size.
+    Read(BlockBuffer),
+    /// Write the buffer to the device. Its length is a multiple of the sector size.
+    Write(BlockBuffer),
+    /// Make everything that completed before durable.
+    Flush,
+    /// Forget the contents of this many sectors.
+    Discard(u32),
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct BlockRequest {
+    /// Chosen by the caller, unique among the requests under way, returned in the completion.
+    pub id: u64,
+    /// First sector.
+    pub sector: u64,
+    /// What to do there.
+    pub operation: BlockOperation,
+}
+
+/// The end of a request.
+#[derive(Debug)]
+pub struct Completion {
+    /// The request's id.
+    pub id: u64,
+    /// The request's buffer, for reads and writes.
+    pub buffer: Option<BlockBuffer>,
+    /// How it went.
+    pub result: Result<(), DeviceError>,
+}
+
+/// A block device: a queue of requests, answered in any order.
+pub trait BlockDevice {
+    /// What the device is.
+    fn info(&self) -> BlockInfo;
+
+    /// Queues a request, which the caller has checked against `info`. Gives it back if the queue
+    /// is full.
+    fn submit(&mut self, request: BlockRequest) -> Result<(), BlockRequest>;
+
+    /// Tells the device of all that was queued since the last call.
+    fn flush_queue(&mut self);
+
+    /// Takes the next completion, in the order in which the device answered.
+    fn complete(&mut self) -> Option<Completion>;
+
+    /// Ready when there may be a completion; an error when the device is gone. When it returns
+    /// pending, notifications are armed and the queue was looked at again after that.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>>;
+}

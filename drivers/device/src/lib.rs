@@ -1,0 +1,23 @@
+//! What a driver offers and what it needs, so that virtio, Xen and Unix drivers look the same to
+//! the kernel, and so that every driver runs against fakes on the host.
+//!
+//! A device is a pair of queues and an interrupt. Nothing here blocks: a queue that is full or
+//! empty says so, and `poll_ready` tells when to look again. It re-arms the notification *and then*
+//! looks at the queue again, so that no wake-up is lost between the two.
+#![no_std]
+
+extern crate alloc;
+
+mod block;
+mod entropy;
+mod error;
+mod frame;
+mod interrupt;
+mod net;
+
+pub use block::{BlockBuffer, BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion};
+pub use entropy::EntropySource;
+pub use error::DeviceError;
+pub use frame::{FrameBuf, FramePool};
+pub use interrupt::{InterruptHandler, Signal};
+pub use net::{Checksums, NetDevice, NetInfo, Received};

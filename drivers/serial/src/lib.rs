@@ -1,0 +1,2 @@
+//! Console UARTs.
+#![no_std]

@@ -1,0 +1,2 @@
+//! Virtio devices of QEMU behind the device traits.
+#![no_std]
