@@ -23,8 +23,11 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 mod address;
+pub mod backtrace;
 mod boot_info;
 mod fault;
+#[cfg(target_os = "none")]
+pub mod image;
 mod kernel_entry;
 mod local;
 
