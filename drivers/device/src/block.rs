@@ -1,9 +1,8 @@
 //! Block devices.
 
-use alloc::boxed::Box;
 use core::task::{Context, Poll};
 
-use crate::DeviceError;
+use crate::{BlockBuffer, DeviceError};
 
 /// What a block device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +21,12 @@ pub struct BlockInfo {
     pub can_discard: bool,
 }
 
-/// Memory that a device transfers from or into. The driver owns it while the request is under way,
-/// so that a task that is cancelled cannot free it under the device.
-pub type BlockBuffer = Box<[u8]>;
-
 /// What to do.
 #[derive(Debug)]
 pub enum BlockOperation {
-    /// Fill the buffer from the device. Its length is a multiple of the sector size.
+    /// Fill the buffer from the device. Its length is a multiple of the sector size, not zero.
     Read(BlockBuffer),
-    /// Write the buffer to the device. Its length is a multiple of the sector size.
+    /// Write the buffer to the device. Its length is a multiple of the sector size, not zero.
     Write(BlockBuffer),
     /// Make everything that completed before durable.
     Flush,

@@ -6,8 +6,9 @@ use core::{fmt, ptr::NonNull, slice};
 /// Where frame buffers come from and return to: a pool of DMA-able, later granted, memory.
 ///
 /// # Safety
-/// `allocate` returns storage of `capacity` bytes, aligned to 64, not crossing a page unless the
-/// pool was made for that, that nobody else uses until it is passed to `release`.
+/// `allocate` returns initialised storage of `capacity` bytes (the same number for every buffer),
+/// aligned to 64, not crossing a page unless the pool was made for that, that nobody else uses
+/// until it is passed to `release`.
 pub unsafe trait FramePool {
     /// Bytes in every buffer of this pool.
     fn capacity(&self) -> usize;
@@ -27,6 +28,8 @@ pub unsafe trait FramePool {
 pub struct FrameBuf {
     pool: Rc<dyn FramePool>,
     storage: NonNull<u8>,
+    /// Size of the storage. Kept here because asking the pool is an indirect call.
+    capacity: usize,
     start: usize,
     end: usize,
 }
@@ -35,11 +38,12 @@ impl FrameBuf {
     /// A buffer from `pool` with room for `headroom` bytes before the frame and no frame yet.
     /// `None` if the pool is empty or its buffers are smaller than `headroom`.
     pub fn allocate(pool: &Rc<dyn FramePool>, headroom: usize) -> Option<Self> {
-        if headroom > pool.capacity() {
+        let capacity = pool.capacity();
+        if headroom > capacity {
             return None;
         }
         let storage = pool.allocate()?;
-        Some(Self { pool: Rc::clone(pool), storage, start: headroom, end: headroom })
+        Some(Self { pool: Rc::clone(pool), storage, capacity, start: headroom, end: headroom })
     }
 
     /// Bytes before the frame.
@@ -49,7 +53,7 @@ impl FrameBuf {
 
     /// Bytes after the frame.
     pub fn tailroom(&self) -> usize {
-        self.pool.capacity() - self.end
+        self.capacity - self.end
     }
 
     /// The frame.
@@ -65,21 +69,21 @@ impl FrameBuf {
 
     /// All of the storage, headroom and tailroom included: what a device transfers into.
     pub fn whole(&self) -> &[u8] {
-        // SAFETY: the pool promises `capacity` bytes that are this buffer's alone until `release`.
-        unsafe { slice::from_raw_parts(self.storage.as_ptr(), self.pool.capacity()) }
+        // SAFETY: the pool promised `capacity` bytes that are this buffer's alone until `release`.
+        unsafe { slice::from_raw_parts(self.storage.as_ptr(), self.capacity) }
     }
 
     /// All of the storage, to be written.
     pub fn whole_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `whole`; `&mut self` makes the access exclusive.
-        unsafe { slice::from_raw_parts_mut(self.storage.as_ptr(), self.pool.capacity()) }
+        unsafe { slice::from_raw_parts_mut(self.storage.as_ptr(), self.capacity) }
     }
 
     /// Makes bytes `start..end` of the storage the frame. Returns whether they lie within it; if
     /// not, nothing changes. The numbers may come from the other end of a ring.
     #[must_use]
     pub fn set_range(&mut self, start: usize, end: usize) -> bool {
-        let fits = start <= end && end <= self.pool.capacity();
+        let fits = start <= end && end <= self.capacity;
         if fits {
             (self.start, self.end) = (start, end);
         }

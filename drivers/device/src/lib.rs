@@ -9,15 +9,23 @@
 extern crate alloc;
 
 mod block;
+mod block_buffer;
+mod checksum;
+mod console;
 mod entropy;
 mod error;
 mod frame;
 mod interrupt;
 mod net;
+mod pool;
 
-pub use block::{BlockBuffer, BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion};
+pub use block::{BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion};
+pub use block_buffer::{BlockBuffer, MIN_SECTOR_SIZE};
+pub use checksum::{PartialChecksum, prepare_checksum};
+pub use console::ConsoleDevice;
 pub use entropy::EntropySource;
 pub use error::DeviceError;
 pub use frame::{FrameBuf, FramePool};
 pub use interrupt::{InterruptHandler, Signal};
-pub use net::{Checksums, NetDevice, NetInfo, Received};
+pub use net::{Checksums, NetDevice, NetInfo, Received, Segmentation};
+pub use pool::PagePool;

@@ -1,7 +1,10 @@
 //! Network devices.
 
 use alloc::rc::Rc;
-use core::task::{Context, Poll};
+use core::{
+    num::NonZeroU16,
+    task::{Context, Poll},
+};
 
 use crate::{DeviceError, FrameBuf, FramePool};
 
@@ -21,10 +24,21 @@ pub struct NetInfo {
 /// Which side computes TCP and UDP checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
-    /// The device fills them in on transmit: the stack may leave them at the pseudo-header sum.
+    /// The device fills them in on transmit: the stack leaves the field zero, and the driver does
+    /// the rest (see [`prepare_checksum`](crate::prepare_checksum)).
     pub on_transmit: bool,
-    /// The device has checked them on receive, see [`Received::checked`].
+    /// The device may have checked them on receive: [`Received::checked`] tells, frame by frame.
     pub on_receive: bool,
+}
+
+/// Longest TCP packets that a device cuts into segments by itself, in bytes of the Ethernet frame
+/// that holds it; 0 where it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segmentation {
+    /// TCP over IPv4.
+    pub tcp_ipv4: usize,
+    /// TCP over IPv6.
+    pub tcp_ipv6: usize,
 }
 
 /// A frame that came in.
@@ -42,8 +56,19 @@ pub trait NetDevice {
     /// What the device is. Constant over its life.
     fn info(&self) -> NetInfo;
 
-    /// Where outgoing frames are allocated.
+    /// Where outgoing frames of up to the MTU are allocated.
     fn pool(&self) -> Rc<dyn FramePool>;
+
+    /// Which frames longer than the MTU the device takes and cuts into segments itself. They need
+    /// `Checksums::on_transmit`.
+    fn segmentation(&self) -> Segmentation {
+        Segmentation::default()
+    }
+
+    /// Where frames longer than the MTU are allocated, if the device takes any.
+    fn large_pool(&self) -> Option<Rc<dyn FramePool>> {
+        None
+    }
 
     /// Takes the next received frame. Frames that the driver finds malformed are dropped and
     /// counted, not returned.
@@ -55,6 +80,17 @@ pub trait NetDevice {
     /// Queues a frame, which has the headroom that `info` asks for. The device may not be told
     /// of it before `flush`. Drops the frame and fails when the queue is full or the device is gone.
     fn transmit(&mut self, frame: FrameBuf) -> Result<(), DeviceError>;
+
+    /// As `transmit`, for a TCP packet that the device is to cut into segments of `segment_size`
+    /// bytes of payload. Only within what `segmentation` says.
+    fn transmit_segmented(
+        &mut self,
+        frame: FrameBuf,
+        segment_size: NonZeroU16,
+    ) -> Result<(), DeviceError> {
+        drop((frame, segment_size));
+        Err(DeviceError::Unsupported)
+    }
 
     /// Tells the device of all that was queued since the last call: one notification for a burst,
     /// none if the device did not ask for one.
