@@ -1,0 +1,115 @@
+//! Boot arguments: the words on the guest's command line, turned into an app's own struct.
+//!
+//! ```text
+//! ip=10.0.0.2/24 gateway=10.0.0.1 port=8080 verbose name='front door'
+//! ```
+//!
+//! The line is split into words as a shell would ([`words`]). A word is `key=value`, or a bare
+//! `key` for a flag; a leading `--` is allowed, and `-` and `_` mean the same in a key. Keys of the
+//! system itself ([`SYSTEM_KEYS`]) are not the app's concern and are skipped. An app derives
+//! [`BootArguments`] on a struct and calls its `parse`; a key that the struct does not have is an
+//! error that names the nearest one it has.
+//!
+//! The derive also leaves a description in the image, see [`describe`].
+
+mod argument;
+pub mod describe;
+mod error;
+mod help;
+mod nearest;
+mod reserved;
+mod value;
+mod values;
+mod words;
+
+pub use argument::{App, Argument, Takes, check_key};
+pub use error::ConfigError;
+pub use help::Help;
+pub use reserved::{SYSTEM_KEYS, is_system_key};
+pub use value::Value;
+pub use values::Values;
+pub use words::{UnterminatedQuote, Words, words};
+
+use alloc::borrow::Cow;
+
+/// A struct that an app's boot arguments are parsed into. Derive it.
+///
+/// ```
+/// #[derive(mayfly::BootArguments)]
+/// struct Args {
+///     /// TCP port to listen on.
+///     #[arg(default = 80)]
+///     port: u16,
+///     /// Name to answer to.
+///     name: Option<String>,
+///     /// Log every request.
+///     verbose: bool,
+///     /// Servers to copy from.
+///     peers: Vec<core::net::IpAddr>,
+/// }
+///
+/// let args = Args::parse("port=8080 peers=10.0.0.1,10.0.0.2").unwrap();
+/// assert_eq!((args.port, args.verbose, args.peers.len()), (8080, false, 2));
+/// ```
+///
+/// | field | on the command line |
+/// |---|---|
+/// | `T` | `key=value`, once; required unless it has a default |
+/// | `Option<T>` | `key=value`, once or not at all |
+/// | `bool` | `key`, `key=yes` or `key=no` |
+/// | `Vec<T>` | `key=value,value`, any number of times |
+///
+/// `T` is any type that implements [`Value`]. Doc comments become the help text.
+/// `#[arg(default = …)]` takes a literal or expression of the field's type, or a string that is
+/// parsed as it would be on the command line; `#[arg(name = "…")]` gives the key another name than
+/// the field's.
+pub trait BootArguments: Sized {
+    /// The app, for the head of the help text.
+    const APP: &'static App;
+    /// The keys, in the order of the struct's fields.
+    const ARGUMENTS: &'static [Argument];
+
+    /// Builds the struct from the values that were given.
+    ///
+    /// # Errors
+    /// A value is missing or cannot be parsed.
+    fn from_values(values: &Values<'_>) -> Result<Self, ConfigError>;
+}
+
+/// Parses a command line into `T`; what the derived `parse` function calls.
+///
+/// # Errors
+/// The first thing that is wrong with the command line, or [`ConfigError::Help`] if it asks for
+/// help: print it and end with [`ConfigError::exit_status`].
+pub fn parse<T: BootArguments>(command_line: &str) -> Result<T, ConfigError> {
+    T::from_values(&Values::collect(command_line, T::APP, T::ARGUMENTS)?)
+}
+
+/// The value of one of the system's keys: that of the last `key=value` on the command line, the
+/// empty string for a bare `key`. Words that cannot be read are skipped: they are reported when the
+/// app parses its arguments.
+pub fn lookup<'a>(command_line: &'a str, key: &str) -> Option<Cow<'a, str>> {
+    lookup_all(command_line, key).last()
+}
+
+/// All values of one of the system's keys, in the order in which they were given.
+pub fn lookup_all<'a>(command_line: &'a str, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
+    words(command_line).flatten().filter_map(move |word| {
+        let (found, value) = values::split(word);
+        argument::same_key(&found, key).then(|| value.unwrap_or_default())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_system_key_counts() {
+        let line = "ip=10.0.0.2/24 port=80 --ip='10.0.0.3/24' dns=1.1.1.1 dns=9.9.9.9";
+        assert_eq!(lookup(line, "ip").as_deref(), Some("10.0.0.3/24"));
+        assert_eq!(lookup(line, "gateway"), None);
+        assert_eq!(lookup("mayfly.exit", "mayfly.exit").as_deref(), Some(""));
+        assert!(lookup_all(line, "dns").eq(["1.1.1.1", "9.9.9.9"]));
+    }
+}
