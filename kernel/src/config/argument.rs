@@ -1,6 +1,6 @@
 //! What an app says about one of its keys.
 
-use super::reserved;
+use super::SYSTEM_KEYS;
 
 /// The app whose arguments these are: its package name, version and description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +88,8 @@ pub const fn check_key(key: &str) {
     }
     assert!(!same_key(key, "help"), "`help` prints the help text; choose another name");
     let mut i = 0;
-    while i < reserved::SYSTEM_KEYS.len() {
-        let (system, _) = reserved::SYSTEM_KEYS[i];
+    while i < SYSTEM_KEYS.len() {
+        let (system, _) = SYSTEM_KEYS[i];
         assert!(!same_key(key, system), "this name is a key of the system; choose another");
         i += 1;
     }

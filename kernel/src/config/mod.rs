@@ -17,7 +17,7 @@ pub mod describe;
 mod error;
 mod help;
 mod nearest;
-mod reserved;
+mod system;
 mod value;
 mod values;
 mod words;
@@ -25,12 +25,10 @@ mod words;
 pub use argument::{App, Argument, Takes, check_key};
 pub use error::ConfigError;
 pub use help::Help;
-pub use reserved::{SYSTEM_KEYS, is_system_key};
+pub use system::{SYSTEM_KEYS, System, is_system_key};
 pub use value::Value;
 pub use values::Values;
 pub use words::{UnterminatedQuote, Words, words};
-
-use alloc::borrow::Cow;
 
 /// A struct that an app's boot arguments are parsed into. Derive it.
 ///
@@ -83,33 +81,4 @@ pub trait BootArguments: Sized {
 /// help: print it and end with [`ConfigError::exit_status`].
 pub fn parse<T: BootArguments>(command_line: &str) -> Result<T, ConfigError> {
     T::from_values(&Values::collect(command_line, T::APP, T::ARGUMENTS)?)
-}
-
-/// The value of one of the system's keys: that of the last `key=value` on the command line, the
-/// empty string for a bare `key`. Words that cannot be read are skipped: they are reported when the
-/// app parses its arguments.
-pub fn lookup<'a>(command_line: &'a str, key: &str) -> Option<Cow<'a, str>> {
-    lookup_all(command_line, key).last()
-}
-
-/// All values of one of the system's keys, in the order in which they were given.
-pub fn lookup_all<'a>(command_line: &'a str, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
-    words(command_line).flatten().filter_map(move |word| {
-        let (found, value) = values::split(word);
-        argument::same_key(&found, key).then(|| value.unwrap_or_default())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_value_of_a_system_key_counts() {
-        let line = "ip=10.0.0.2/24 port=80 --ip='10.0.0.3/24' dns=1.1.1.1 dns=9.9.9.9";
-        assert_eq!(lookup(line, "ip").as_deref(), Some("10.0.0.3/24"));
-        assert_eq!(lookup(line, "gateway"), None);
-        assert_eq!(lookup("mayfly.exit", "mayfly.exit").as_deref(), Some(""));
-        assert!(lookup_all(line, "dns").eq(["1.1.1.1", "9.9.9.9"]));
-    }
 }

@@ -29,47 +29,67 @@ pub struct Words<'a> {
     rest: &'a str,
 }
 
+impl<'a> Words<'a> {
+    /// The next word as it stands on the line, quotes and backslashes included.
+    pub(super) fn next_raw(&mut self) -> Option<&'a str> {
+        let text = self.rest.trim_start_matches(is_space);
+        let (word, rest) = text.split_at_checked(end_of_word(text))?;
+        self.rest = rest;
+        (!word.is_empty()).then_some(word)
+    }
+}
+
 impl<'a> Iterator for Words<'a> {
     type Item = Result<Cow<'a, str>, UnterminatedQuote>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let text = self.rest.trim_start_matches(is_space);
-        if text.is_empty() {
-            self.rest = text;
-            return None;
+        let word = self.next_raw()?;
+        if word.contains(is_quoting) {
+            return Some(unquote(word).map(Cow::Owned));
         }
-        let end = text.find(|c| is_space(c) || is_quoting(c)).unwrap_or(text.len());
-        let (plain, rest) = text.split_at_checked(end)?;
-        if !rest.starts_with(is_quoting) {
-            self.rest = rest;
-            return Some(Ok(Cow::Borrowed(plain)));
-        }
-        let (word, rest) = unquote(text);
-        self.rest = rest;
-        Some(word.map(Cow::Owned))
+        Some(Ok(Cow::Borrowed(word)))
     }
 }
 
 impl FusedIterator for Words<'_> {}
 
-/// Reads one word with quotes or backslashes in it. Returns it and what follows it.
-fn unquote(text: &str) -> (Result<String, UnterminatedQuote>, &str) {
-    let mut word = String::new();
+/// Where the word that `text` starts with ends.
+fn end_of_word(text: &str) -> usize {
+    let (mut quote, mut escaped) = (None, false);
+    let end = text.find(|c| {
+        if escaped {
+            escaped = false;
+            return false;
+        }
+        match quote {
+            None if is_space(c) => return true,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            Some(open) if c == open => quote = None,
+            None | Some('"') if c == '\\' => escaped = true,
+            _ => {}
+        }
+        false
+    });
+    end.unwrap_or(text.len())
+}
+
+/// What a word with quotes or backslashes in it stands for.
+fn unquote(word: &str) -> Result<String, UnterminatedQuote> {
+    let mut plain = String::new();
     let mut quote = None;
-    let mut chars = text.chars();
+    let mut chars = word.chars();
     while let Some(c) = chars.next() {
         match (quote, c) {
-            (None, c) if is_space(c) => break,
             (None, '\'' | '"') => quote = Some(c),
             (Some(open), c) if open == c => quote = None,
-            (None, '\\') => word.push(chars.next().unwrap_or('\\')),
+            (None, '\\') => plain.push(chars.next().unwrap_or('\\')),
             (Some('"'), '\\') if chars.as_str().starts_with(['"', '\\']) => {
-                word.extend(chars.next());
+                plain.extend(chars.next());
             }
-            (_, c) => word.push(c),
+            (_, c) => plain.push(c),
         }
     }
-    (if quote.is_none() { Ok(word) } else { Err(UnterminatedQuote) }, chars.as_str())
+    if quote.is_none() { Ok(plain) } else { Err(UnterminatedQuote) }
 }
 
 /// What separates words. Loaders may leave a NUL or a line end behind the arguments.
