@@ -17,6 +17,7 @@
 //! | `exceptions` | decodes a fault into a [`Fault`] and calls the kernel's `fault` |
 //! | `interrupts` | `enable`, `disable` an [`Irq`]; `allocate_message` (MSI) where the machine has it |
 //! | `clock` | `now` in nanoseconds since boot, `set_deadline`, `wall_clock` where the machine has one |
+//! | `ports` | I/O ports, for PCI configuration and the 16550; an empty bus where there are none |
 //! | `power` | `power_off`, `reboot`, `crash`, with the exit status where the machine can carry one |
 //!
 //! Control goes up from here in three places only, the functions that [`kernel_entry!`] names.
@@ -40,6 +41,13 @@ pub use kernel_entry::{Interrupt, Irq};
 #[cfg(target_os = "none")]
 pub use local::Local;
 pub use local::{IrqLock, in_interrupt};
+
+#[cfg(all(target_os = "none", target_arch = "x86_64"))]
+#[path = "x86_64/ports.rs"]
+pub mod ports;
+#[cfg(not(all(target_os = "none", target_arch = "x86_64")))]
+#[path = "no_ports.rs"]
+pub mod ports;
 
 #[cfg(all(target_os = "none", any(target_arch = "aarch64", target_arch = "arm")))]
 mod arm;

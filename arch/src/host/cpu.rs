@@ -10,3 +10,8 @@ pub fn interrupts_disable() {}
 
 /// Does nothing.
 pub fn interrupts_enable() {}
+
+/// `None`: the process asks the kernel for entropy instead.
+pub fn hardware_random() -> Option<u64> {
+    None
+}
