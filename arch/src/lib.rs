@@ -27,6 +27,8 @@ mod address;
 pub mod backtrace;
 mod boot_info;
 mod fault;
+#[cfg(any(not(target_os = "none"), target_arch = "aarch64", target_arch = "arm"))]
+pub mod fdt;
 #[cfg(target_os = "none")]
 pub mod image;
 mod kernel_entry;
