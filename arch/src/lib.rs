@@ -68,3 +68,5 @@ mod machine;
 mod machine;
 
 pub use machine::{NAME, clock, console, cpu, interrupts, mmu, power};
+#[cfg(not(target_os = "none"))]
+pub use machine::simulation;

@@ -1,18 +1,41 @@
-//! The host's monotonic clock.
+//! The host's monotonic clock, or the simulation's.
 
 use std::{
+    cell::Cell,
     sync::OnceLock,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+use super::simulation;
 
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// Nanoseconds since the first call.
+thread_local! {
+    static DEADLINE: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Nanoseconds since the first call; in a simulation, nanoseconds of virtual time.
 pub fn now() -> u64 {
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    simulation::now().unwrap_or_else(|| START.get_or_init(Instant::now).elapsed().as_nanos() as u64)
+}
+
+/// Makes `cpu::wait_for_interrupt` return at `deadline`, in nanoseconds as `now` counts them, at
+/// the latest; `None` removes the limit. Every thread has its own.
+pub fn set_deadline(deadline: Option<u64>) {
+    DEADLINE.set(deadline);
 }
 
 /// Nanoseconds since 1970-01-01 00:00 UTC, or `None` where no clock tells it.
 pub fn wall_clock() -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_nanos() as u64)
+}
+
+/// The deadline that was set last.
+pub(super) fn deadline() -> Option<u64> {
+    DEADLINE.get()
+}
+
+/// How long it is until the deadline: zero when it has passed, `None` without a deadline.
+pub(super) fn time_left() -> Option<Duration> {
+    deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now())))
 }

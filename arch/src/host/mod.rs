@@ -6,6 +6,7 @@ pub mod cpu;
 pub mod interrupts;
 pub mod mmu;
 pub mod power;
+pub mod simulation;
 
 /// Name of this architecture, as `cargo xtask` and the console spell it.
 pub const NAME: &str = "unix";
