@@ -4,8 +4,11 @@
 extern crate alloc;
 
 pub mod config;
+pub mod executor;
 #[doc(hidden)]
 pub mod macro_support;
+pub mod time;
 
 pub use config::BootArguments;
+pub use executor::{JoinHandle, spawn, spawn_named};
 pub use mayfly_macros::{BootArguments, main};

@@ -1,0 +1,115 @@
+//! Tasks: everything that happens in a guest happens in one of them.
+//!
+//! One executor runs on the one vCPU. It polls tasks in the order in which they were woken; a task
+//! that wakes itself goes to the end of the line. Between two polls nothing is locked and nothing
+//! is shared, so tasks share state by `Rc<RefCell<…>>`. When no task is ready the vCPU halts until
+//! the next timer or interrupt. Interrupt handlers wake tasks through the ready queue, which needs
+//! neither memory nor a lock (`ready.rs`).
+//!
+//! ```
+//! use core::time::Duration;
+//! use mayfly::{executor, time};
+//!
+//! # mayfly_arch::simulation::start();
+//! let answer = executor::run(async {
+//!     let worker = executor::spawn(async {
+//!         time::sleep(Duration::from_secs(1)).await;
+//!         42
+//!     });
+//!     executor::spawn_named("heartbeat", async {
+//!         let mut ticks = time::interval(Duration::from_millis(100));
+//!         loop {
+//!             ticks.tick().await;
+//!         }
+//!     })
+//!     .detach();
+//!     worker.await
+//! });
+//! assert_eq!(answer, Ok(42));
+//! ```
+#![forbid(unsafe_code)]
+
+mod describe;
+mod join;
+mod ready;
+mod scheduler;
+pub(crate) mod slab;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use core::{future::poll_fn, panic::Location, task::Poll};
+
+pub use describe::{Awaiting, TaskInfo, TaskName, TaskState};
+pub use join::{JoinError, JoinHandle};
+
+use scheduler::Executor;
+
+mayfly_arch::local! {
+    static EXECUTOR: Executor = Executor::new();
+}
+
+/// Starts a task and returns its handle: await it for the result, drop it to cancel the task, or
+/// `.detach()` it to let the task run on its own. The task first runs after those that are ready
+/// already.
+///
+/// The fault report calls the task by the place of this call; see [`spawn_named`].
+#[track_caller]
+pub fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
+    admit(future, TaskName::SpawnedAt(Location::caller()))
+}
+
+/// As [`spawn`], with a name for the fault report.
+pub fn spawn_named<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    admit(future, TaskName::Named(name))
+}
+
+fn admit<F>(future: F, name: TaskName) -> JoinHandle<F::Output>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    let future = Box::pin(future);
+    JoinHandle::new(EXECUTOR.with(|executor| executor.admit(future, name)))
+}
+
+/// Runs `main`, and all tasks beside it, until `main` is done. Tasks that have not ended by then
+/// are cancelled.
+///
+/// The kernel calls this with the app's main function; host tests call it themselves.
+///
+/// # Panics
+/// When a task calls it.
+pub fn run<F: Future>(main: F) -> F::Output {
+    EXECUTOR.with(|executor| executor.run(main, TaskName::Named("main")))
+}
+
+/// Lets all other ready tasks run before this one goes on.
+pub async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if has_yielded {
+            return Poll::Ready(());
+        }
+        has_yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Says what the running task waits for, for the fault report. Futures that return `Pending` by
+/// themselves call it right before; the first call in a poll counts, so that in a `select` or
+/// `timeout` the first branch speaks.
+pub fn describe(awaiting: Awaiting) {
+    EXECUTOR.with(|executor| executor.describe(awaiting));
+}
+
+/// Shows every task to `see`, in the middle of a poll too. Returns false if the tasks cannot be
+/// looked at: in an interrupt handler, or when the executor was changing its tables.
+pub fn inspect_tasks(see: impl FnMut(&TaskInfo)) -> bool {
+    !mayfly_arch::in_interrupt() && EXECUTOR.with(|executor| executor.inspect(see))
+}

@@ -1,0 +1,77 @@
+//! Waiting for a point in time.
+
+use core::{
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::{Instant, TIMERS, queue::TimerId};
+use crate::executor::{self, Awaiting};
+
+/// Waits for `duration`, which begins at this call.
+pub fn sleep(duration: Duration) -> Sleep {
+    sleep_until(Instant::now() + duration)
+}
+
+/// Waits until `deadline`. One in the past gives all other ready tasks a turn first.
+pub const fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep { deadline, timer: None, local: PhantomData }
+}
+
+/// A future that is ready at a point in time. Dropping it removes its timer.
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct Sleep {
+    deadline: Instant,
+    timer: Option<TimerId>,
+    /// Not `Send`: the number means something to this thread's timers only.
+    local: PhantomData<*const ()>,
+}
+
+impl Sleep {
+    /// When the future becomes ready.
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits until another point in time, also if the first one has passed. Cheaper than a new
+    /// `Sleep` when done again and again.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        if let Some(timer) = self.timer {
+            TIMERS.with(|timers| timers.borrow_mut().reset(timer, deadline.as_nanos()));
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = self.deadline.as_nanos();
+        let has_fired = TIMERS.with(|timers| {
+            if let Some(timer) = self.timer {
+                return timers.borrow_mut().poll(timer, cx.waker());
+            }
+            let waker = cx.waker().clone();
+            self.timer = Some(timers.borrow_mut().insert(deadline, waker));
+            false
+        });
+        if has_fired {
+            return Poll::Ready(());
+        }
+        executor::describe(Awaiting::new("its timer at {time}", deadline));
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            let waker = TIMERS.with(|timers| timers.borrow_mut().remove(timer));
+            drop(waker);
+        }
+    }
+}

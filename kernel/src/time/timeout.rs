@@ -1,0 +1,58 @@
+//! Futures that must be ready in time.
+
+use core::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+
+use super::{Instant, Sleep, sleep, sleep_until};
+
+/// Waits for `future`, but no longer than `duration`, which begins at this call. When the time is
+/// up the future is dropped with the returned one, which cancels what it was doing.
+pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
+    Timeout { future, limit: sleep(duration) }
+}
+
+/// As [`timeout`], with a point in time.
+pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
+    Timeout { future, limit: sleep_until(deadline) }
+}
+
+pin_project! {
+    /// The future that [`timeout`] returns.
+    #[must_use = "futures do nothing unless awaited"]
+    #[derive(Debug)]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        limit: Sleep,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, TimedOut>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(result) = this.future.poll(cx) {
+            return Poll::Ready(Ok(result));
+        }
+        Pin::new(this.limit).poll(cx).map(|()| Err(TimedOut))
+    }
+}
+
+/// The time was up before the future was ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operation took longer than its timeout; try again or allow more time")
+    }
+}
+
+impl core::error::Error for TimedOut {}
