@@ -1,2 +1,39 @@
-//! xtask.
-fn main() {}
+//! `cargo xtask`: builds, runs, tests and measures Mayfly images.
+//!
+//! Each subcommand has a module of its own name. The same program is also the linker that
+//! `cargo build` calls while an image is built, see [`build::wrapper`].
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod app;
+mod arch;
+mod build;
+mod paths;
+mod tools;
+mod ui;
+
+/// Builds, runs, tests and measures Mayfly images.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Build(build::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if build::wrapper::is_linker_call(&arguments) {
+        return ui::exit(build::wrapper::save(&arguments[1..]).map(|()| 0));
+    }
+    ui::exit(match Cli::parse().command {
+        Command::Build(options) => options.execute(),
+    })
+}

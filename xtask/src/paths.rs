@@ -1,0 +1,49 @@
+//! Where things are on this machine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::arch::Arch;
+
+/// The checkout of Mayfly that this program was built from.
+pub fn repository() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// The linker script of an architecture.
+pub fn linker_script(arch: Arch) -> PathBuf {
+    repository().join("linker").join(arch.name()).with_extension("ld")
+}
+
+/// This program, for cargo to call as the linker.
+pub fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot find out where xtask itself is")
+}
+
+/// Where the Rust toolchain keeps its own linker, and where the standard library's sources seem to
+/// be.
+pub struct Toolchain {
+    /// The linker that all three targets use.
+    pub linker: PathBuf,
+}
+
+impl Toolchain {
+    /// Asks rustc.
+    pub fn find() -> Result<Self> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let output = crate::tools::output(
+            std::process::Command::new(rustc).args(["--print=sysroot", "--print=host-tuple"]),
+        )?;
+        let mut lines = output.lines();
+        let (sysroot, host) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let linker = Path::new(sysroot).join("lib/rustlib").join(host).join("bin/rust-lld");
+        anyhow::ensure!(
+            linker.exists(),
+            "the Rust toolchain has no linker at {}; install Rust with rustup (https://rustup.rs)",
+            linker.display()
+        );
+        Ok(Self { linker })
+    }
+}
