@@ -12,6 +12,8 @@ mod app;
 mod arch;
 mod build;
 mod paths;
+mod run;
+mod symbolize;
 mod tools;
 mod ui;
 
@@ -26,6 +28,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Build(build::Options),
+    Run(run::Options),
+    Symbolize(symbolize::Options),
 }
 
 fn main() -> ExitCode {
@@ -35,5 +39,7 @@ fn main() -> ExitCode {
     }
     ui::exit(match Cli::parse().command {
         Command::Build(options) => options.execute(),
+        Command::Run(options) => options.execute(),
+        Command::Symbolize(options) => options.execute(),
     })
 }

@@ -11,7 +11,7 @@ pub fn describe(command: &Command) -> String {
 }
 
 /// `word` as a shell would have to be given it.
-fn quote(word: &str) -> String {
+pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -21,7 +21,7 @@ mod compile;
 pub mod elf;
 pub mod image;
 mod link;
-mod names;
+pub mod names;
 mod symbols;
 pub mod wrapper;
 

@@ -1,0 +1,279 @@
+//! The machines that QEMU emulates for us, and the command lines that make them.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+
+use super::network::Network;
+use crate::arch::Arch;
+
+/// A machine type of QEMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Machine {
+    /// x86: small, without firmware to speak of; devices by virtio-mmio.
+    Microvm,
+    /// x86: a PC with PCI Express.
+    Q35,
+    /// x86: a PC as of 1996, with PCI.
+    Pc,
+    /// ARM: devices by virtio-mmio.
+    Virt,
+}
+
+impl Machine {
+    /// The machine that an architecture gets when none is asked for.
+    pub fn default_for(arch: Arch) -> Self {
+        match arch {
+            Arch::X86_64 => Self::Microvm,
+            Arch::Aarch64 | Arch::Armv7 => Self::Virt,
+        }
+    }
+
+    /// What QEMU calls it, with the options it needs.
+    fn argument(self, gic: u8) -> String {
+        match self {
+            // With ACPI, QEMU would describe the virtio-mmio devices there and not on the command
+            // line.
+            Self::Microvm => "microvm,acpi=off".into(),
+            Self::Q35 => "q35".into(),
+            Self::Pc => "pc".into(),
+            Self::Virt => format!("virt,gic-version={gic}"),
+        }
+    }
+
+    /// How devices are attached, as the last part of QEMU's names for them.
+    fn transport(self) -> &'static str {
+        match self {
+            Self::Microvm | Self::Virt => "device",
+            Self::Q35 | Self::Pc => "pci",
+        }
+    }
+
+    fn fits(self, arch: Arch) -> bool {
+        (self == Self::Virt) == (arch != Arch::X86_64)
+    }
+}
+
+/// The hardware that a guest gets: the options that `run` shares with the tests.
+#[derive(Args, Clone, Debug)]
+pub struct Hardware {
+    /// Machine type. [default: microvm on x86-64, virt on ARM]
+    #[arg(long, value_enum)]
+    pub machine: Option<Machine>,
+    /// Interrupt controller of ARM's virt machine: GICv2 or GICv3.
+    #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub gic: u8,
+    /// Processor, as QEMU names it. [default: QEMU's own; cortex-a53 on AArch64]
+    #[arg(long)]
+    pub cpu: Option<String>,
+    /// Number of processors; the guest uses one.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub smp: u8,
+    /// Memory, with a suffix: 4M, 1G.
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    pub memory: String,
+    /// Gives the guest FILE as a disk; may be repeated.
+    #[arg(long = "disk", value_name = "FILE")]
+    pub disks: Vec<PathBuf>,
+    /// What executes the guest: tcg, QEMU's translation, works everywhere; kvm is faster where the
+    /// host is of the same architecture and lets you.
+    #[arg(long, value_name = "NAME", default_value = "tcg")]
+    pub accel: String,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Self {
+            machine: None,
+            gic: 2,
+            cpu: None,
+            smp: 1,
+            memory: "64M".into(),
+            disks: Vec::new(),
+            accel: "tcg".into(),
+        }
+    }
+}
+
+impl Hardware {
+    /// The machine type for an architecture.
+    ///
+    /// # Errors
+    /// If the one asked for is of another architecture.
+    pub fn machine_for(&self, arch: Arch) -> Result<Machine> {
+        let machine = self.machine.unwrap_or(Machine::default_for(arch));
+        ensure!(
+            machine.fits(arch),
+            "{machine:?} is no machine for {arch}: x86_64 has microvm, q35 and pc, ARM has virt"
+        );
+        Ok(machine)
+    }
+}
+
+/// Everything that QEMU is told about one guest.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// What it runs on.
+    pub arch: Arch,
+    /// The image.
+    pub image: PathBuf,
+    /// The machine.
+    pub hardware: Hardware,
+    /// How it is connected.
+    pub network: Network,
+    /// Boot arguments.
+    pub arguments: Vec<String>,
+    /// Port on the loopback address at which the guest waits for a debugger before it starts.
+    pub gdb: Option<u16>,
+    /// More arguments for QEMU itself.
+    pub extra: Vec<String>,
+}
+
+impl Guest {
+    /// QEMU's arguments.
+    ///
+    /// # Errors
+    /// If the hardware does not fit the architecture, or a disk is not there.
+    pub fn qemu_arguments(&self) -> Result<Vec<String>> {
+        let machine = self.hardware.machine_for(self.arch)?;
+        let mut arguments = Vec::new();
+        let mut add = |words: &[&str]| arguments.extend(words.iter().map(|&word| word.to_owned()));
+        add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        add(&["-machine", &machine.argument(self.hardware.gic), "-accel", &self.hardware.accel]);
+        let default_cpu = (self.arch == Arch::Aarch64).then_some("cortex-a53");
+        if let Some(cpu) = self.hardware.cpu.as_deref().or(default_cpu) {
+            add(&["-cpu", cpu]);
+        }
+        add(&["-m", &self.hardware.memory, "-smp", &self.hardware.smp.to_string()]);
+        // Ctrl-C ends QEMU, it is not for the guest.
+        add(&["-chardev", "stdio,id=console,signal=on", "-serial", "chardev:console"]);
+        // virtio-mmio as the standard has it since 1.0, not as it was before.
+        add(&["-global", "virtio-mmio.force-legacy=false"]);
+        let transport = machine.transport();
+        add(&["-device", &format!("virtio-rng-{transport}")]);
+        if let Some((backend, device)) = self.network.qemu_arguments(transport) {
+            add(&["-netdev", &backend, "-device", &device]);
+        }
+        for (index, disk) in self.hardware.disks.iter().enumerate() {
+            ensure!(
+                disk.exists(),
+                "there is no disk {}; `truncate -s 16M {0}` makes an empty one of 16 MiB",
+                disk.display()
+            );
+            // A comma ends a value on QEMU's command line, two are one comma.
+            let file = disk.to_string_lossy().replace(',', ",,");
+            add(&["-drive", &format!("if=none,id=disk{index},format=raw,file={file}")]);
+            add(&["-device", &format!("virtio-blk-{transport},drive=disk{index}")]);
+        }
+        let exit = exit_device(self.arch);
+        add(exit.qemu);
+        if let Some(port) = self.gdb {
+            add(&["-gdb", &format!("tcp:127.0.0.1:{port}"), "-S"]);
+        }
+        add(&["-kernel", &self.image.to_string_lossy()]);
+        let words = std::iter::once(exit.boot_argument.to_owned());
+        let words = words.chain(self.arguments.iter().map(|word| crate::tools::quote(word)));
+        add(&["-append", &words.collect::<Vec<_>>().join(" ")]);
+        arguments.extend(self.extra.iter().cloned());
+        Ok(arguments)
+    }
+}
+
+/// How a guest makes QEMU end with an exit status of its choice.
+struct ExitDevice {
+    /// What gives QEMU the means.
+    qemu: &'static [&'static str],
+    /// What tells the guest of it.
+    boot_argument: &'static str,
+}
+
+fn exit_device(arch: Arch) -> ExitDevice {
+    match arch {
+        Arch::X86_64 => ExitDevice {
+            qemu: &["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
+            boot_argument: "mayfly.exit=debug-exit:0xf4",
+        },
+        Arch::Aarch64 | Arch::Armv7 => ExitDevice {
+            qemu: &["-semihosting-config", "enable=on,target=native"],
+            boot_argument: "mayfly.exit=semihosting",
+        },
+    }
+}
+
+/// The exit status of the guest, if QEMU ended with `code` because the guest told it to.
+///
+/// isa-debug-exit makes QEMU end with twice what the guest wrote plus one, so that a guest that
+/// ends well looks like a QEMU that failed: `qemu_complained` tells them apart.
+pub fn guest_status(arch: Arch, code: i32, qemu_complained: bool) -> Option<u8> {
+    if code == 1 && qemu_complained {
+        return None;
+    }
+    let code = u8::try_from(code).ok()?;
+    match arch {
+        Arch::X86_64 if code % 2 == 1 => Some(code / 2),
+        Arch::X86_64 => (code == 0).then_some(0),
+        Arch::Aarch64 | Arch::Armv7 => Some(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Forward;
+
+    /// The same guest as `run` starts without any option.
+    fn example(arch: Arch) -> Guest {
+        Guest {
+            arch,
+            image: "image".into(),
+            hardware: Hardware::default(),
+            network: Network::User(vec![Forward::tcp(8080, 80)]),
+            arguments: Vec::new(),
+            gdb: None,
+            extra: Vec::new(),
+        }
+    }
+
+    fn line(guest: &Guest) -> String {
+        guest.qemu_arguments().unwrap().join(" ")
+    }
+
+    #[test]
+    fn devices_are_attached_as_the_machine_has_it() {
+        let mut guest = example(Arch::X86_64);
+        assert!(line(&guest).contains("-device virtio-net-device,netdev=net0"));
+        guest.hardware.machine = Some(Machine::Q35);
+        assert!(line(&guest).contains("-device virtio-net-pci,netdev=net0"));
+        assert!(line(&guest).contains("-append mayfly.exit=debug-exit:0xf4"));
+        guest.arch = Arch::Armv7;
+        assert!(guest.qemu_arguments().is_err());
+    }
+
+    #[test]
+    fn boot_arguments_are_quoted_for_the_guest() {
+        let mut guest = example(Arch::Aarch64);
+        guest.arguments = vec!["greeting=good morning".into(), "level=debug".into()];
+        let expected = "-append mayfly.exit=semihosting 'greeting=good morning' level=debug";
+        assert!(line(&guest).contains(expected));
+        assert!(line(&guest).contains("-machine virt,gic-version=2 -accel tcg -cpu cortex-a53"));
+    }
+
+    #[test]
+    fn a_missing_disk_is_named() {
+        let mut guest = example(Arch::X86_64);
+        guest.hardware.disks = vec!["/nowhere/disk.img".into()];
+        let error = guest.qemu_arguments().unwrap_err().to_string();
+        assert!(error.contains("truncate -s 16M /nowhere/disk.img"));
+    }
+
+    #[test]
+    fn exit_codes_of_qemu_become_exit_statuses_of_guests() {
+        assert_eq!(guest_status(Arch::X86_64, 1, false), Some(0));
+        assert_eq!(guest_status(Arch::X86_64, 1, true), None);
+        assert_eq!(guest_status(Arch::X86_64, 5, false), Some(2));
+        assert_eq!(guest_status(Arch::X86_64, 0, false), Some(0));
+        assert_eq!(guest_status(Arch::Aarch64, 2, false), Some(2));
+        assert_eq!(guest_status(Arch::Armv7, 1, true), None);
+    }
+}

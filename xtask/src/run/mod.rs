@@ -1,0 +1,159 @@
+//! `run`: builds an image and starts it.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, Image, What};
+use crate::symbolize::Symbolized;
+use crate::{tools, ui};
+
+mod debugger;
+mod machine;
+mod network;
+mod probe;
+mod process;
+
+pub use machine::{Guest, Hardware, Machine, guest_status};
+pub use network::{Forward, Network, Protocol, choose_host_ports, declared, free_port};
+pub use process::{Console, End, Running, interrupted};
+
+/// Exit status when the guest had to be stopped because its time was up, as of timeout(1).
+const TIMED_OUT: u8 = 124;
+/// Exit status after Ctrl-C, as a shell has it.
+const INTERRUPTED: u8 = 130;
+
+/// Builds an app and runs it, in QEMU or as a Linux process.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask run http                         then open the URL that it prints
+  cargo xtask run hello --arch aarch64 --gic 3
+  cargo xtask run ../myapp --disk disk.img -- greeting='good morning'
+  cargo xtask run http --gdb                   waits for gdb, and prints how to start it
+  cargo xtask run http --tap tap0 -- ip=10.0.0.2/24 gateway=10.0.0.1
+  cargo xtask run http --platform unix         the same app as a Linux process
+
+Ctrl-C ends the guest. The exit status is the guest's; 124 after --timeout, 130 after Ctrl-C.
+An app says in its Cargo.toml which ports of it are to be reached:
+  [package.metadata.mayfly]
+  ports = [\"80/http\", \"7/udp\"]")]
+pub struct Options {
+    #[command(flatten)]
+    what: What,
+    /// Architecture to build for and to emulate.
+    #[arg(long, value_enum, default_value = "x86_64")]
+    arch: Arch,
+    /// Where to run it.
+    #[arg(long, value_enum, default_value = "qemu")]
+    platform: Platform,
+    #[command(flatten)]
+    hardware: Hardware,
+    /// Makes a port of the guest reachable at a port of this machine, besides those that the app
+    /// declares; may be repeated. PROTOCOL is tcp, udp or http.
+    #[arg(long = "port", value_name = "[HOST:]GUEST[/PROTOCOL]")]
+    ports: Vec<Forward>,
+    /// Connects the guest to an existing TAP interface instead of the user-mode network.
+    #[arg(long, value_name = "INTERFACE", conflicts_with = "ports")]
+    tap: Option<String>,
+    /// Waits for gdb before the first instruction, and prints the command that starts gdb.
+    #[arg(long)]
+    gdb: bool,
+    /// Ends the guest after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Boot arguments for the app, after `--`.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    arguments: Vec<String>,
+}
+
+/// Where an app runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Platform {
+    /// As an image, in QEMU.
+    Qemu,
+    /// As a process on this machine.
+    Unix,
+}
+
+impl Options {
+    /// Builds, runs, and gives the guest's exit status.
+    pub fn execute(&self) -> Result<u8> {
+        let app = self.what.find()?;
+        match self.platform {
+            Platform::Qemu => self.in_qemu(&app),
+            Platform::Unix => bail!("--platform unix is not there yet"),
+        }
+    }
+
+    fn in_qemu(&self, app: &App) -> Result<u8> {
+        self.hardware.machine_for(self.arch)?;
+        let image = build::build(app, self.arch, &self.what.how)?;
+        let guest = self.guest(app, &image)?;
+        let (qemu, _) = self.arch.qemu();
+        let mut command = Command::new(qemu);
+        command.args(guest.qemu_arguments()?);
+
+        for forward in guest.network.forwards() {
+            if forward.protocol != Protocol::Http {
+                ui::progress("Forwarding", forward);
+            }
+        }
+        if let Some(port) = guest.gdb {
+            ui::progress("Waiting", "for gdb; in another terminal type:");
+            eprintln!("{}", debugger::command_line(&image, port));
+        }
+        // Before QEMU starts, so that no Ctrl-C is missed.
+        interrupted();
+        ui::progress("Running", tools::describe(&command));
+        let running = Running::start(command, Symbolized::new(image.elf.clone()))?;
+        probe::announce_urls(guest.network.forwards());
+        let (end, complained) = running.wait(self.timeout.map(Duration::from_secs))?;
+        exit_status(self.arch, end, complained)
+    }
+
+    /// Everything about the guest.
+    fn guest(&self, app: &App, image: &Image) -> Result<Guest> {
+        let network = match &self.tap {
+            Some(interface) => Network::Tap(interface.clone()),
+            None => {
+                let mut forwards = self.ports.clone();
+                let chosen = |guest: u16| self.ports.iter().any(|port| port.guest == guest);
+                let declared = declared(&app.metadata)?;
+                forwards.extend(declared.into_iter().filter(|port| !chosen(port.guest)));
+                choose_host_ports(&mut forwards)?;
+                Network::User(forwards)
+            }
+        };
+        Ok(Guest {
+            arch: self.arch,
+            image: image.path.clone(),
+            hardware: self.hardware.clone(),
+            network,
+            arguments: self.arguments.clone(),
+            gdb: self.gdb.then(free_port).transpose()?,
+            extra: Vec::new(),
+        })
+    }
+}
+
+/// The exit status of xtask after a guest has ended.
+fn exit_status(arch: Arch, end: End, complained: bool) -> Result<u8> {
+    match end {
+        End::Interrupted => Ok(INTERRUPTED),
+        End::TimedOut => {
+            ui::warning("the guest was ended because its time was up");
+            Ok(TIMED_OUT)
+        }
+        End::Exited(status) => match status.code() {
+            Some(code) => match guest_status(arch, code, complained) {
+                Some(status) => Ok(status),
+                None => bail!("QEMU failed with status {code}; its message is above"),
+            },
+            None => bail!("QEMU was ended by a signal ({status})"),
+        },
+    }
+}

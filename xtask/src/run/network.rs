@@ -1,0 +1,234 @@
+//! How a guest is connected, and which ports of this machine lead to it.
+
+use std::fmt;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// How a guest is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// No network at all.
+    None,
+    /// QEMU's user-mode network, which needs no privilege: the guest gets an address by DHCP,
+    /// reaches what this machine reaches, and is reached through these ports.
+    User(Vec<Forward>),
+    /// A TAP interface that exists already.
+    Tap(String),
+}
+
+impl Network {
+    /// Values for QEMU's `-netdev` and `-device`.
+    pub fn qemu_arguments(&self, transport: &str) -> Option<(String, String)> {
+        let backend = match self {
+            Self::None => return None,
+            Self::User(forwards) => {
+                forwards.iter().fold("user,id=net0".to_owned(), |line, forward| {
+                    let protocol = forward.protocol.transport();
+                    let Forward { host, guest, .. } = forward;
+                    format!("{line},hostfwd={protocol}:127.0.0.1:{host}-:{guest}")
+                })
+            }
+            Self::Tap(interface) => {
+                format!("tap,id=net0,ifname={interface},script=no,downscript=no")
+            }
+        };
+        Some((backend, format!("virtio-net-{transport},netdev=net0")))
+    }
+
+    /// The ports that lead to the guest.
+    pub fn forwards(&self) -> &[Forward] {
+        match self {
+            Self::User(forwards) => forwards,
+            Self::None | Self::Tap(_) => &[],
+        }
+    }
+}
+
+/// What is spoken at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Something on TCP.
+    Tcp,
+    /// Something on UDP.
+    Udp,
+    /// HTTP on TCP: the port has a URL.
+    Http,
+}
+
+impl Protocol {
+    /// What carries it, as QEMU names it.
+    pub fn transport(self) -> &'static str {
+        match self {
+            Self::Tcp | Self::Http => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "tcp" => Ok(Self::Tcp),
+            "udp" => Ok(Self::Udp),
+            "http" => Ok(Self::Http),
+            _ => bail!("`{text}` is no protocol of a port: tcp, udp or http"),
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Http => "http",
+        })
+    }
+}
+
+/// A port of this machine that leads to a port of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Port on the loopback address of this machine.
+    pub host: u16,
+    /// Port of the guest.
+    pub guest: u16,
+    /// What is spoken.
+    pub protocol: Protocol,
+}
+
+impl Forward {
+    /// A TCP port.
+    #[cfg(test)]
+    pub fn tcp(host: u16, guest: u16) -> Self {
+        Self { host, guest, protocol: Protocol::Tcp }
+    }
+}
+
+/// What `--port` takes: `HOST:GUEST` or `GUEST`, and a protocol after a slash.
+impl FromStr for Forward {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let protocol = protocol.parse()?;
+        let number = |port: &str| {
+            port.parse().with_context(|| format!("`{port}` in `{text}` is no port number"))
+        };
+        let (host, guest) = match ports.split_once(':') {
+            Some((host, guest)) => (number(host)?, number(guest)?),
+            None => (0, number(ports)?),
+        };
+        Ok(Self { host, guest, protocol })
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, guest, protocol } = self;
+        match protocol {
+            Protocol::Http => write!(f, "http://127.0.0.1:{host}/"),
+            _ => write!(f, "127.0.0.1:{host} to {protocol} port {guest} of the guest"),
+        }
+    }
+}
+
+/// The ports that an app says it serves, in its Cargo.toml:
+///
+/// ```toml
+/// [package.metadata.mayfly]
+/// ports = ["80/http", "7/udp"]
+/// ```
+pub fn declared(metadata: &Value) -> Result<Vec<Forward>> {
+    let Some(ports) = metadata.get("ports") else { return Ok(Vec::new()) };
+    let error = "[package.metadata.mayfly] ports must be a list like [\"80/http\", \"7/udp\"]";
+    let ports = ports.as_array().context(error)?;
+    ports.iter().map(|port| port.as_str().context(error)?.parse().context(error)).collect()
+}
+
+/// Gives each forward without a host port one that nothing listens on.
+pub fn choose_host_ports(forwards: &mut [Forward]) -> Result<()> {
+    for index in 0..forwards.len() {
+        let Forward { host, guest, protocol } = forwards[index];
+        if host != 0 {
+            continue;
+        }
+        // The same number each time is easier to remember; privileged ones are moved up.
+        let preferred = if guest < 1024 { guest + 8000 } else { guest };
+        let taken = |port: u16| {
+            forwards[..index].iter().any(|other| {
+                other.host == port && other.protocol.transport() == protocol.transport()
+            })
+        };
+        forwards[index].host = if !taken(preferred) && is_free(preferred, protocol) {
+            preferred
+        } else {
+            any_free(protocol)?
+        };
+    }
+    Ok(())
+}
+
+/// Whether nothing listens on `port` of the loopback address.
+fn is_free(port: u16, protocol: Protocol) -> bool {
+    let address = (Ipv4Addr::LOCALHOST, port);
+    match protocol {
+        Protocol::Tcp | Protocol::Http => TcpListener::bind(address).is_ok(),
+        Protocol::Udp => UdpSocket::bind(address).is_ok(),
+    }
+}
+
+/// A port that the operating system picks.
+fn any_free(protocol: Protocol) -> Result<u16> {
+    let address = (Ipv4Addr::LOCALHOST, 0);
+    let found = match protocol {
+        Protocol::Tcp | Protocol::Http => TcpListener::bind(address)?.local_addr()?,
+        Protocol::Udp => UdpSocket::bind(address)?.local_addr()?,
+    };
+    Ok(found.port())
+}
+
+/// A free TCP port, for a debugger.
+pub fn free_port() -> Result<u16> {
+    any_free(Protocol::Tcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_as_people_write_them() {
+        let forward = |host, guest, protocol| Forward { host, guest, protocol };
+        assert_eq!("8080:80".parse::<Forward>().unwrap(), forward(8080, 80, Protocol::Tcp));
+        assert_eq!("7/udp".parse::<Forward>().unwrap(), forward(0, 7, Protocol::Udp));
+        for wrong in ["", "x", "80/sctp", "1:2:3", "70000"] {
+            assert!(wrong.parse::<Forward>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn declared_ports_get_free_host_ports() {
+        let metadata = serde_json::json!({ "ports": ["7/tcp", "7/udp", "80/http", "7/tcp"] });
+        let mut forwards = declared(&metadata).unwrap();
+        choose_host_ports(&mut forwards).unwrap();
+        assert!(forwards.iter().all(|forward| forward.host != 0));
+        assert_ne!(forwards[0].host, forwards[3].host);
+        assert!(declared(&serde_json::json!({ "ports": 80 })).is_err());
+        assert!(declared(&Value::Null).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_port_in_use_is_not_chosen() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut forwards = [Forward { host: 0, guest: port, protocol: Protocol::Tcp }];
+        choose_host_ports(&mut forwards).unwrap();
+        assert_ne!(forwards[0].host, port);
+    }
+}

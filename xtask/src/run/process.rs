@@ -1,0 +1,209 @@
+//! A guest as a process: starting it, passing on what it prints, ending it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::tools;
+
+/// How often a running guest is looked at.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// How long a process may take to end after it was asked to.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a guest is no longer running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It ended by itself.
+    Exited(ExitStatus),
+    /// Someone pressed Ctrl-C or ended xtask.
+    Interrupted,
+    /// It had run for too long.
+    TimedOut,
+}
+
+/// A running guest.
+pub struct Running {
+    child: Child,
+    console: JoinHandle<()>,
+    errors: JoinHandle<bool>,
+}
+
+/// Takes what a guest prints.
+pub trait Console: Send + 'static {
+    /// Some bytes have arrived.
+    fn bytes(&mut self, bytes: &[u8]);
+    /// Nothing more will come.
+    fn end(&mut self) {}
+}
+
+impl Running {
+    /// Starts `command`; what it prints goes to `console`.
+    pub fn start(command: Command, mut console: impl Console) -> Result<Self> {
+        let mut command = dying_with_us(command);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| tools::cannot_start(&command))?;
+        let mut output = child.stdout.take().context("the guest has no output")?;
+        let errors = child.stderr.take().context("the guest has no error output")?;
+        let console = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut buffer) {
+                console.bytes(&buffer[..length]);
+            }
+            console.end();
+        });
+        Ok(Self { child, console, errors: thread::spawn(move || pass_on_errors(errors)) })
+    }
+
+    /// Waits until the guest ends, for at most `timeout`. Tells why it ended, and whether QEMU
+    /// complained about something.
+    pub fn wait(mut self, timeout: Option<Duration>) -> Result<(End, bool)> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let end = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break if interrupted() { End::Interrupted } else { End::Exited(status) };
+            }
+            if interrupted() {
+                self.stop()?;
+                break End::Interrupted;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.stop()?;
+                break End::TimedOut;
+            }
+            thread::sleep(INTERVAL);
+        };
+        // The threads end when the pipes do, and those end with the process.
+        self.console.join().ok();
+        let complained = self.errors.join().unwrap_or(false);
+        Ok((end, complained))
+    }
+
+    /// Ends the process: asks, and after a while insists.
+    fn stop(&mut self) -> Result<()> {
+        Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status().ok();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            thread::sleep(INTERVAL);
+        }
+        self.child.kill().context("cannot end QEMU")?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+/// Passes QEMU's messages on, and tells whether one of them was an error.
+fn pass_on_errors(errors: impl Read) -> bool {
+    let mut complained = false;
+    for line in BufReader::new(errors).lines().map_while(Result::ok) {
+        // What it says when it is ended by a signal is no news.
+        if line.contains("terminating on signal") {
+            continue;
+        }
+        complained |= line.starts_with("qemu-system") && !line.contains("warning:");
+        eprintln!("{line}");
+    }
+    complained
+}
+
+/// Has the operating system end `command` when xtask ends in a way that it cannot act on, if there
+/// is the tool for it.
+fn dying_with_us(command: Command) -> Command {
+    let Some(setpriv) = tools::find("setpriv") else { return command };
+    let mut wrapped = Command::new(setpriv);
+    wrapped.arg("--pdeathsig=TERM").arg("--").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        wrapped.current_dir(directory);
+    }
+    wrapped
+}
+
+/// Whether someone has pressed Ctrl-C, or asked xtask to end. The first call makes xtask notice
+/// that instead of ending at once.
+pub fn interrupted() -> bool {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    let flag = FLAG.get_or_init(|| {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // If this fails, the signal ends xtask, which is the worse but safe way.
+            signal_hook::flag::register(signal, Arc::clone(&flag)).ok();
+        }
+        flag
+    });
+    flag.load(Ordering::Relaxed)
+}
+
+/// A console that is shown as it is.
+pub struct Plain;
+
+impl Console for Plain {
+    fn bytes(&mut self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        // A closed pipe is no reason to stop the guest.
+        out.write_all(bytes).and_then(|()| out.flush()).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Console for Kept {
+        fn bytes(&mut self, bytes: &[u8]) {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+        }
+    }
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn output_and_exit_status_arrive() {
+        let kept = Kept::default();
+        let running = Running::start(shell("echo hello; exit 3"), kept.clone()).unwrap();
+        let (end, complained) = running.wait(None).unwrap();
+        assert!(matches!(end, End::Exited(status) if status.code() == Some(3)));
+        assert!(!complained);
+        assert_eq!(*kept.0.lock().unwrap(), b"hello\n");
+    }
+
+    #[test]
+    fn a_process_that_takes_too_long_is_ended() {
+        let running = Running::start(shell("exec sleep 60"), Kept::default()).unwrap();
+        let start = Instant::now();
+        let (end, _) = running.wait(Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(end, End::TimedOut);
+        assert!(start.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn complaints_of_qemu_are_noticed() {
+        let script = "echo 'qemu-system-arm: no' >&2; echo 'qemu-system-arm: warning: x' >&2";
+        let running = Running::start(shell(script), Kept::default()).unwrap();
+        assert!(running.wait(None).unwrap().1);
+        assert!(!pass_on_errors(&b"qemu-system-arm: warning: x\n"[..]));
+    }
+}
