@@ -41,12 +41,12 @@ impl Arch {
         }
     }
 
-    /// The program that emulates the architecture, and the Debian package that it is in.
-    pub const fn qemu(self) -> (&'static str, &'static str) {
+    /// The program that emulates the architecture.
+    pub const fn qemu(self) -> &'static str {
         match self {
-            Self::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
-            Self::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
-            Self::Armv7 => ("qemu-system-arm", "qemu-system-arm"),
+            Self::X86_64 => "qemu-system-x86_64",
+            Self::Aarch64 => "qemu-system-aarch64",
+            Self::Armv7 => "qemu-system-arm",
         }
     }
 
@@ -69,14 +69,6 @@ impl Arch {
             Self::X86_64 => 0xffff_ffff_8000_0000..0xffff_ffff_c000_0000,
             Self::Aarch64 => 0x40_0000_0000..0x7f_0000_0000,
             Self::Armv7 => 0x1000_0000..0x2f00_0000,
-        }
-    }
-
-    /// Hexadecimal digits of an address.
-    pub const fn address_digits(self) -> usize {
-        match self {
-            Self::X86_64 | Self::Aarch64 => 16,
-            Self::Armv7 => 8,
         }
     }
 }

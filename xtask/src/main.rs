@@ -11,8 +11,11 @@ use clap::{Parser, Subcommand};
 mod app;
 mod arch;
 mod build;
+mod describe;
+mod doctor;
 mod paths;
 mod run;
+mod setup;
 mod symbolize;
 mod tools;
 mod ui;
@@ -29,7 +32,9 @@ struct Cli {
 enum Command {
     Build(build::Options),
     Run(run::Options),
+    Describe(describe::Options),
     Symbolize(symbolize::Options),
+    Doctor(doctor::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
     ui::exit(match Cli::parse().command {
         Command::Build(options) => options.execute(),
         Command::Run(options) => options.execute(),
+        Command::Describe(options) => options.execute(),
+        Command::Doctor(options) => options.execute(),
         Command::Symbolize(options) => options.execute(),
     })
 }

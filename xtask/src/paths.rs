@@ -22,11 +22,12 @@ pub fn this_program() -> Result<PathBuf> {
     std::env::current_exe().context("cannot find out where xtask itself is")
 }
 
-/// Where the Rust toolchain keeps its own linker, and where the standard library's sources seem to
-/// be.
+/// Where the Rust toolchain is.
 pub struct Toolchain {
     /// The linker that all three targets use.
     pub linker: PathBuf,
+    /// The directory with a directory for each target.
+    targets: PathBuf,
 }
 
 impl Toolchain {
@@ -38,12 +39,18 @@ impl Toolchain {
         )?;
         let mut lines = output.lines();
         let (sysroot, host) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-        let linker = Path::new(sysroot).join("lib/rustlib").join(host).join("bin/rust-lld");
+        let targets = Path::new(sysroot).join("lib/rustlib");
+        let linker = targets.join(host).join("bin/rust-lld");
         anyhow::ensure!(
             linker.exists(),
             "the Rust toolchain has no linker at {}; install Rust with rustup (https://rustup.rs)",
             linker.display()
         );
-        Ok(Self { linker })
+        Ok(Self { linker, targets })
+    }
+
+    /// Whether the standard libraries for an architecture are installed.
+    pub fn has_target(&self, arch: Arch) -> bool {
+        self.targets.join(arch.target()).join("lib").is_dir()
     }
 }

@@ -14,7 +14,7 @@ use clap::Args;
 use crate::app::App;
 use crate::arch::{Arch, ArchChoice};
 use crate::paths::Toolchain;
-use crate::ui;
+use crate::{setup, ui};
 
 mod base;
 mod compile;
@@ -107,6 +107,7 @@ impl What {
 
 /// Builds the image of `app` for `arch`.
 pub fn build(app: &App, arch: Arch, how: &How) -> Result<Image> {
+    setup::rust_target(arch)?;
     let inputs = compile::compile(app, arch, how, std::slice::from_ref(&app.binary))?;
     let inputs = inputs.get(&app.binary).context("cargo has not linked the app")?;
     finish(app, arch, how, &app.binary, inputs)
@@ -114,6 +115,7 @@ pub fn build(app: &App, arch: Arch, how: &How) -> Result<Image> {
 
 /// Builds the images of several binaries of one package.
 pub fn build_all(app: &App, arch: Arch, how: &How, binaries: &[String]) -> Result<Vec<Image>> {
+    setup::rust_target(arch)?;
     let inputs = compile::compile(app, arch, how, binaries)?;
     let image = |binary: &String| {
         let inputs =

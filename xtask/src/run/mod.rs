@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, Image, What};
 use crate::symbolize::Symbolized;
-use crate::{tools, ui};
+use crate::{setup, tools, ui};
 
 mod debugger;
 mod machine;
@@ -93,7 +93,8 @@ impl Options {
         self.hardware.machine_for(self.arch)?;
         let image = build::build(app, self.arch, &self.what.how)?;
         let guest = self.guest(app, &image)?;
-        let (qemu, _) = self.arch.qemu();
+        let qemu = self.arch.qemu();
+        setup::programs(&[qemu])?;
         let mut command = Command::new(qemu);
         command.args(guest.qemu_arguments()?);
 
