@@ -4,7 +4,9 @@
 extern crate alloc;
 
 pub mod config;
+mod devices;
 pub mod executor;
+mod interrupts;
 #[doc(hidden)]
 pub mod macro_support;
 pub mod time;

@@ -23,12 +23,16 @@ pub fn write_u8(port: u16, value: u8) {
 pub fn read_u32(port: u16) -> u32 {
     let value;
     // SAFETY: as for `read_u8`.
-    unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nostack, preserves_flags)) }
+    unsafe {
+        asm!("in eax, dx", in("dx") port, out("eax") value, options(nostack, preserves_flags))
+    }
     value
 }
 
 /// Writes 32 bits to a port.
 pub fn write_u32(port: u16, value: u32) {
     // SAFETY: as for `write_u8`.
-    unsafe { asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack, preserves_flags)) }
+    unsafe {
+        asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack, preserves_flags))
+    }
 }

@@ -1,2 +1,49 @@
 //! Virtio devices of QEMU behind the device traits.
+//!
+//! Transports, ring layout and PCI enumeration are the `virtio-drivers` crate's; what is here is
+//! what it leaves out: interrupts by line and by message, buffers that are handed over instead of
+//! borrowed, notifications by the batch, checksum and segmentation offload, several block requests
+//! at once, and a distrust of all that comes back.
+//!
+//! # A virtqueue
+//!
+//! Three arrays in memory that both sides see (Virtual I/O Device 1.2, section 2.7):
+//!
+//! ```text
+//!             written by the driver                      written by the device
+//!   descriptors          available ring                  used ring
+//!   0: address, length   flags: "do not interrupt"       flags: "do not notify"
+//!   1: address, length   index ──┐ one past the last     index ──┐ one past the last
+//!   …                    [ head, head, head, … ]         [ (head, bytes written), … ]
+//! ```
+//!
+//! To offer a buffer, the driver fills a descriptor, stores its number in the next slot of the
+//! available ring, and *then* the new index; it notifies the device by a write to a register,
+//! unless the device's flag says that it is looking anyway. The device takes the buffer, does its
+//! work, stores the number and how many bytes it wrote in the used ring, and *then* its index; it
+//! interrupts, unless the driver's flag says that it is looking anyway. The numbers in the used
+//! ring are allegations: [`queue`] returns a buffer only if it is really out.
+//!
+//! The flags are used, not the finer `VIRTIO_F_EVENT_IDX`: with both sides of QEMU on one machine
+//! they suppress the same notifications, and the crate's comparison of indices does not survive
+//! their wrap after 65,536 buffers.
 #![no_std]
+
+extern crate alloc;
+
+mod dma;
+mod error;
+mod line;
+mod mmio;
+mod negotiate;
+mod net;
+mod queue;
+mod start;
+mod transport;
+
+#[cfg(test)]
+mod fake;
+
+pub use error::StartError;
+pub use mmio::MmioWindow;
+pub use start::{Driver, Started};

@@ -1,0 +1,57 @@
+//! Why a device could not be started.
+
+use core::fmt;
+
+use virtio_drivers::transport::mmio::MmioError;
+
+/// Why a driver could not be started for a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Its registers could not be mapped.
+    Map,
+    /// The registers are not those of a virtio-mmio device.
+    NotVirtio(MmioError),
+    /// It did not come back from a reset.
+    Reset,
+    /// It offers neither the standard (1.0) nor a usable legacy interface.
+    Legacy,
+    /// It refused the features that were chosen from its own offer.
+    FeaturesRefused,
+    /// Its queues are too small, already in use, or there is no memory for them.
+    Queue(virtio_drivers::Error),
+    /// Its configuration does not make sense.
+    Configuration,
+    /// There is no memory for its buffers.
+    OutOfMemory,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map => f.write_str("its registers cannot be mapped; start it before sealing"),
+            Self::NotVirtio(error) => write!(f, "{error}"),
+            Self::Reset => f.write_str("it does not come back from a reset"),
+            Self::Legacy => f.write_str(
+                "it offers only an old legacy interface; use a QEMU of version 2.0 or newer",
+            ),
+            Self::FeaturesRefused => f.write_str("it refuses the features that it offers"),
+            Self::Queue(error) => write!(f, "its queues cannot be set up: {error}"),
+            Self::Configuration => f.write_str("its configuration does not make sense"),
+            Self::OutOfMemory => f.write_str("no memory for its buffers; give the guest more (-m)"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl From<virtio_drivers::Error> for StartError {
+    fn from(error: virtio_drivers::Error) -> Self {
+        match error {
+            virtio_drivers::Error::DmaError => Self::OutOfMemory,
+            virtio_drivers::Error::ConfigSpaceMissing
+            | virtio_drivers::Error::ConfigSpaceTooSmall => Self::Configuration,
+            other => Self::Queue(other),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! virtio-net (Virtual I/O Device 1.2, section 5.1).
+//!
+//! Two queues. The receive queue is kept filled with empty 2 KiB buffers; the device writes a
+//! [header](header) and a frame into one and returns it, and a fresh one takes its place, so a frame
+//! goes up to the stack in the buffer in which it arrived. A frame to be sent has room for the
+//! header in front of it, so it goes out of the buffer in which the stack wrote it.
+//!
+//! Interrupts: for received frames only while nobody is looking, that is from the moment on when
+//! `poll_ready` has found nothing; for sent frames only while the stack waits for room. Sent frames
+//! are freed when the next one wants to go.
+
+mod buffers;
+mod header;
+#[cfg(test)]
+mod tests;
+
+use alloc::rc::Rc;
+use core::{
+    num::NonZeroU16,
+    task::{Context, Poll},
+};
+
+use mayfly_device::{
+    Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, Received,
+    Segmentation, prepare_checksum,
+};
+use virtio_drivers::transport::Transport as Registers;
+
+use self::{
+    buffers::{Incoming, Outgoing},
+    header::{Header, Layout},
+};
+use crate::{
+    StartError,
+    line::Line,
+    negotiate::{go, negotiate, reset},
+    queue::Queue,
+    transport::Transport,
+};
+
+/// Descriptors in each queue: as many frames can be under way in each direction.
+const QUEUE_SIZE: usize = 64;
+
+/// Bytes in a frame buffer: header, Ethernet header and an IP packet of 1500 bytes fit, two buffers
+/// fill a page.
+const BUFFER_SIZE: usize = 2048;
+
+/// Receive buffers at the start. Doubles when a burst was longer, up to the queue's size.
+const FIRST_BUFFERS: usize = 16;
+
+/// Most frame buffers that a device has: those in both queues, and as many again for what the stack
+/// holds.
+const MAX_BUFFERS: usize = 4 * QUEUE_SIZE;
+
+/// Longest frame that the device cuts into segments: an IP packet of 65,535 bytes and the header.
+const LARGE_BUFFER_SIZE: usize = 65_536;
+
+/// Most large frames under way.
+const MAX_LARGE_BUFFERS: usize = 4;
+
+const RECEIVE_QUEUE: u16 = 0;
+const TRANSMIT_QUEUE: u16 = 1;
+
+const ETHERNET_HEADER: usize = 14;
+
+/// Feature bits, section 5.1.3.
+mod feature {
+    /// The device fills in checksums.
+    pub(super) const CSUM: u64 = 1 << 0;
+    /// The driver takes frames whose checksum was not filled in.
+    pub(super) const GUEST_CSUM: u64 = 1 << 1;
+    /// The configuration holds the MTU.
+    pub(super) const MTU: u64 = 1 << 3;
+    /// The configuration holds the address.
+    pub(super) const MAC: u64 = 1 << 5;
+    /// The device cuts TCP over IPv4 into segments.
+    pub(super) const HOST_TSO4: u64 = 1 << 11;
+    /// The device cuts TCP over IPv6 into segments.
+    pub(super) const HOST_TSO6: u64 = 1 << 12;
+}
+
+const WANTED: u64 = feature::CSUM
+    | feature::GUEST_CSUM
+    | feature::MTU
+    | feature::MAC
+    | feature::HOST_TSO4
+    | feature::HOST_TSO6;
+
+/// Offsets into the device's configuration, section 5.1.4.
+const CONFIG_MAC: usize = 0;
+const CONFIG_MTU: usize = 10;
+
+/// A virtio network device.
+pub(crate) struct VirtioNet {
+    transport: Transport,
+    line: &'static Line,
+    info: NetInfo,
+    segmentation: Segmentation,
+    layout: Layout,
+    receive: Queue<Incoming, QUEUE_SIZE>,
+    transmit: Queue<Outgoing, QUEUE_SIZE>,
+    pool: Rc<dyn FramePool>,
+    large_pool: Option<Rc<dyn FramePool>>,
+    /// How many buffers the receive queue is to hold.
+    wanted_buffers: usize,
+    /// Frames received since the queue was last found empty.
+    burst: usize,
+    /// The stack found the transmit queue full.
+    wants_room: bool,
+    /// The device broke the protocol.
+    broken: bool,
+}
+
+impl VirtioNet {
+    /// Starts the device.
+    pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
+        let features = negotiate(&mut transport, WANTED)?;
+        let has = |feature| features & feature != 0;
+        let layout = Layout::for_device(&transport);
+        let (mac, mtu) = read_configuration(&transport, features)?;
+        let info = NetInfo {
+            mac,
+            mtu,
+            headroom: layout.size(),
+            checksums: Checksums {
+                on_transmit: has(feature::CSUM),
+                on_receive: has(feature::GUEST_CSUM),
+            },
+        };
+        let longest = |feature| if has(feature) { LARGE_BUFFER_SIZE - layout.size() } else { 0 };
+        let segmentation = Segmentation {
+            tcp_ipv4: longest(feature::HOST_TSO4),
+            tcp_ipv6: longest(feature::HOST_TSO6),
+        };
+        let large_pool: Option<Rc<dyn FramePool>> = (segmentation != Segmentation::default())
+            .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
+        let receive = Queue::new(&mut transport, RECEIVE_QUEUE)?;
+        let transmit = Queue::new(&mut transport, TRANSMIT_QUEUE)?;
+        go(&mut transport);
+        let mut device = Self {
+            transport,
+            line,
+            info,
+            segmentation,
+            layout,
+            receive,
+            transmit,
+            pool: Rc::new(PagePool::new(BUFFER_SIZE, MAX_BUFFERS)),
+            large_pool,
+            wanted_buffers: FIRST_BUFFERS,
+            burst: 0,
+            wants_room: false,
+            broken: false,
+        };
+        if device.refill() == 0 {
+            return Err(StartError::OutOfMemory);
+        }
+        device.receive.tell(&mut device.transport);
+        Ok(device)
+    }
+
+    /// Fills the receive queue up to what it is to hold. Returns how many buffers are in it; fewer
+    /// than wanted when memory is short.
+    fn refill(&mut self) -> usize {
+        loop {
+            let held = QUEUE_SIZE - self.receive.room();
+            if held >= self.wanted_buffers {
+                return held;
+            }
+            let Some(buffer) = FrameBuf::allocate(&self.pool, 0) else {
+                return held;
+            };
+            if self.receive.push(Incoming(buffer)).is_err() {
+                return held;
+            }
+        }
+    }
+
+    /// Takes the next used receive buffer, and puts a fresh one in its place. When there is none to
+    /// be had, the frame is dropped and its own buffer goes back, so that the queue never runs dry.
+    fn take_received(&mut self) -> Result<Option<(FrameBuf, usize)>, DeviceError> {
+        while let Some((Incoming(used), written)) = self.receive.pop()? {
+            self.burst += 1;
+            let Some(fresh) = FrameBuf::allocate(&self.pool, 0) else {
+                let _ = self.receive.push(Incoming(used));
+                continue;
+            };
+            let _ = self.receive.push(Incoming(fresh));
+            return Ok(Some((used, written)));
+        }
+        Ok(None)
+    }
+
+    /// Frees the frames that have left.
+    fn reclaim(&mut self) {
+        while !self.broken {
+            match self.transmit.pop() {
+                Ok(Some(sent)) => drop(sent),
+                Ok(None) => return,
+                Err(_) => self.fail(),
+            }
+        }
+    }
+
+    /// Gives the device up.
+    fn fail(&mut self) {
+        if !self.broken {
+            self.broken = true;
+            log::error!("virtio-net: {}", DeviceError::Protocol);
+        }
+    }
+
+    /// Puts the header in front of a frame and queues it.
+    fn queue(
+        &mut self,
+        mut frame: FrameBuf,
+        segment: Option<NonZeroU16>,
+    ) -> Result<(), DeviceError> {
+        if self.broken {
+            return Err(DeviceError::Gone);
+        }
+        let checksum = match self.info.checksums.on_transmit {
+            true => prepare_checksum(frame.bytes_mut()),
+            false => None,
+        };
+        if segment.is_some() && checksum.is_none() {
+            return Err(DeviceError::Unsupported);
+        }
+        let header = Header::outgoing(checksum, segment);
+        if !self.layout.prepend(header, &mut frame) {
+            return Err(DeviceError::Unsupported);
+        }
+        if self.transmit.room() == 0 {
+            self.reclaim();
+        }
+        self.transmit.push(Outgoing(frame)).map_err(|_| DeviceError::OutOfMemory)
+    }
+
+    /// More receive buffers after a burst that was longer than the queue.
+    fn grow(&mut self) {
+        if self.burst >= self.wanted_buffers && self.wanted_buffers < QUEUE_SIZE {
+            self.wanted_buffers = (2 * self.wanted_buffers).min(QUEUE_SIZE);
+            self.refill();
+        }
+        self.burst = 0;
+    }
+}
+
+impl NetDevice for VirtioNet {
+    fn info(&self) -> NetInfo {
+        self.info
+    }
+
+    fn pool(&self) -> Rc<dyn FramePool> {
+        Rc::clone(&self.pool)
+    }
+
+    fn segmentation(&self) -> Segmentation {
+        self.segmentation
+    }
+
+    fn large_pool(&self) -> Option<Rc<dyn FramePool>> {
+        self.large_pool.clone()
+    }
+
+    fn receive(&mut self) -> Option<Received> {
+        while !self.broken {
+            match self.take_received() {
+                Ok(Some((frame, written))) => {
+                    if let Some(received) = self.layout.strip(frame, written) {
+                        return Some(received);
+                    }
+                }
+                Ok(None) => return None,
+                Err(_) => self.fail(),
+            }
+        }
+        None
+    }
+
+    fn transmit_room(&mut self) -> usize {
+        self.reclaim();
+        let room = if self.broken { 0 } else { self.transmit.room() };
+        self.wants_room = room == 0;
+        room
+    }
+
+    fn transmit(&mut self, frame: FrameBuf) -> Result<(), DeviceError> {
+        self.queue(frame, None)
+    }
+
+    fn transmit_segmented(
+        &mut self,
+        frame: FrameBuf,
+        segment_size: NonZeroU16,
+    ) -> Result<(), DeviceError> {
+        self.queue(frame, Some(segment_size))
+    }
+
+    fn flush(&mut self) {
+        if !self.broken {
+            self.transmit.tell(&mut self.transport);
+            self.receive.tell(&mut self.transport);
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
+        if self.broken {
+            return Poll::Ready(Err(DeviceError::Protocol));
+        }
+        let mut ready = self.receive.has_used();
+        if !ready {
+            self.grow();
+            self.flush();
+            // A signal from before is of no interest: the queues are looked at after this.
+            while self.line.poll(cx).is_ready() {}
+            let received = self.receive.interrupt(true);
+            let room = self.wants_room && self.transmit.interrupt(true);
+            ready = received || room;
+        }
+        if !ready {
+            return Poll::Pending;
+        }
+        self.receive.interrupt(false);
+        self.transmit.interrupt(false);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for VirtioNet {
+    fn drop(&mut self) {
+        if reset(&mut self.transport) {
+            // SAFETY: the device has confirmed the reset, and the queues go away.
+            unsafe {
+                self.receive.release();
+                self.transmit.release();
+            }
+        }
+    }
+}
+
+/// The device's address and MTU. Without an address in the configuration (QEMU always has one), a
+/// fixed locally administered one; without an MTU, Ethernet's.
+fn read_configuration(
+    transport: &Transport,
+    features: u64,
+) -> Result<([u8; 6], usize), StartError> {
+    const ETHERNET_MTU: u16 = 1500;
+    /// Smallest MTU that IPv4 works with (RFC 791).
+    const SMALLEST_MTU: u16 = 68;
+    let mac = if features & feature::MAC != 0 {
+        transport.read_consistent(|| transport.read_config_space(CONFIG_MAC))?
+    } else {
+        [0x02, 0, 0, 0, 0, 1]
+    };
+    let mtu = if features & feature::MTU != 0 {
+        transport.read_consistent(|| transport.read_config_space::<u16>(CONFIG_MTU))?
+    } else {
+        ETHERNET_MTU
+    };
+    if mtu < SMALLEST_MTU {
+        return Err(StartError::Configuration);
+    }
+    // Larger frames would not fit the buffers; a smaller MTU than the network's is always allowed.
+    Ok((mac, usize::from(mtu.min(ETHERNET_MTU))))
+}
+
+const _: () = assert!(ETHERNET_HEADER + 1500 + header::MAX_SIZE <= BUFFER_SIZE);

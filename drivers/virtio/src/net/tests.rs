@@ -1,0 +1,248 @@
+//! The driver against a device played by the test.
+
+use alloc::{sync::Arc, task::Wake, vec, vec::Vec};
+use core::{
+    sync::atomic::{AtomicUsize, Ordering},
+    task::Waker,
+};
+
+use mayfly_device::InterruptHandler;
+use proptest::prelude::*;
+use virtio_drivers::transport::DeviceType;
+
+use super::*;
+use crate::fake::{self, FakeDevice};
+
+const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
+
+fn start(features: u64) -> (FakeDevice, VirtioNet) {
+    let mut configuration = MAC.to_vec();
+    configuration.extend([1, 0, 1, 0]);
+    configuration.extend(1400u16.to_le_bytes());
+    let (device, transport) =
+        fake::device(DeviceType::Network, features | feature::MAC, &configuration, 2);
+    let driver = VirtioNet::new(transport, device.line).unwrap();
+    (device, driver)
+}
+
+/// Sends a frame to the driver, after a header with `flags`.
+fn deliver(device: &FakeDevice, flags: u8, frame: &[u8]) {
+    let (id, parts) = device.take(0).expect("no receive buffer");
+    let mut bytes = vec![0; MAX_SIZE_FOR_TEST];
+    bytes[0] = flags;
+    bytes.extend(frame);
+    parts[0].write(&bytes);
+    device.put_used(0, id.into(), bytes.len() as u32);
+}
+
+const MAX_SIZE_FOR_TEST: usize = header::MAX_SIZE;
+
+fn frame(driver: &VirtioNet, bytes: &[u8]) -> FrameBuf {
+    let mut frame = FrameBuf::allocate(&driver.pool(), driver.info().headroom).unwrap();
+    let start = frame.headroom();
+    assert!(frame.set_range(start, start + bytes.len()));
+    frame.bytes_mut().copy_from_slice(bytes);
+    frame
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn frames_go_both_ways() {
+    let (device, mut driver) = start(feature::MTU);
+    assert_eq!((driver.info().mac, driver.info().mtu), (MAC, 1400));
+    assert_eq!(driver.info().checksums, Checksums::default());
+    deliver(&device, 0, b"hello, I am a frame");
+    let received = driver.receive().unwrap();
+    assert_eq!(received.frame.bytes(), b"hello, I am a frame");
+    assert!(!received.checked);
+    assert!(driver.receive().is_none());
+
+    driver.transmit(frame(&driver, b"and so am I")).unwrap();
+    assert_eq!(device.notified(1), 0);
+    driver.flush();
+    assert_eq!(device.notified(1), 1);
+    let (id, parts) = device.take(1).unwrap();
+    assert_eq!(parts.len(), 1);
+    assert_eq!(parts[0].read()[..12], [0; 12]);
+    assert_eq!(parts[0].read()[12..], *b"and so am I");
+    device.put_used(1, id.into(), 0);
+    assert_eq!(driver.transmit_room(), QUEUE_SIZE);
+}
+
+#[test]
+fn receive_buffers_come_back_and_grow() {
+    let (device, mut driver) = start(0);
+    assert_eq!(usize::from(device.offered(0)), FIRST_BUFFERS);
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..1000 {
+        for _ in 0..FIRST_BUFFERS {
+            deliver(&device, 0, b"frame");
+        }
+        for _ in 0..FIRST_BUFFERS {
+            assert!(driver.receive().is_some());
+        }
+        assert!(driver.poll_ready(&mut cx).is_pending());
+    }
+    assert_eq!(usize::from(device.offered(0)), 2 * FIRST_BUFFERS);
+}
+
+#[test]
+fn a_stack_that_hoards_frames_loses_new_ones_only() {
+    let (device, mut driver) = start(0);
+    let mut hoard = Vec::new();
+    for _ in 0..2 * MAX_BUFFERS {
+        deliver(&device, 0, b"frame");
+        hoard.extend(driver.receive());
+    }
+    assert_eq!(hoard.len(), MAX_BUFFERS - FIRST_BUFFERS);
+    assert_eq!(usize::from(device.offered(0)), FIRST_BUFFERS);
+    hoard.clear();
+    deliver(&device, 0, b"frame");
+    assert!(driver.receive().is_some());
+}
+
+#[test]
+fn notifications_and_interrupts_come_only_when_needed() {
+    let (device, mut driver) = start(0);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert!(device.wants_interrupt(0) && !device.wants_interrupt(1));
+
+    deliver(&device, 0, b"frame");
+    device.line.interrupt();
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(driver.poll_ready(&mut cx).is_ready());
+    assert!(!device.wants_interrupt(0));
+    assert!(driver.receive().is_some());
+
+    device.suppress_notifications(1, true);
+    driver.transmit(frame(&driver, b"frame")).unwrap();
+    driver.flush();
+    assert_eq!(device.notified(1), 0);
+    device.suppress_notifications(1, false);
+    driver.transmit(frame(&driver, b"frame")).unwrap();
+    driver.flush();
+    driver.flush();
+    assert_eq!(device.notified(1), 1);
+}
+
+#[test]
+fn a_full_queue_wakes_the_stack_when_it_drains() {
+    let (device, mut driver) = start(0);
+    for _ in 0..QUEUE_SIZE {
+        driver.transmit(frame(&driver, b"frame")).unwrap();
+    }
+    assert_eq!(driver.transmit(frame(&driver, b"one too many")), Err(DeviceError::OutOfMemory));
+    assert_eq!(driver.transmit_room(), 0);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert!(device.wants_interrupt(1));
+    let (id, _) = device.take(1).unwrap();
+    device.put_used(1, id.into(), 0);
+    assert!(driver.poll_ready(&mut cx).is_ready());
+    assert_eq!(driver.transmit_room(), 1);
+}
+
+#[test]
+fn checksums_and_segments_are_described_to_the_device() {
+    let (device, mut driver) = start(feature::CSUM | feature::GUEST_CSUM | feature::HOST_TSO4);
+    assert_eq!(driver.info().checksums, Checksums { on_transmit: true, on_receive: true });
+    let mut tcp = vec![0; 14 + 20 + 20];
+    tcp[12..14].copy_from_slice(&[8, 0]);
+    tcp[14] = 0x45;
+    tcp[23] = 6;
+    tcp[46] = 5 << 4;
+    driver.transmit_segmented(frame(&driver, &tcp), NonZeroU16::new(1448).unwrap()).unwrap();
+    let (_, parts) = device.take(1).unwrap();
+    // NEEDS_CSUM, TCPv4, 54 bytes of headers, 1448 each, sum from 34 into 34 + 16.
+    assert_eq!(parts[0].read()[..12], [1, 1, 54, 0, 0xa8, 5, 34, 0, 16, 0, 0, 0]);
+    assert_eq!(
+        driver.transmit_segmented(frame(&driver, b"not TCP"), NonZeroU16::MIN),
+        Err(DeviceError::Unsupported)
+    );
+    for (flags, checked) in [(0, false), (1, true), (2, true)] {
+        deliver(&device, flags, b"frame");
+        assert_eq!(driver.receive().unwrap().checked, checked);
+    }
+}
+
+#[test]
+fn a_buffer_that_is_not_out_ends_the_device() {
+    let (device, mut driver) = start(0);
+    deliver(&device, 0, b"frame");
+    device.put_used(0, 63, 20);
+    assert!(driver.receive().is_some());
+    assert!(driver.receive().is_none());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(driver.poll_ready(&mut cx), Poll::Ready(Err(DeviceError::Protocol)));
+    assert_eq!(driver.transmit(frame(&driver, b"frame")), Err(DeviceError::Gone));
+}
+
+#[derive(Clone, Debug)]
+enum Mischief {
+    Used { queue: bool, id: u32, length: u32 },
+    Skew { queue: bool, by: u16 },
+    Deliver(Vec<u8>),
+    Send,
+    Receive,
+    Poll,
+}
+
+fn mischief() -> impl Strategy<Value = Mischief> {
+    prop_oneof![
+        (any::<bool>(), prop_oneof![0..70u32, any::<u32>()], prop_oneof![0..3000u32, any::<u32>()])
+            .prop_map(|(queue, id, length)| Mischief::Used { queue, id, length }),
+        (any::<bool>(), any::<u16>()).prop_map(|(queue, by)| Mischief::Skew { queue, by }),
+        prop::collection::vec(any::<u8>(), 0..100).prop_map(Mischief::Deliver),
+        Just(Mischief::Send),
+        Just(Mischief::Receive),
+        Just(Mischief::Poll),
+    ]
+}
+
+proptest! {
+    /// Whatever the device says in the used rings, the driver neither panics nor hangs, and what it
+    /// hands out lies within its buffers.
+    #[test]
+    fn a_hostile_device_is_survived(steps in prop::collection::vec(mischief(), 0..60)) {
+        let (device, mut driver) = start(feature::CSUM);
+        let mut cx = Context::from_waker(Waker::noop());
+        for step in steps {
+            match step {
+                Mischief::Used { queue, id, length } => device.put_used(queue.into(), id, length),
+                Mischief::Skew { queue, by } => device.skew_used(queue.into(), by),
+                Mischief::Deliver(bytes) => {
+                    if let Some((id, parts)) = device.take(0) {
+                        parts[0].write(&bytes);
+                        device.put_used(0, id.into(), bytes.len() as u32);
+                    }
+                }
+                Mischief::Send => {
+                    if let Some(frame) = FrameBuf::allocate(&driver.pool(), 12) {
+                        let _ = driver.transmit(frame);
+                    }
+                    driver.flush();
+                    let _ = driver.transmit_room();
+                }
+                Mischief::Receive => {
+                    while let Some(received) = driver.receive() {
+                        prop_assert!(received.frame.bytes().len() <= BUFFER_SIZE);
+                    }
+                }
+                Mischief::Poll => {
+                    let _ = driver.poll_ready(&mut cx);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The driver for whatever device is behind a transport.
+
+use alloc::boxed::Box;
+
+use mayfly_arch::Irq;
+use mayfly_device::{InterruptHandler, NetDevice};
+use virtio_drivers::transport::{DeviceType, Transport as Registers};
+
+use crate::{StartError, line::Line, net::VirtioNet, transport::Transport};
+
+/// A driver that was started.
+pub struct Started {
+    /// The device, ready for use.
+    pub driver: Driver,
+    /// The interrupt to register `handler` for and to enable.
+    pub irq: Irq,
+    /// What to call when it arrives.
+    pub handler: &'static dyn InterruptHandler,
+}
+
+/// A started driver, by what it drives.
+#[non_exhaustive]
+pub enum Driver {
+    /// virtio-net.
+    Net(Box<dyn NetDevice>),
+}
+
+/// Where the interrupt of a device arrives.
+pub(crate) struct Interrupt {
+    pub(crate) irq: Irq,
+    pub(crate) line: &'static Line,
+}
+
+/// Starts the driver for the device behind `transport`, if there is one.
+pub(crate) fn start(
+    transport: Transport,
+    interrupt: Interrupt,
+) -> Result<Option<Started>, StartError> {
+    let Interrupt { irq, line } = interrupt;
+    let driver = match transport.device_type() {
+        DeviceType::Network => Driver::Net(Box::new(VirtioNet::new(transport, line)?)),
+        _ => return Ok(None),
+    };
+    Ok(Some(Started { driver, irq, handler: line }))
+}
