@@ -70,3 +70,4 @@ mod machine;
 pub use machine::{NAME, clock, console, cpu, interrupts, mmu, power};
 #[cfg(not(target_os = "none"))]
 pub use machine::simulation;
+pub use machine::poll;

@@ -1,4 +1,4 @@
-//! A process has no interrupt lines; devices are waited for in `cpu::wait_for_interrupt`.
+//! A process has no interrupt lines: devices are file descriptors, which `poll` waits for.
 
 use crate::Irq;
 

@@ -39,3 +39,11 @@ pub fn virt_to_phys(pointer: *const u8) -> Option<PhysAddr> {
 pub fn map_device(_registers: PhysRange) -> Result<NonNull<u8>, MapError> {
     Err(MapError::NoDevices)
 }
+
+/// Does nothing: the page tables are the host's.
+pub fn seal() {}
+
+/// Whether mappings can no longer change. Always: they never could.
+pub fn is_sealed() -> bool {
+    true
+}

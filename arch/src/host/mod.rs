@@ -5,6 +5,7 @@ pub mod console;
 pub mod cpu;
 pub mod interrupts;
 pub mod mmu;
+pub mod poll;
 pub mod power;
 pub mod simulation;
 
