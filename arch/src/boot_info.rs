@@ -59,6 +59,39 @@ pub enum Device {
     PciHost(PciHost),
     /// A UART, for console input.
     Uart(Uart),
+    /// Something that the host lends to a process, on the Unix platform.
+    Host(HostDevice),
+}
+
+/// What stands for a device when the guest is a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostDevice {
+    /// A network device.
+    Net {
+        /// Where its frames go.
+        link: HostLink,
+        /// Its Ethernet address.
+        mac: [u8; 6],
+    },
+    /// A disk, in a file of this name or on a block device.
+    Disk {
+        /// Name of the file.
+        path: &'static str,
+        /// Writes fail.
+        read_only: bool,
+    },
+}
+
+/// How Ethernet frames leave the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostLink {
+    /// The TAP interface of this name.
+    Tap(&'static str),
+    /// The stream socket of this name in the file system, as passt and QEMU's `-netdev stream` use
+    /// it: each frame follows its length, a 32-bit number in network byte order.
+    Socket(&'static str),
+    /// Such a socket, connected and inherited as the descriptor of this number.
+    Descriptor(i32),
 }
 
 /// A virtio-mmio transport.
