@@ -46,7 +46,9 @@ impl fmt::Display for FdtError {
             Self::BadStructure => "the device tree is damaged: its nodes are not nested properly",
             Self::TooDeep => "the device tree is damaged: its nodes are nested too deeply",
             Self::BadProperty => "the device tree is damaged: a property lies outside of it",
-            Self::NoMemory => "the device tree names no usable memory; check the loader's memory size",
+            Self::NoMemory => {
+                "the device tree names no usable memory; check the loader's memory size"
+            }
         })
     }
 }

@@ -5,11 +5,13 @@
 //! knows no hardware and allocates nothing, so all of it is tested on the host.
 //!
 //! The tree comes from the loader, and memory may have been overwritten since. Nothing in it is
-//! believed before `check` has seen it; a node that makes no sense is left out with a warning, a
+//! believed unchecked; a node that makes no sense is left out with a warning, a
 //! tree that makes no sense is an [`FdtError`].
 
-mod check;
+mod blocks;
 mod error;
+mod names;
+mod nodes;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -17,7 +19,7 @@ mod values;
 
 use heapless::Vec;
 
-pub use self::{check::total_size, error::FdtError};
+pub use self::{blocks::total_size, error::FdtError};
 use crate::{Hypervisor, Irq, MAX_REGIONS, PhysRange, Uart, VirtioMmio};
 
 /// Most virtio-mmio slots that are kept; QEMU's `virt` machine has as many.
@@ -57,6 +59,28 @@ pub struct Discovered {
     pub xen_event: Option<TimerIrq>,
     /// What was left out, in words.
     pub warnings: Vec<&'static str, 8>,
+}
+
+impl Default for Discovered {
+    fn default() -> Self {
+        Self {
+            memory: Vec::new(),
+            reserved: Vec::new(),
+            initrd: None,
+            command_line: "",
+            seed: Vec::new(),
+            gic: None,
+            virtual_timer: None,
+            uart: None,
+            virtio: Vec::new(),
+            rtc: None,
+            psci: None,
+            hypervisor: Hypervisor::Unknown,
+            xen_grant_region: None,
+            xen_event: None,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// The interrupt controller and where its registers are.
@@ -110,5 +134,5 @@ pub enum Conduit {
 /// # Errors
 /// [`FdtError`] if `tree` is not a consistent tree of format version 17, or names no memory.
 pub fn discover(tree: &'static [u8]) -> Result<Discovered, FdtError> {
-    survey::survey(&check::check(tree)?)
+    survey::Survey::run(&blocks::locate(tree)?)
 }

@@ -1,0 +1,93 @@
+//! The properties of a node, found by name.
+
+/// The properties that discovery looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    AddressCells,
+    BootArguments,
+    Compatible,
+    DeviceType,
+    InitrdEnd,
+    InitrdStart,
+    InterruptCells,
+    Interrupts,
+    KaslrSeed,
+    Method,
+    Ranges,
+    Reg,
+    RngSeed,
+    SizeCells,
+    Status,
+    StdoutPath,
+    /// Any other.
+    Other,
+}
+
+impl Name {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"#address-cells" => Self::AddressCells,
+            b"#interrupt-cells" => Self::InterruptCells,
+            b"#size-cells" => Self::SizeCells,
+            b"bootargs" => Self::BootArguments,
+            b"compatible" => Self::Compatible,
+            b"device_type" => Self::DeviceType,
+            b"interrupts" => Self::Interrupts,
+            b"kaslr-seed" => Self::KaslrSeed,
+            b"linux,initrd-end" => Self::InitrdEnd,
+            b"linux,initrd-start" => Self::InitrdStart,
+            b"method" => Self::Method,
+            b"ranges" => Self::Ranges,
+            b"reg" => Self::Reg,
+            b"rng-seed" => Self::RngSeed,
+            b"status" => Self::Status,
+            b"stdout-path" => Self::StdoutPath,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The values of a node's properties, by name.
+#[derive(Default)]
+pub(super) struct Properties([Option<&'static [u8]>; Name::Other as usize + 1]);
+
+impl Properties {
+    /// The value; `None` if the node does not have the property.
+    pub fn find(&self, name: Name) -> Option<&'static [u8]> {
+        self.0.get(name as usize).copied().flatten()
+    }
+
+    /// The value; empty if the node does not have the property.
+    pub fn get(&self, name: Name) -> &'static [u8] {
+        self.find(name).unwrap_or(b"")
+    }
+
+    /// Records a property; of several with one name the last.
+    pub fn set(&mut self, name: Name, value: &'static [u8]) {
+        if let Some(place) = self.0.get_mut(name as usize) {
+            *place = Some(value);
+        }
+    }
+}
+
+/// Which name starts at which offset of the strings block. A tree repeats few names many times,
+/// and this finds them again without going through their letters.
+pub(super) struct NameCache([(u32, Name); 32]);
+
+impl NameCache {
+    pub fn new() -> Self {
+        // No name starts at the largest offset, because no tree is that large.
+        Self([(u32::MAX, Name::Other); 32])
+    }
+
+    /// The name at `offset`; `None` if that is outside of the block.
+    pub fn name_at(&mut self, offset: u32, strings: &[u8]) -> Option<Name> {
+        let (known, name) = self.0.get_mut(offset as usize % 32)?;
+        if *known != offset {
+            let start = strings.get(offset as usize..)?;
+            let length = start.iter().position(|&byte| byte == 0)?;
+            (*known, *name) = (offset, Name::of(start.get(..length)?));
+        }
+        Some(*name)
+    }
+}
