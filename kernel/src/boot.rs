@@ -1,0 +1,72 @@
+//! From the architecture's hands to the app's `main`. Reads top to bottom.
+
+use mayfly_arch::{BootInfo, mmu, power};
+
+use crate::{
+    chart, config, console, devices::Devices, executor, interrupts, log, machine::Machine, memory,
+    power::{self as end, ExitStatus},
+    random, report,
+};
+
+mayfly_arch::kernel_entry! {
+    start: start,
+    interrupt: interrupts::dispatch,
+    fault: report::fault,
+}
+
+unsafe extern "Rust" {
+    /// The app's `main`, as `#[mayfly::main]` wraps it.
+    safe fn __mayfly_main(machine: Machine) -> crate::MainFuture;
+}
+
+/// Starts the kernel on what discovery found, then the app, and ends with the app's status.
+fn start(info: &'static BootInfo) -> ! {
+    chart::mark("discovery");
+    let system = config::System::parse(info.command_line);
+    power::configure(info.command_line);
+    memory::init(&info.memory);
+    log::init(system.log);
+    greet(info);
+    chart::mark("memory and log");
+
+    let devices = Devices::start(info);
+    random::init(info, &devices);
+    chart::mark("devices");
+
+    mmu::seal();
+    chart::mark("seal");
+
+    let machine = Machine::new(info, devices);
+    let status = executor::run(async move {
+        console::start();
+        chart::mark("executor");
+        match __mayfly_main(machine).await {
+            Ok(()) => ExitStatus::SUCCESS,
+            Err(error) => {
+                log::error!("main ended with an error: {error}");
+                ExitStatus::FAILURE
+            }
+        }
+    });
+    end::off(status)
+}
+
+/// Says what this is and what it runs on, and repeats what discovery complained of.
+fn greet(info: &BootInfo) {
+    log::info!(
+        "Mayfly {} on {} ({:?}), {} KiB of memory",
+        env!("CARGO_PKG_VERSION"),
+        mayfly_arch::NAME,
+        info.hypervisor,
+        info.memory_total / 1024,
+    );
+    for warning in &info.warnings {
+        log::warn!("{warning}");
+    }
+}
+
+/// A panic in Rust code.
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    report::panic(info)
+}

@@ -1,0 +1,84 @@
+//! The fault report: one, once, then the end.
+//!
+//! It is written straight to the console, by polling, since nothing else can be trusted any more.
+//! If writing it fails in turn, the second report is one line. Nothing here allocates or waits.
+
+use core::{
+    fmt::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use mayfly_arch::{Fault, StackFrame, backtrace, cpu};
+
+use crate::{executor, log, memory, power::ExitStatus};
+
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+/// Reports a processor exception and stops.
+pub(crate) fn fault(fault: &Fault<'_>) -> ! {
+    begin();
+    let _ = writeln!(Out, "*** mayfly: fault: {}", fault.cause);
+    if let Some(address) = fault.address {
+        let _ = writeln!(Out, "    address {address:#x}");
+    }
+    if let Some(hit) = fault.hit {
+        let _ = writeln!(Out, "    hit the {hit}");
+    }
+    let _ = write!(Out, "registers:\n{}", fault.registers);
+    finish(fault.frame, ExitStatus::FAULT)
+}
+
+/// Reports a panic and stops.
+#[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "the host has its own handler"))]
+pub(crate) fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    begin();
+    let _ = write!(Out, "*** mayfly: panic: {}", info.message());
+    if let Some(location) = info.location() {
+        let _ = write!(Out, "\n    at {location}");
+    }
+    let _ = writeln!(Out);
+    finish(StackFrame { pc: 0, fp: cpu::frame_pointer() }, ExitStatus::PANIC)
+}
+
+/// Makes sure that there is one report.
+fn begin() {
+    cpu::interrupts_disable();
+    if REPORTING.swap(true, Ordering::Relaxed) {
+        let _ = writeln!(Out, "\n*** mayfly: another fault while the report was written; ending");
+        mayfly_arch::power::crash(ExitStatus::FAULT.0);
+    }
+    crate::console::flush_blocking();
+}
+
+fn finish(frame: StackFrame, status: ExitStatus) -> ! {
+    let _ = writeln!(Out, "backtrace:");
+    backtrace::walk(frame, |address| {
+        if address != 0 {
+            let _ = writeln!(Out, "{}", crate::symbols::Place(address));
+        }
+    });
+    let _ = writeln!(Out, "memory: {}", memory::stats());
+    if let Some(failure) = memory::last_failure() {
+        let _ = writeln!(Out, "    last failed allocation: {failure}");
+    }
+    let _ = writeln!(Out, "tasks:");
+    executor::tasks(|task| {
+        let _ = writeln!(Out, "    {task}");
+    });
+    let _ = writeln!(Out, "last log lines:");
+    log::history(|text| {
+        let _ = Out.write_str(text);
+    });
+    let _ = writeln!(Out, "*** end of report");
+    mayfly_arch::power::crash(status.0)
+}
+
+/// The polled console.
+struct Out;
+
+impl fmt::Write for Out {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        mayfly_arch::console::write(text.as_bytes());
+        Ok(())
+    }
+}
