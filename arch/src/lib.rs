@@ -69,5 +69,4 @@ mod machine;
 
 pub use machine::{NAME, clock, console, cpu, interrupts, mmu, power};
 #[cfg(not(target_os = "none"))]
-pub use machine::simulation;
-pub use machine::poll;
+pub use machine::{poll, simulation};
