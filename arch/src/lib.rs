@@ -51,7 +51,10 @@ pub mod ports;
 #[path = "no_ports.rs"]
 pub mod ports;
 
-#[cfg(all(target_os = "none", any(target_arch = "aarch64", target_arch = "arm")))]
+#[cfg(any(
+    all(target_os = "none", any(target_arch = "aarch64", target_arch = "arm")),
+    all(test, not(target_os = "none"))
+))]
 mod arm;
 
 #[cfg(all(target_os = "none", target_arch = "x86_64"))]

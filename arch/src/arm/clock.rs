@@ -1,0 +1,79 @@
+//! The generic timer: its virtual counter and its virtual timer (ARM DDI 0487 D12, DDI 0406C B8).
+
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use safe_mmio::{SharedMmioPointer, UniqueMmioPointer, fields::ReadPure};
+
+use super::{mmu, ticks::Rate};
+use crate::{PhysRange, machine::registers};
+
+/// The counter at boot.
+static START: AtomicU64 = AtomicU64::new(0);
+/// The parts of the counter's [`Rate`].
+static TICK: AtomicU64 = AtomicU64::new(0);
+static SHIFT: AtomicU32 = AtomicU32::new(0);
+static INVERSE: AtomicU64 = AtomicU64::new(0);
+
+/// Registers of the real-time clock, null if there is none.
+static RTC: AtomicPtr<ReadPure<u32>> = AtomicPtr::new(core::ptr::null_mut());
+/// Nanoseconds of the epoch at boot; 0 until somebody asks.
+static EPOCH: AtomicU64 = AtomicU64::new(0);
+
+/// Starts the time at `counter`, the value at the entry of the image.
+pub(crate) fn init(counter: u64) {
+    let rate = Rate::new(registers::counter_frequency());
+    START.store(counter, Ordering::Relaxed);
+    TICK.store(rate.tick, Ordering::Relaxed);
+    SHIFT.store(rate.shift, Ordering::Relaxed);
+    INVERSE.store(rate.inverse, Ordering::Relaxed);
+}
+
+fn rate() -> Rate {
+    Rate {
+        tick: TICK.load(Ordering::Relaxed),
+        shift: SHIFT.load(Ordering::Relaxed),
+        inverse: INVERSE.load(Ordering::Relaxed),
+    }
+}
+
+/// Uses the PL031 real-time clock at `range`.
+pub(crate) fn use_rtc(range: PhysRange) {
+    // ARM DDI 0224: the first register, RTCDR, counts seconds.
+    if let Ok(registers) = mmu::map_device(range) {
+        RTC.store(registers.as_ptr().cast(), Ordering::Relaxed);
+    }
+}
+
+/// Nanoseconds since boot.
+pub fn now() -> u64 {
+    rate().nanoseconds(registers::counter().wrapping_sub(START.load(Ordering::Relaxed)))
+}
+
+/// Raises [`Interrupt::Timer`](crate::Interrupt::Timer) once when the time since boot has reached
+/// `deadline` nanoseconds, at once if it has already. `None` cancels. A new deadline replaces the
+/// one before.
+pub fn set_deadline(deadline: Option<u64>) {
+    match deadline {
+        None => registers::timer_stop(),
+        Some(deadline) => {
+            let start = START.load(Ordering::Relaxed);
+            // Also switches the timer on, which Xen masks when it fires.
+            registers::timer_start(start.saturating_add(rate().ticks(deadline)));
+        }
+    }
+}
+
+/// Nanoseconds since 1970-01-01 00:00 UTC, exact to a second, or `None` without a clock.
+pub fn wall_clock() -> Option<u64> {
+    let pointer = core::ptr::NonNull::new(RTC.load(Ordering::Relaxed))?;
+    let mut epoch = EPOCH.load(Ordering::Relaxed);
+    if epoch == 0 {
+        // SAFETY: the pointer comes from `map_device`, so it is device memory, mapped for ever, and
+        // the range of a PL031 is larger than its first register.
+        let data: UniqueMmioPointer<'_, ReadPure<u32>> = unsafe { UniqueMmioPointer::new(pointer) };
+        let seconds = SharedMmioPointer::from(data).read();
+        epoch = (u64::from(seconds) * 1_000_000_000).saturating_sub(now()).max(1);
+        EPOCH.store(epoch, Ordering::Relaxed);
+    }
+    Some(epoch.saturating_add(now()))
+}

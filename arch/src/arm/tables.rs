@@ -1,0 +1,132 @@
+//! Builds translation tables: three levels of 4 KiB tables, which ARMv7 and AArch64 have in common.
+
+use super::descriptor::{self, ADDRESS, Permissions};
+use crate::{PhysAddr, PhysRange};
+
+/// Bytes that an entry of level 1 covers.
+pub const LEVEL_1_SPAN: u64 = 1 << 30;
+/// Bytes that an entry of level 2 covers.
+pub const LEVEL_2_SPAN: u64 = 1 << 21;
+/// Bytes that an entry of level 3 covers.
+const LEVEL_3_SPAN: u64 = 1 << 12;
+
+/// The memory that tables lie in.
+pub trait TableMemory {
+    /// Reads entry `index` (below 512) of `table`.
+    fn read(&self, table: PhysAddr, index: usize) -> u64;
+    /// Writes entry `index` (below 512) of `table`, so that the processor never sees half of it.
+    fn write(&mut self, table: PhysAddr, index: usize, descriptor: u64);
+    /// A new table, all zero.
+    fn allocate(&mut self) -> Option<PhysAddr>;
+}
+
+/// Why a range could not be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MappingError {
+    /// No table is left.
+    OutOfTables,
+    /// Something is mapped there already, or an address is not a multiple of 4096.
+    BadRange,
+}
+
+/// Maps `physical` at `virt`, with the largest blocks that fit. Entries that were invalid become
+/// valid, others stay as they are, so no TLB entry can be stale.
+///
+/// # Errors
+/// [`MappingError`]. What was mapped before the error stays mapped.
+pub fn map(
+    memory: &mut impl TableMemory,
+    root: PhysAddr,
+    virt: u64,
+    physical: PhysRange,
+    permissions: Permissions,
+) -> Result<(), MappingError> {
+    let aligned = (virt | physical.start().0 | physical.end().0).is_multiple_of(LEVEL_3_SPAN);
+    if !aligned || virt.checked_add(physical.size()).is_none() {
+        return Err(MappingError::BadRange);
+    }
+    fill(memory, root, LEVEL_1_SPAN, virt, physical, permissions)
+}
+
+/// Maps what lies under `table`, whose entries cover `span` bytes each.
+fn fill(
+    memory: &mut impl TableMemory,
+    table: PhysAddr,
+    span: u64,
+    mut virt: u64,
+    physical: PhysRange,
+    permissions: Permissions,
+) -> Result<(), MappingError> {
+    let mut from = physical.start().0;
+    let end = physical.end().0;
+    while from < end {
+        let index = (virt / span) as usize % descriptor::ENTRIES;
+        let old = memory.read(table, index);
+        let step = (span - virt % span).min(end - from);
+        let whole = step == span && from.is_multiple_of(span);
+        if span == LEVEL_3_SPAN || (whole && !descriptor::is_valid(old)) {
+            if descriptor::is_valid(old) {
+                return Err(MappingError::BadRange);
+            }
+            let kind = if span == LEVEL_3_SPAN { permissions.page() } else { permissions.block() };
+            memory.write(table, index, from | kind);
+        } else {
+            let next = next_table(memory, table, index, old)?;
+            let part = PhysRange::between(PhysAddr(from), PhysAddr(from + step));
+            fill(memory, next, span / descriptor::ENTRIES as u64, virt, part, permissions)?;
+        }
+        virt += step;
+        from += step;
+    }
+    Ok(())
+}
+
+/// The table that entry `index` of `table` points to, a new one if `old` is invalid.
+fn next_table(
+    memory: &mut impl TableMemory,
+    table: PhysAddr,
+    index: usize,
+    old: u64,
+) -> Result<PhysAddr, MappingError> {
+    if descriptor::is_table(old) {
+        return Ok(PhysAddr(old & ADDRESS));
+    }
+    if descriptor::is_valid(old) {
+        return Err(MappingError::BadRange);
+    }
+    let new = memory.allocate().ok_or(MappingError::OutOfTables)?;
+    memory.write(table, index, new.0 | descriptor::TABLE);
+    Ok(new)
+}
+
+/// How many tables it takes to map ranges at virtual addresses that are congruent to the physical
+/// ones modulo 1 GiB, when nothing is mapped yet. `ranges` ascend and do not overlap.
+pub fn tables_needed(ranges: impl Iterator<Item = PhysRange>) -> usize {
+    let mut last = [None; 2];
+    let mut count = 0;
+    for edge in ranges.flat_map(|range| [(range.start().0, 0), (range.end().0, 1)]) {
+        let (address, is_end) = edge;
+        for (span, last) in [LEVEL_1_SPAN, LEVEL_2_SPAN].into_iter().zip(&mut last) {
+            // An end belongs to the entry of the last byte before it.
+            let entry = (address.saturating_sub(is_end)) / span;
+            if !address.is_multiple_of(span) && *last != Some(entry) {
+                *last = Some(entry);
+                count += 1;
+            }
+        }
+    }
+    count
+}
+
+/// The last-level table under which `virt` lies, if there is one.
+pub fn last_table(memory: &impl TableMemory, root: PhysAddr, virt: u64) -> Option<PhysAddr> {
+    let mut table = root;
+    for span in [LEVEL_1_SPAN, LEVEL_2_SPAN] {
+        let entry = memory.read(table, (virt / span) as usize % descriptor::ENTRIES);
+        if !descriptor::is_table(entry) {
+            return None;
+        }
+        table = PhysAddr(entry & ADDRESS);
+    }
+    Some(table)
+}
