@@ -26,6 +26,14 @@ pub(crate) fn start(info: &BootInfo) -> Devices {
                 let place = slot.registers.start().0;
                 devices.take(window.start(*slot), format_args!("virtio device at {place:#x}"));
             }
+            Device::PciHost(host) => {
+                let each = |address, started: Result<Started, StartError>| {
+                    devices.take(started.map(Some), format_args!("virtio device {address}"));
+                };
+                if let Err(error) = mayfly_virtio::start_pci(*host, each) {
+                    log::warn!("devices on the PCI bus are not used: {error}");
+                }
+            }
             _ => {}
         }
     }

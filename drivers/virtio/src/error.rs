@@ -12,6 +12,11 @@ pub enum StartError {
     Map,
     /// The registers are not those of a virtio-mmio device.
     NotVirtio(MmioError),
+    /// It is on a PCI bus whose configuration is reached in memory, where nothing has given
+    /// addresses to the devices.
+    Ecam,
+    /// It cannot interrupt by messages (MSI-X), or all messages are taken.
+    NoMessages,
     /// It did not come back from a reset.
     Reset,
     /// It offers neither the standard (1.0) nor a usable legacy interface.
@@ -31,6 +36,12 @@ impl fmt::Display for StartError {
         match self {
             Self::Map => f.write_str("its registers cannot be mapped; start it before sealing"),
             Self::NotVirtio(error) => write!(f, "{error}"),
+            Self::Ecam => {
+                f.write_str("on this machine, attach virtio devices by MMIO instead of PCI")
+            }
+            Self::NoMessages => f.write_str(
+                "there are no message interrupts for it; leave its `vectors` at the default",
+            ),
             Self::Reset => f.write_str("it does not come back from a reset"),
             Self::Legacy => f.write_str(
                 "it offers only an old legacy interface; use a QEMU of version 2.0 or newer",

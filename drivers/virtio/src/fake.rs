@@ -3,14 +3,13 @@
 use alloc::{boxed::Box, rc::Rc, vec, vec::Vec};
 use core::{cell::RefCell, ptr};
 
-use mayfly_arch::Irq;
 use virtio_drivers::{
     Error, PhysAddr, Result,
     transport::{DeviceStatus, DeviceType, InterruptStatus, Transport},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::{line::Line, start::Interrupt};
+use crate::line::Line;
 
 #[derive(Clone, Default)]
 struct FakeQueue {
@@ -85,10 +84,6 @@ pub(crate) fn device(
 }
 
 impl FakeDevice {
-    pub(crate) fn interrupt(&self) -> Interrupt {
-        Interrupt { irq: Irq(0), line: self.line }
-    }
-
     pub(crate) fn notified(&self, queue: usize) -> usize {
         self.state.borrow().queues[queue].notified
     }

@@ -37,6 +37,7 @@ mod line;
 mod mmio;
 mod negotiate;
 mod net;
+mod pci;
 mod queue;
 mod start;
 mod transport;
@@ -46,4 +47,5 @@ mod fake;
 
 pub use error::StartError;
 pub use mmio::MmioWindow;
+pub use pci::{PciAddress, start_pci};
 pub use start::{Driver, Started};

@@ -9,7 +9,9 @@ use mayfly_device::DeviceError;
 use virtio_drivers::{queue::VirtQueue, transport::Transport as Registers};
 
 use crate::{
+    StartError,
     dma::{DirectMap, is_reachable},
+    negotiate::reset,
     transport::Transport,
 };
 
@@ -48,9 +50,18 @@ pub(crate) struct Queue<B, const SIZE: usize> {
 
 impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
     /// Sets up queue number `index` of a device, with interrupts off.
-    pub(crate) fn new(transport: &mut Transport, index: u16) -> virtio_drivers::Result<Self> {
+    pub(crate) fn new(transport: &mut Transport, index: u16) -> Result<Self, StartError> {
         let mut ring = VirtQueue::new(transport, index, false, false)?;
         ring.set_dev_notify(false);
+        if !transport.queue_works(index) {
+            // Freed only after a reset, because the device knows the ring already.
+            if reset(transport) {
+                drop(ring);
+            } else {
+                core::mem::forget(ring);
+            }
+            return Err(StartError::Configuration);
+        }
         Ok(Self {
             ring: ManuallyDrop::new(ring),
             lent: ManuallyDrop::new([const { None }; SIZE]),

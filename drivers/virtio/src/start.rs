@@ -31,6 +31,11 @@ pub(crate) struct Interrupt {
     pub(crate) line: &'static Line,
 }
 
+/// Whether there is a driver for this kind of device.
+pub(crate) fn has_driver(kind: DeviceType) -> bool {
+    matches!(kind, DeviceType::Network)
+}
+
 /// Starts the driver for the device behind `transport`, if there is one.
 pub(crate) fn start(
     transport: Transport,

@@ -7,19 +7,34 @@ use virtio_drivers::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::pci::PciTransport;
+
 /// The registers of a device. One type for all transports, so that the drivers exist once.
 pub(crate) enum Transport {
     /// At an address.
     Mmio(MmioTransport<'static>),
+    /// On a PCI bus.
+    Pci(PciTransport),
     /// In memory, played by a test.
     #[cfg(test)]
     Fake(crate::fake::FakeTransport),
+}
+
+impl Transport {
+    /// Whether the queue that was just set up can notify and interrupt.
+    pub(crate) fn queue_works(&mut self, queue: u16) -> bool {
+        match self {
+            Self::Pci(transport) => transport.queue_works(queue),
+            _ => true,
+        }
+    }
 }
 
 macro_rules! either {
     ($self:expr, $transport:ident => $call:expr) => {
         match $self {
             Transport::Mmio($transport) => $call,
+            Transport::Pci($transport) => $call,
             #[cfg(test)]
             Transport::Fake($transport) => $call,
         }
