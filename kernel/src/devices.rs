@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use mayfly_arch::{BootInfo, Device};
-use mayfly_device::NetDevice;
+use mayfly_device::{BlockDevice, ConsoleDevice, EntropySource, NetDevice};
 use mayfly_virtio::{Driver, MmioWindow, StartError, Started};
 
 use crate::interrupts;
@@ -13,6 +13,12 @@ use crate::interrupts;
 pub(crate) struct Devices {
     /// Network devices.
     pub(crate) net: Vec<Box<dyn NetDevice>>,
+    /// Block devices.
+    pub(crate) block: Vec<Box<dyn BlockDevice>>,
+    /// Sources of random bytes.
+    pub(crate) entropy: Vec<Box<dyn EntropySource>>,
+    /// Consoles.
+    pub(crate) consoles: Vec<Box<dyn ConsoleDevice>>,
 }
 
 /// Starts the drivers. A device whose driver cannot be started is reported in the log and left out.
@@ -57,6 +63,9 @@ impl Devices {
         }
         match started.driver {
             Driver::Net(device) => self.net.push(device),
+            Driver::Block(device) => self.block.push(device),
+            Driver::Entropy(device) => self.entropy.push(device),
+            Driver::Console(device) => self.consoles.push(device),
             _ => log::error!("{name} is not used: the kernel does not know this kind of driver"),
         }
     }

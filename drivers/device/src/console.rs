@@ -2,7 +2,8 @@
 
 use core::task::{Context, Poll};
 
-/// A console that can be read, and written without waiting.
+/// A console that can be read, and written without waiting. One task does both: each of the two
+/// `poll` functions may take the place of the other's waker.
 pub trait ConsoleDevice {
     /// Takes what was typed, and returns how many bytes of `buffer` it filled; 0 if there is
     /// nothing.

@@ -31,7 +31,11 @@
 
 extern crate alloc;
 
+mod block;
+mod buffers;
+mod console;
 mod dma;
+mod entropy;
 mod error;
 mod line;
 mod mmio;

@@ -76,13 +76,14 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
     }
 
     /// Hands a buffer to the device, which may not look before [`tell`](Self::tell). Gives it back
-    /// if there is no room, or if the device cannot reach it.
+    /// if there is no room, if a part of it is empty, or if the device cannot reach it.
     pub(crate) fn push(&mut self, mut buffer: B) -> Result<(), B> {
         let ring = &mut *self.ring;
         let added = buffer.with_parts(|Parts { read, written }| {
-            let reachable = read.iter().all(|part| is_reachable(part))
-                && written.iter().all(|part| is_reachable(part));
-            if !reachable {
+            let usable = |part: &[u8]| !part.is_empty() && is_reachable(part);
+            let all_usable =
+                read.iter().all(|part| usable(part)) && written.iter().all(|part| usable(part));
+            if !all_usable {
                 return None;
             }
             // SAFETY: `Transfer` promises that the slices stay valid where they are; `lent` keeps

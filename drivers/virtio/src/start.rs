@@ -3,10 +3,13 @@
 use alloc::boxed::Box;
 
 use mayfly_arch::Irq;
-use mayfly_device::{InterruptHandler, NetDevice};
+use mayfly_device::{BlockDevice, ConsoleDevice, EntropySource, InterruptHandler, NetDevice};
 use virtio_drivers::transport::{DeviceType, Transport as Registers};
 
-use crate::{StartError, line::Line, net::VirtioNet, transport::Transport};
+use crate::{
+    StartError, block::VirtioBlock, console::VirtioConsole, entropy::VirtioEntropy, line::Line,
+    net::VirtioNet, transport::Transport,
+};
 
 /// A driver that was started.
 pub struct Started {
@@ -23,6 +26,12 @@ pub struct Started {
 pub enum Driver {
     /// virtio-net.
     Net(Box<dyn NetDevice>),
+    /// virtio-blk.
+    Block(Box<dyn BlockDevice>),
+    /// virtio-rng.
+    Entropy(Box<dyn EntropySource>),
+    /// virtio-console.
+    Console(Box<dyn ConsoleDevice>),
 }
 
 /// Where the interrupt of a device arrives.
@@ -33,7 +42,8 @@ pub(crate) struct Interrupt {
 
 /// Whether there is a driver for this kind of device.
 pub(crate) fn has_driver(kind: DeviceType) -> bool {
-    matches!(kind, DeviceType::Network)
+    use DeviceType::{Block, Console, EntropySource, Network};
+    matches!(kind, Network | Block | EntropySource | Console)
 }
 
 /// Starts the driver for the device behind `transport`, if there is one.
@@ -44,6 +54,11 @@ pub(crate) fn start(
     let Interrupt { irq, line } = interrupt;
     let driver = match transport.device_type() {
         DeviceType::Network => Driver::Net(Box::new(VirtioNet::new(transport, line)?)),
+        DeviceType::Block => Driver::Block(Box::new(VirtioBlock::new(transport, line)?)),
+        DeviceType::EntropySource => {
+            Driver::Entropy(Box::new(VirtioEntropy::new(transport, line)?))
+        }
+        DeviceType::Console => Driver::Console(Box::new(VirtioConsole::new(transport, line)?)),
         _ => return Ok(None),
     };
     Ok(Some(Started { driver, irq, handler: line }))

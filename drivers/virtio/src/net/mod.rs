@@ -9,7 +9,6 @@
 //! `poll_ready` has found nothing; for sent frames only while the stack waits for room. Sent frames
 //! are freed when the next one wants to go.
 
-mod buffers;
 mod header;
 #[cfg(test)]
 mod tests;
@@ -26,12 +25,10 @@ use mayfly_device::{
 };
 use virtio_drivers::transport::Transport as Registers;
 
-use self::{
-    buffers::{Incoming, Outgoing},
-    header::{Header, Layout},
-};
+use self::header::{Header, Layout};
 use crate::{
     StartError,
+    buffers::{Incoming, Outgoing},
     line::Line,
     negotiate::{go, negotiate, reset},
     queue::Queue,

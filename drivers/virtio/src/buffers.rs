@@ -5,7 +5,7 @@ use mayfly_device::FrameBuf;
 use crate::queue::{Parts, Transfer};
 
 /// An empty buffer for the device to fill.
-pub(super) struct Incoming(pub(super) FrameBuf);
+pub(crate) struct Incoming(pub(super) FrameBuf);
 
 // SAFETY: the storage of a frame buffer is not empty, has a fixed place and belongs to it alone;
 // the queue does not touch the value while the device has it.
@@ -19,7 +19,7 @@ unsafe impl Transfer for Incoming {
 }
 
 /// A header and a frame for the device to send.
-pub(super) struct Outgoing(pub(super) FrameBuf);
+pub(crate) struct Outgoing(pub(super) FrameBuf);
 
 // SAFETY: as above; the header before the frame keeps the range from being empty.
 unsafe impl Transfer for Outgoing {
