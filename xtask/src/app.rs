@@ -58,43 +58,67 @@ impl App {
             .join("Cargo.toml")
             .canonicalize()
             .with_context(|| format!("cannot find {}", directory.display()))?;
-        let output = tools::output(
-            cargo()
-                .args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"])
-                .arg(&manifest),
-        )?;
-        let metadata: Value = serde_json::from_str(&output).context("cargo metadata")?;
-        Self::from_metadata(&metadata, manifest, binary)
-    }
-
-    /// Picks the package out of what `cargo metadata` says.
-    fn from_metadata(metadata: &Value, manifest: PathBuf, binary: Option<&str>) -> Result<Self> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let package = list(&metadata["packages"])
-            .into_iter()
-            .find(|package| Path::new(&text(&package["manifest_path"])) == manifest)
-            .with_context(|| {
-                format!("{} is a workspace; name one of its packages", manifest.display())
-            })?;
-        let name = text(&package["name"]);
-        let is_binary = |target: &Value| list(&target["kind"]).iter().any(|kind| kind == "bin");
-        let targets = list(&package["targets"]);
-        let binaries: Vec<String> = targets
-            .iter()
-            .filter(|target| is_binary(target))
-            .map(|target| text(&target["name"]))
-            .collect();
-        let binary = choose_binary(&name, &binaries, binary)?;
+        let metadata = metadata(&manifest)?;
+        let package = package_of(&metadata, &manifest)?;
+        let name = text(&package.0["name"]);
+        let binaries: Vec<String> =
+            package.binaries().map(|target| text(&target["name"])).collect();
         Ok(Self {
-            manifest,
+            binary: choose_binary(&name, &binaries, binary)?,
             package: name,
-            binary,
             target_directory: text(&metadata["target_directory"]).into(),
             workspace: text(&metadata["workspace_root"]).into(),
-            metadata: package["metadata"]["mayfly"].clone(),
+            metadata: package.0["metadata"]["mayfly"].clone(),
+            manifest,
         })
     }
+}
+
+/// What `cargo metadata` says about the workspace that `manifest` belongs to.
+pub fn metadata(manifest: &Path) -> Result<Value> {
+    let mut command = cargo();
+    command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(manifest);
+    serde_json::from_str(&tools::output(&mut command)?).context("cannot read cargo's metadata")
+}
+
+/// A package, as `cargo metadata` describes it.
+struct Package<'a>(&'a Value);
+
+impl<'a> Package<'a> {
+    fn binaries(&self) -> impl Iterator<Item = &'a Value> {
+        let is_binary = |target: &&Value| list(&target["kind"]).iter().any(|kind| kind == "bin");
+        list(&self.0["targets"]).iter().filter(is_binary)
+    }
+}
+
+fn package_of<'a>(metadata: &'a Value, manifest: &Path) -> Result<Package<'a>> {
+    list(&metadata["packages"])
+        .iter()
+        .find(|package| package["manifest_path"].as_str().map(Path::new) == Some(manifest))
+        .map(Package)
+        .with_context(|| format!("{} is a workspace; name a package in it", manifest.display()))
+}
+
+/// A JSON string; empty if it is something else.
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A JSON list; empty if it is something else.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The binaries of the package in `directory`, by name, with their sources.
+pub fn binaries(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let manifest = directory.join("Cargo.toml");
+    let metadata = metadata(&manifest)?;
+    let mut binaries: Vec<(String, PathBuf)> = package_of(&metadata, &manifest)?
+        .binaries()
+        .map(|target| (text(&target["name"]), text(&target["src_path"]).into()))
+        .collect();
+    binaries.sort();
+    Ok(binaries)
 }
 
 /// The binary that is meant: the one asked for, the only one, or the one called as the package is.

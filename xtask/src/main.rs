@@ -16,7 +16,9 @@ mod doctor;
 mod paths;
 mod run;
 mod setup;
+mod size;
 mod symbolize;
+mod test;
 mod tools;
 mod ui;
 
@@ -32,6 +34,8 @@ struct Cli {
 enum Command {
     Build(build::Options),
     Run(run::Options),
+    Test(test::Options),
+    Size(size::Options),
     Describe(describe::Options),
     Symbolize(symbolize::Options),
     Doctor(doctor::Options),
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
     ui::exit(match Cli::parse().command {
         Command::Build(options) => options.execute(),
         Command::Run(options) => options.execute(),
+        Command::Test(options) => options.execute(),
+        Command::Size(options) => options.execute(),
         Command::Describe(options) => options.execute(),
         Command::Doctor(options) => options.execute(),
         Command::Symbolize(options) => options.execute(),

@@ -47,7 +47,7 @@ mod tests {
         for arch in Arch::ALL {
             for seed in 0..1000 {
                 let base = choose(arch, Some(seed)).unwrap();
-                assert!(arch.base_range().contains(&base) && base % PAGE == 0);
+                assert!(arch.base_range().contains(&base) && base.is_multiple_of(PAGE));
                 assert_eq!(choose(arch, Some(seed)).unwrap(), base);
             }
             assert_ne!(choose(arch, Some(1)).unwrap(), choose(arch, Some(2)).unwrap());

@@ -6,7 +6,7 @@
 //! the functions are and once more with the table of their names ([`symbols`]), and written in the
 //! form that loaders take ([`image`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -125,6 +125,12 @@ pub fn build_all(app: &App, arch: Arch, how: &How, binaries: &[String]) -> Resul
     binaries.iter().map(image).collect()
 }
 
+/// Where [`build`] puts the image of a binary.
+pub fn image_of(app: &App, arch: Arch, how: &How, binary: &str) -> Image {
+    let directory = app.target_directory.join("mayfly").join(arch.name()).join(how.profile());
+    Image { arch, path: directory.join(binary), elf: directory.join(format!("{binary}.elf")) }
+}
+
 /// Links what cargo has compiled, and writes the image.
 fn finish(
     app: &App,
@@ -133,9 +139,8 @@ fn finish(
     binary: &str,
     inputs: &wrapper::LinkInputs,
 ) -> Result<Image> {
-    let directory = app.target_directory.join("mayfly").join(arch.name()).join(how.profile());
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let image = image_of(app, arch, how, binary);
+    let directory = image.path.parent().context("the image has no directory")?;
     let base = base::choose(arch, how.seed)?;
     ui::progress("Linking", format_args!("{binary} for {arch} at {base:#x}"));
 
@@ -143,29 +148,20 @@ fn finish(
     // Two builds at once must not write to the same files; a rename is all or nothing.
     let work = directory.join(format!(".{binary}.{}", std::process::id()));
     std::fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
-    let made = link_and_write(&linker, &work, &directory, binary);
+    let made = link_and_write(&linker, &work, &image);
     std::fs::remove_dir_all(&work).ok();
-    made
+    made.map(|()| image)
 }
 
-/// Links in the directory `work`, and moves what came out to `directory`.
-fn link_and_write(
-    linker: &link::Linker<'_>,
-    work: &std::path::Path,
-    directory: &std::path::Path,
-    binary: &str,
-) -> Result<Image> {
+/// Links in the directory `work`, and moves what came out to where it belongs.
+fn link_and_write(linker: &link::Linker<'_>, work: &Path, image: &Image) -> Result<()> {
     let linked = symbols::link_with_table(linker, work)?;
     let bytes = std::fs::read(&linked)?;
-    let loadable = image::write(linker.arch, &bytes)?;
     let unfinished = work.join("image");
-    std::fs::write(&unfinished, loadable)
+    std::fs::write(&unfinished, image::write(linker.arch, &bytes)?)
         .with_context(|| format!("cannot write {}", unfinished.display()))?;
-
-    let path = directory.join(binary);
-    let elf = directory.join(format!("{binary}.elf"));
-    std::fs::rename(&linked, &elf).with_context(|| format!("cannot write {}", elf.display()))?;
-    std::fs::rename(&unfinished, &path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(Image { arch: linker.arch, path, elf })
+    for (from, to) in [(&linked, &image.elf), (&unfinished, &image.path)] {
+        std::fs::rename(from, to).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(())
 }

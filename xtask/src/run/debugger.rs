@@ -1,6 +1,5 @@
 //! How to attach gdb to a guest.
 
-use crate::arch::Arch;
 use crate::build::Image;
 use crate::{paths, tools};
 

@@ -19,7 +19,7 @@ mod probe;
 mod process;
 
 pub use machine::{Guest, Hardware, Machine, guest_status};
-pub use network::{Forward, Network, Protocol, choose_host_ports, declared, free_port};
+pub use network::{Forward, Network, Protocol, choose_host_ports, declared};
 pub use process::{Console, End, Running, interrupted};
 
 /// Exit status when the guest had to be stopped because its time was up, as of timeout(1).
@@ -110,10 +110,10 @@ impl Options {
         // Before QEMU starts, so that no Ctrl-C is missed.
         interrupted();
         ui::progress("Running", tools::describe(&command));
-        let running = Running::start(command, Symbolized::new(image.elf.clone()))?;
+        let mut running = Running::start(command, Symbolized::new(image.elf.clone()))?;
         probe::announce_urls(guest.network.forwards());
-        let (end, complained) = running.wait(self.timeout.map(Duration::from_secs))?;
-        exit_status(self.arch, end, complained)
+        let end = running.wait(self.timeout.map(Duration::from_secs))?;
+        exit_status(self.arch, end, running.drain())
     }
 
     /// Everything about the guest.
@@ -135,7 +135,7 @@ impl Options {
             hardware: self.hardware.clone(),
             network,
             arguments: self.arguments.clone(),
-            gdb: self.gdb.then(free_port).transpose()?,
+            gdb: self.gdb.then(network::free_port).transpose()?,
             extra: Vec::new(),
         })
     }

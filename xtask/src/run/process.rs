@@ -1,6 +1,6 @@
 //! A guest as a process: starting it, passing on what it prints, ending it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -28,24 +28,26 @@ pub enum End {
     TimedOut,
 }
 
-/// A running guest.
+/// A running guest. It is ended when this is dropped.
 pub struct Running {
     child: Child,
-    console: JoinHandle<()>,
-    errors: JoinHandle<bool>,
+    console: Option<JoinHandle<()>>,
+    errors: Option<JoinHandle<bool>>,
 }
 
 /// Takes what a guest prints.
 pub trait Console: Send + 'static {
     /// Some bytes have arrived.
     fn bytes(&mut self, bytes: &[u8]);
-    /// Nothing more will come.
-    fn end(&mut self) {}
+    /// QEMU itself, not the guest, has printed a line.
+    fn error(line: &str) {
+        eprintln!("{line}");
+    }
 }
 
 impl Running {
     /// Starts `command`; what it prints goes to `console`.
-    pub fn start(command: Command, mut console: impl Console) -> Result<Self> {
+    pub fn start<C: Console>(command: Command, mut console: C) -> Result<Self> {
         let mut command = dying_with_us(command);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| tools::cannot_start(&command))?;
@@ -56,37 +58,48 @@ impl Running {
             while let Ok(length @ 1..) = output.read(&mut buffer) {
                 console.bytes(&buffer[..length]);
             }
-            console.end();
         });
-        Ok(Self { child, console, errors: thread::spawn(move || pass_on_errors(errors)) })
+        let errors = thread::spawn(move || pass_on_errors(errors, C::error));
+        Ok(Self { child, console: Some(console), errors: Some(errors) })
     }
 
-    /// Waits until the guest ends, for at most `timeout`. Tells why it ended, and whether QEMU
-    /// complained about something.
-    pub fn wait(mut self, timeout: Option<Duration>) -> Result<(End, bool)> {
+    /// Waits until the guest ends, and ends it itself after `timeout` or on Ctrl-C.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<End> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let end = loop {
+        loop {
             if let Some(status) = self.child.try_wait()? {
-                break if interrupted() { End::Interrupted } else { End::Exited(status) };
+                return Ok(if interrupted() { End::Interrupted } else { End::Exited(status) });
             }
             if interrupted() {
                 self.stop()?;
-                break End::Interrupted;
+                return Ok(End::Interrupted);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.stop()?;
-                break End::TimedOut;
+                return Ok(End::TimedOut);
             }
             thread::sleep(INTERVAL);
-        };
-        // The threads end when the pipes do, and those end with the process.
-        self.console.join().ok();
-        let complained = self.errors.join().unwrap_or(false);
-        Ok((end, complained))
+        }
     }
 
-    /// Ends the process: asks, and after a while insists.
-    fn stop(&mut self) -> Result<()> {
+    /// Whether the guest still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until all that the guest has printed has gone to the console, once it has ended. Tells
+    /// whether QEMU complained about something.
+    pub fn drain(&mut self) -> bool {
+        // The threads end when the pipes do, and those end with the process.
+        self.console.take().map(JoinHandle::join);
+        self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or(false)
+    }
+
+    /// Ends the process, if it still runs: asks, and after a while insists.
+    pub fn stop(&mut self) -> Result<()> {
+        if !self.is_running() {
+            return Ok(());
+        }
         Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status().ok();
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -101,8 +114,14 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop().ok();
+    }
+}
+
 /// Passes QEMU's messages on, and tells whether one of them was an error.
-fn pass_on_errors(errors: impl Read) -> bool {
+fn pass_on_errors(errors: impl Read, mut show: impl FnMut(&str)) -> bool {
     let mut complained = false;
     for line in BufReader::new(errors).lines().map_while(Result::ok) {
         // What it says when it is ended by a signal is no news.
@@ -110,7 +129,7 @@ fn pass_on_errors(errors: impl Read) -> bool {
             continue;
         }
         complained |= line.starts_with("qemu-system") && !line.contains("warning:");
-        eprintln!("{line}");
+        show(&line);
     }
     complained
 }
@@ -148,17 +167,6 @@ pub fn interrupted() -> bool {
     flag.load(Ordering::Relaxed)
 }
 
-/// A console that is shown as it is.
-pub struct Plain;
-
-impl Console for Plain {
-    fn bytes(&mut self, bytes: &[u8]) {
-        let mut out = std::io::stdout().lock();
-        // A closed pipe is no reason to stop the guest.
-        out.write_all(bytes).and_then(|()| out.flush()).ok();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -183,27 +191,27 @@ mod tests {
     #[test]
     fn output_and_exit_status_arrive() {
         let kept = Kept::default();
-        let running = Running::start(shell("echo hello; exit 3"), kept.clone()).unwrap();
-        let (end, complained) = running.wait(None).unwrap();
+        let mut running = Running::start(shell("echo hello; exit 3"), kept.clone()).unwrap();
+        let end = running.wait(None).unwrap();
         assert!(matches!(end, End::Exited(status) if status.code() == Some(3)));
-        assert!(!complained);
+        assert!(!running.drain());
         assert_eq!(*kept.0.lock().unwrap(), b"hello\n");
     }
 
     #[test]
     fn a_process_that_takes_too_long_is_ended() {
-        let running = Running::start(shell("exec sleep 60"), Kept::default()).unwrap();
+        let mut running = Running::start(shell("exec sleep 60"), Kept::default()).unwrap();
         let start = Instant::now();
-        let (end, _) = running.wait(Some(Duration::from_millis(50))).unwrap();
-        assert_eq!(end, End::TimedOut);
+        assert_eq!(running.wait(Some(Duration::from_millis(50))).unwrap(), End::TimedOut);
         assert!(start.elapsed() < PATIENCE);
     }
 
     #[test]
     fn complaints_of_qemu_are_noticed() {
-        let script = "echo 'qemu-system-arm: no' >&2; echo 'qemu-system-arm: warning: x' >&2";
-        let running = Running::start(shell(script), Kept::default()).unwrap();
-        assert!(running.wait(None).unwrap().1);
-        assert!(!pass_on_errors(&b"qemu-system-arm: warning: x\n"[..]));
+        let messages = "qemu-system-arm: warning: x\nqemu-system-arm: terminating on signal 15\n";
+        let mut shown = Vec::new();
+        assert!(!pass_on_errors(messages.as_bytes(), |line| shown.push(line.to_owned())));
+        assert_eq!(shown, ["qemu-system-arm: warning: x"]);
+        assert!(pass_on_errors(&b"qemu-system-arm: no such file\n"[..], |_| ()));
     }
 }

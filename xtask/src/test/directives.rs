@@ -1,0 +1,149 @@
+//! What a test guest says about itself, in comments at the start of its source.
+//!
+//! ```text
+//! //@ dies: 2                    it must not pass its verdict, but end with this status
+//! //@ report: NULL page          the console must show this text; may be repeated
+//! //@ status: 7                  exit status of a guest that passes; 0 if not given
+//! //@ arguments: key=value       boot arguments
+//! //@ arch: x86_64               architectures that it is for; all if not given
+//! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3
+//! //@ memory: 4M 8G              memory; a test for each size
+//! //@ cpu: default max           processors; a test for each
+//! //@ smp: 4                     number of processors
+//! //@ disk: 1M                   an empty disk of this size; may be repeated
+//! //@ network: none              no network card; there is one if not given
+//! //@ timeout: 120               seconds; 60 if not given
+//! ```
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::variant::{self, Variant};
+use crate::arch::Arch;
+
+/// How a test guest is run, and what must come out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directives {
+    /// The exit status that it must end with.
+    pub status: u8,
+    /// Whether it must end by a fault or panic, and not with the verdict that it has passed.
+    pub dies: bool,
+    /// Texts that must appear on the console.
+    pub reports: Vec<String>,
+    /// Boot arguments.
+    pub arguments: Vec<String>,
+    /// Sizes of memory to run it with.
+    pub memory: Vec<String>,
+    /// Processors to run it on; `default` is QEMU's own.
+    pub cpus: Vec<String>,
+    /// Number of processors.
+    pub smp: u8,
+    /// Sizes of its disks.
+    pub disks: Vec<String>,
+    /// Whether it has a network card.
+    pub network: bool,
+    /// Seconds that it may take.
+    pub timeout: u64,
+    arches: Vec<String>,
+    machines: Vec<String>,
+}
+
+impl Default for Directives {
+    fn default() -> Self {
+        Self {
+            status: 0,
+            dies: false,
+            reports: Vec::new(),
+            arguments: Vec::new(),
+            memory: vec!["64M".into()],
+            cpus: vec!["default".into()],
+            smp: 1,
+            disks: Vec::new(),
+            network: true,
+            timeout: 60,
+            arches: Vec::new(),
+            machines: Vec::new(),
+        }
+    }
+}
+
+impl Directives {
+    /// Reads them from the source of a guest.
+    ///
+    /// # Errors
+    /// If there is one that is not known: it would be ignored without anyone noticing.
+    pub fn parse(source: &str) -> Result<Self> {
+        let mut directives = Self::default();
+        for line in source.lines().filter_map(|line| line.strip_prefix("//@")) {
+            let (key, value) = line.split_once(':').with_context(|| format!("//@{line}"))?;
+            directives
+                .set(key.trim(), value.trim())
+                .with_context(|| format!("the directive `//@{line}`"))?;
+        }
+        Ok(directives)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let words = || value.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        ensure!(!value.is_empty(), "it has no value");
+        match key {
+            "dies" => (self.dies, self.status) = (true, value.parse()?),
+            "status" => self.status = value.parse()?,
+            "report" => self.reports.push(value.to_owned()),
+            "arguments" => self.arguments = words(),
+            "arch" => self.arches = words(),
+            "machine" => self.machines = words(),
+            "memory" => self.memory = words(),
+            "cpu" => self.cpus = words(),
+            "smp" => self.smp = value.parse()?,
+            "disk" => self.disks.push(value.to_owned()),
+            "network" => self.network = value != "none",
+            "timeout" => self.timeout = value.parse()?,
+            _ => bail!("it is not known; xtask/src/test/directives.rs lists those that are"),
+        }
+        Ok(())
+    }
+
+    /// The machines of `arch` that the guest is for.
+    pub fn variants(&self, arch: Arch) -> Vec<Variant> {
+        let wanted =
+            |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
+        if !wanted(&self.arches, arch.name()) {
+            return Vec::new();
+        }
+        let machines = variant::of(arch).iter().copied();
+        machines.filter(|variant| wanted(&self.machines, variant.name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_without_directives_runs_everywhere_and_passes() {
+        let directives = Directives::parse("//! A guest.\nfn main() {}\n").unwrap();
+        assert_eq!(directives, Directives::default());
+        assert_eq!(directives.variants(Arch::X86_64).len(), 3);
+        assert_eq!(directives.variants(Arch::Aarch64).len(), 2);
+    }
+
+    #[test]
+    fn directives_say_how_a_guest_is_run() {
+        let source = "//@ dies: 2\n//@ report: NULL page\n//@ report: main\n//@ machine: q35 gic3\n\
+                      //@ memory: 4M 8G\n//@ arguments: a=b log=debug\n";
+        let directives = Directives::parse(source).unwrap();
+        assert!(directives.dies && directives.status == 2);
+        assert_eq!(directives.reports, ["NULL page", "main"]);
+        assert_eq!(directives.memory, ["4M", "8G"]);
+        assert_eq!(directives.arguments, ["a=b", "log=debug"]);
+        assert_eq!(directives.variants(Arch::X86_64)[0].name, "q35");
+        assert_eq!(directives.variants(Arch::Armv7)[0].name, "gic3");
+    }
+
+    #[test]
+    fn unknown_directives_are_errors() {
+        for wrong in ["//@ reprot: x", "//@ dies: maybe", "//@ dies", "//@ report:"] {
+            assert!(Directives::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

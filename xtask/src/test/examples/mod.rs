@@ -1,0 +1,86 @@
+//! The examples, used by programs that know nothing of Mayfly: curl, nc, dig, wrk.
+//!
+//! Each example has a file here with a list of checks. A check gets a running guest and uses it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::case::{Case, Failure};
+use super::guest::TestGuest;
+use super::variant;
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How};
+use crate::run::{Network, declared};
+
+mod hello;
+
+/// The programs that the checks use.
+pub const PROGRAMS: [&str; 4] = ["curl", "dig", "nc", "wrk"];
+
+/// Seconds after which a guest that should have been quick has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Something to be checked of an example.
+struct Check {
+    /// What it is called.
+    name: &'static str,
+    /// Boot arguments of the guest.
+    arguments: &'static [&'static str],
+    /// Memory of the guest.
+    memory: &'static str,
+    /// Uses the guest; an error is a failure.
+    body: fn(&mut TestGuest) -> Result<()>,
+}
+
+/// A check with the usual memory and no boot arguments.
+const fn check(name: &'static str, body: fn(&mut TestGuest) -> Result<()>) -> Check {
+    Check { name, arguments: &[], memory: "64M", body }
+}
+
+/// The examples and what is checked of each.
+const EXAMPLES: [(&str, &[Check]); 1] = [("hello", hello::CHECKS)];
+
+/// The checks on each machine of an architecture.
+pub fn cases(arch: Arch, how: &How) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (example, checks) in EXAMPLES {
+        for check in checks {
+            for &machine in variant::of(arch) {
+                let name = format!("examples/{example}/{}/{arch}/{}", check.name, machine.name);
+                let how = how.clone();
+                cases.push(Case::new(name, move || run(example, check, machine, arch, &how)));
+            }
+        }
+    }
+    cases
+}
+
+/// Builds the examples that the tests called `names` use.
+pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
+    for (example, _) in EXAMPLES {
+        if names.iter().any(|name| name.starts_with(&format!("examples/{example}/"))) {
+            build::build(&App::find(example, None)?, arch, how)?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts the example and lets the check use it.
+fn run(
+    example: &str,
+    check: &Check,
+    machine: variant::Variant,
+    arch: Arch,
+    how: &How,
+) -> Result<(), Failure> {
+    let app = App::find(example, None)?;
+    let image = build::image_of(&app, arch, how, &app.binary);
+    let mut hardware = machine.hardware();
+    hardware.memory = check.memory.into();
+    let arguments: Vec<String> = check.arguments.iter().map(|&word| word.to_owned()).collect();
+    let network = Network::User(declared(&app.metadata)?);
+    let mut guest = TestGuest::start(&image, hardware, network, &arguments)?;
+    (check.body)(&mut guest).map_err(|error| guest.failure(&error))
+}

@@ -1,0 +1,235 @@
+//! A guest that a test runs: its console, its ports, its end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::case::Failure;
+use crate::build::Image;
+use crate::run::{
+    Console, End, Forward, Guest, Hardware, Network, Protocol, Running, choose_host_ports,
+    guest_status, interrupted,
+};
+use crate::symbolize::{Annotator, DebugInfo};
+
+/// Most bytes of a console that are kept: the last ones.
+const KEPT: usize = 1 << 20;
+
+/// Lines of a console that a failure shows.
+const TAIL: usize = 40;
+
+/// A guest under test. It is ended when this is dropped.
+pub struct TestGuest {
+    running: Running,
+    console: Recorder,
+    image: Image,
+    forwards: Vec<Forward>,
+}
+
+impl TestGuest {
+    /// Starts a guest.
+    pub fn start(
+        image: &Image,
+        hardware: Hardware,
+        mut network: Network,
+        arguments: &[String],
+    ) -> Result<Self> {
+        if let Network::User(forwards) = &mut network {
+            choose_host_ports(forwards)?;
+        }
+        let forwards = network.forwards().to_vec();
+        let guest = Guest {
+            arch: image.arch,
+            image: image.path.clone(),
+            hardware,
+            network,
+            arguments: arguments.to_vec(),
+            gdb: None,
+            extra: Vec::new(),
+        };
+        let mut command = Command::new(image.arch.qemu());
+        command.args(guest.qemu_arguments()?).stdin(std::process::Stdio::null());
+        let console = Recorder::default();
+        let running = Running::start(command, console.clone())?;
+        Ok(Self { running, console, image: image.clone(), forwards })
+    }
+
+    /// The port of this machine that leads to a port of the guest.
+    pub fn port(&self, guest: u16, protocol: Protocol) -> Result<u16> {
+        self.forwards
+            .iter()
+            .find(|one| one.guest == guest && one.protocol.transport() == protocol.transport())
+            .map(|one| one.host)
+            .with_context(|| {
+                format!("the app's Cargo.toml does not declare port {guest}/{protocol}")
+            })
+    }
+
+    /// Waits until the guest has ended; gives its exit status.
+    pub fn wait(&mut self, timeout: Duration) -> Result<u8> {
+        let end = self.running.wait(Some(timeout))?;
+        let complained = self.running.drain();
+        match end {
+            End::TimedOut => bail!("it was still running after {} s", timeout.as_secs()),
+            End::Interrupted => bail!("interrupted"),
+            End::Exited(status) => status
+                .code()
+                .and_then(|code| guest_status(self.image.arch, code, complained))
+                .with_context(|| format!("QEMU failed ({status})")),
+        }
+    }
+
+    /// Waits until `ready` gives something, for as long as the guest runs.
+    pub fn until<T>(
+        &mut self,
+        what: &str,
+        timeout: Duration,
+        mut ready: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            // Looked at before the console, so that its last words are not missed.
+            let alive = self.running.is_running();
+            if let Some(found) = ready(&self.console.text()) {
+                return Ok(found);
+            }
+            if !alive {
+                bail!("the guest ended before {what}");
+            }
+            if Instant::now() >= deadline || interrupted() {
+                bail!("no {what} within {} s", timeout.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// All that the guest has printed.
+    pub fn console(&self) -> String {
+        self.console.text()
+    }
+
+    /// Makes `error` a failure that shows the last lines of the console, with source lines.
+    pub fn failure(&mut self, error: &anyhow::Error) -> Failure {
+        self.running.stop().ok();
+        self.running.drain();
+        let text = self.console.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
+        let mut annotator = DebugInfo::load(&self.image.elf).ok().map(Annotator::new);
+        let mut output = String::new();
+        for line in tail {
+            output += line;
+            output.push('\n');
+            if let Some(annotator) = &mut annotator {
+                output += &annotator.annotate(line);
+            }
+        }
+        Failure::new(format_args!("{error:#}")).with_output(output)
+    }
+}
+
+/// A console that keeps what is printed.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<u8>>>);
+
+impl Recorder {
+    fn kept(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.kept()).replace('\r', "")
+    }
+}
+
+impl Console for Recorder {
+    fn bytes(&mut self, bytes: &[u8]) {
+        let mut kept = self.kept();
+        kept.extend_from_slice(bytes);
+        let excess = kept.len().saturating_sub(KEPT);
+        kept.drain(..excess);
+    }
+}
+
+/// A file that is deleted when this is dropped.
+pub struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    /// A disk of `size` zeros; `size` is a number with a suffix, as for QEMU.
+    pub fn disk(size: &str) -> Result<Self> {
+        let file = Self::new("disk")?;
+        let length = bytes_of(size)?;
+        std::fs::File::create(&file.0)
+            .and_then(|disk| disk.set_len(length))
+            .with_context(|| format!("cannot make a disk at {}", file.0.display()))?;
+        Ok(file)
+    }
+
+    /// A name that nobody else uses.
+    pub fn new(kind: &str) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("mayfly-{kind}-{}-{count}", std::process::id());
+        Ok(Self(std::env::temp_dir().join(name)))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
+/// The number of bytes in a size such as 64K, 4M or 1G.
+fn bytes_of(size: &str) -> Result<u64> {
+    let digits = size.trim_end_matches(['K', 'M', 'G']);
+    let unit: u64 = match size.get(digits.len()..) {
+        Some("K") => 1 << 10,
+        Some("M") => 1 << 20,
+        Some("G") => 1 << 30,
+        Some("") => 1,
+        _ => bail!("`{size}` is no size: a number and K, M or G"),
+    };
+    let number: u64 = digits.parse().with_context(|| format!("`{size}` is no size"))?;
+    number.checked_mul(unit).context("that is too large")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(bytes_of("512").unwrap(), 512);
+        assert_eq!(bytes_of("64K").unwrap(), 65536);
+        assert_eq!(bytes_of("2G").unwrap(), 2 << 30);
+        assert!(bytes_of("2T").is_err() && bytes_of("M").is_err() && bytes_of("1MK").is_err());
+    }
+
+    #[test]
+    fn temporary_disks_have_their_size_and_go_away() {
+        let disk = TemporaryFile::disk("64K").unwrap();
+        let path = disk.path().to_owned();
+        assert_eq!(path.metadata().unwrap().len(), 65536);
+        drop(disk);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_recorder_keeps_the_end() {
+        let mut recorder = Recorder::default();
+        recorder.bytes(&vec![b'x'; KEPT]);
+        recorder.bytes(b"last\r\n");
+        let text = recorder.text();
+        assert!(text.ends_with("xlast\n") && text.len() < KEPT);
+    }
+}

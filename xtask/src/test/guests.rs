@@ -1,0 +1,175 @@
+//! The test guests: `tests/guests/src/bin`, one for each behaviour.
+//!
+//! A guest prints `mayfly-test: PASS` or `mayfly-test: FAIL` and a reason, and ends. What it needs,
+//! and whether it has to die instead, it says at the start of its source, see [`super::directives`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::case::{Case, Failure};
+use super::directives::Directives;
+use super::guest::{TemporaryFile, TestGuest};
+use super::variant::Variant;
+use crate::app::{self, App};
+use crate::arch::Arch;
+use crate::build::{self, How, Image};
+use crate::paths;
+use crate::run::{Hardware, Network};
+
+/// What a guest prints before its verdict.
+const VERDICT: &str = "mayfly-test: ";
+
+/// A way in which a guest is run.
+struct Trial {
+    image: Image,
+    variant: Variant,
+    memory: String,
+    cpu: Option<String>,
+    directives: Directives,
+}
+
+/// The tests with guests of an architecture.
+pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    let package = package()?;
+    for (name, source) in &package.binaries {
+        let text = std::fs::read_to_string(source)
+            .with_context(|| format!("cannot read {}", source.display()))?;
+        let directives =
+            Directives::parse(&text).with_context(|| format!("in {}", source.display()))?;
+        for (name, trial) in trials(&package.app, name, arch, how, &directives) {
+            cases.push(Case::new(name, move || run(&trial)));
+        }
+    }
+    Ok(cases)
+}
+
+/// Builds the images that the tests called `names` use.
+pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
+    let package = package()?;
+    let used =
+        |binary: &&String| names.iter().any(|name| name.starts_with(&format!("guests/{binary}/")));
+    let binaries: Vec<String> =
+        package.binaries.iter().map(|(name, _)| name).filter(used).cloned().collect();
+    if !binaries.is_empty() {
+        build::build_all(&package.app, arch, how, &binaries)?;
+    }
+    Ok(())
+}
+
+/// The ways in which a guest is run on an architecture, by the names of the tests.
+fn trials(
+    app: &App,
+    binary: &str,
+    arch: Arch,
+    how: &How,
+    directives: &Directives,
+) -> Vec<(String, Trial)> {
+    let mut trials = Vec::new();
+    for variant in directives.variants(arch) {
+        for memory in &directives.memory {
+            for cpu in &directives.cpus {
+                let mut name = format!("guests/{binary}/{arch}/{}", variant.name);
+                if directives.memory.len() > 1 {
+                    name += &format!("/{memory}");
+                }
+                if directives.cpus.len() > 1 {
+                    name += &format!("/{cpu}");
+                }
+                let trial = Trial {
+                    image: build::image_of(app, arch, how, binary),
+                    variant,
+                    memory: memory.clone(),
+                    cpu: Some(cpu.clone()).filter(|cpu| cpu != "default"),
+                    directives: directives.clone(),
+                };
+                trials.push((name, trial));
+            }
+        }
+    }
+    trials
+}
+
+/// Runs a guest to its end and judges it.
+fn run(trial: &Trial) -> Result<(), Failure> {
+    let Trial { image, variant, memory, cpu, directives } = trial;
+    let disks = directives.disks.iter().map(|size| TemporaryFile::disk(size));
+    let disks = disks.collect::<Result<Vec<_>>>()?;
+    let hardware = Hardware {
+        memory: memory.clone(),
+        cpu: cpu.clone(),
+        smp: directives.smp,
+        disks: disks.iter().map(|disk| disk.path().to_owned()).collect(),
+        ..variant.hardware()
+    };
+    let network = if directives.network { Network::User(Vec::new()) } else { Network::None };
+    let mut guest = TestGuest::start(image, hardware, network, &directives.arguments)?;
+    let judged = guest
+        .wait(Duration::from_secs(directives.timeout))
+        .and_then(|status| judge(directives, status, &guest.console()));
+    judged.map_err(|error| guest.failure(&error))
+}
+
+/// Whether a guest that has printed `console` and ended with `status` has done what it should.
+fn judge(directives: &Directives, status: u8, console: &str) -> Result<()> {
+    let verdicts: Vec<&str> =
+        console.lines().filter_map(|line| Some(line.split_once(VERDICT)?.1)).collect();
+    if let Some(reason) = verdicts.iter().find_map(|verdict| verdict.strip_prefix("FAIL")) {
+        bail!("{}", reason.trim());
+    }
+    let passed = verdicts.iter().any(|verdict| verdict.trim() == "PASS");
+    if directives.dies {
+        ensure!(!passed, "it should have died");
+    } else {
+        ensure!(passed, "it ended with status {status} and without a verdict");
+    }
+    for report in &directives.reports {
+        ensure!(console.contains(report), "the console does not show `{report}`");
+    }
+    ensure!(
+        status == directives.status,
+        "its exit status is {status} instead of {}",
+        directives.status
+    );
+    Ok(())
+}
+
+/// The package of the test guests, and the sources of its binaries.
+struct Package {
+    app: App,
+    binaries: Vec<(String, PathBuf)>,
+}
+
+fn package() -> Result<Package> {
+    let directory = paths::repository().join("tests/guests");
+    let binaries = app::binaries(&directory)?;
+    let (first, _) = binaries.first().context("tests/guests has no binaries")?;
+    Ok(Package { app: App::find(&format!("guests/{first}"), None)?, binaries })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_must_say_that_it_has_passed() {
+        let directives = Directives::default();
+        judge(&directives, 0, "boot\nmayfly-test: PASS\n").unwrap();
+        judge(&directives, 0, "[0.01] mayfly-test: PASS\n").unwrap();
+        assert!(judge(&directives, 0, "boot\n").is_err());
+        assert!(judge(&directives, 1, "mayfly-test: PASS\n").is_err());
+        let error = judge(&directives, 0, "mayfly-test: FAIL 1 is not 2\n").unwrap_err();
+        assert_eq!(error.to_string(), "1 is not 2");
+    }
+
+    #[test]
+    fn a_guest_that_must_die_has_to_report_why() {
+        let directives = Directives::parse("//@ dies: 2\n//@ report: NULL page\n").unwrap();
+        judge(&directives, 2, "fault: hit the NULL page\n").unwrap();
+        assert!(judge(&directives, 0, "fault: hit the NULL page\n").is_err());
+        assert!(judge(&directives, 2, "fault\n").is_err());
+        assert!(judge(&directives, 2, "NULL page\nmayfly-test: PASS\n").is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! `test`: everything that can be checked on this machine.
+//!
+//! In order: host tests ([`host`]), then for each architecture the test guests ([`guests`]) and the
+//! examples with real clients ([`examples`]). To add a test guest, add a file to
+//! `tests/guests/src/bin`; to add a check of an example, add a function to its file in
+//! `xtask/src/test/examples` and a line to its list.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::arch::{Arch, ArchChoice};
+use crate::build::How;
+use crate::{setup, ui};
+
+mod case;
+mod directives;
+mod examples;
+mod guest;
+mod guests;
+mod host;
+mod nightly;
+mod runner;
+mod variant;
+
+use case::Case;
+use runner::{Runner, Tally};
+
+/// Runs the tests: on the host, in QEMU, and of the examples with real clients.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                      everything
+  cargo xtask test --list               the names of all tests
+  cargo xtask test guests/ --arch armv7
+  cargo xtask test http --repeat 20     whatever has http in its name, twenty times
+  cargo xtask test --host-only
+
+The last line is `N passed, N failed`; the exit status is 0 if none failed.")]
+pub struct Options {
+    /// Runs only tests with one of these words in their names.
+    filter: Vec<String>,
+    /// Prints the names of the tests and runs none.
+    #[arg(long)]
+    list: bool,
+    /// Architectures to test.
+    #[arg(long, value_enum, default_value = "all")]
+    arch: ArchChoice,
+    /// Runs only the tests that need no guest.
+    #[arg(long)]
+    host_only: bool,
+    /// Tests the images that ship instead of those for development.
+    #[arg(long)]
+    release: bool,
+    /// Runs all of it so many times.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    repeat: u32,
+    /// Guests that run at the same time.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    jobs: usize,
+}
+
+impl Options {
+    /// Runs the tests; the exit status is 1 if one has failed.
+    pub fn execute(&self) -> Result<u8> {
+        let tally = self.run()?;
+        if !self.list {
+            println!("{} passed, {} failed", tally.passed, tally.failed);
+        }
+        Ok(u8::from(tally.failed > 0))
+    }
+
+    /// Everything, as `cargo xtask ci` runs it.
+    pub fn everything() -> Self {
+        Self {
+            filter: Vec::new(),
+            list: false,
+            arch: ArchChoice::All,
+            host_only: false,
+            release: false,
+            repeat: 1,
+            jobs: 2,
+        }
+    }
+
+    /// Runs the tests, and counts.
+    pub fn run(&self) -> Result<Tally> {
+        let mut runner = Runner::new(self.jobs, self.list);
+        for round in 1..=self.repeat {
+            if self.repeat > 1 {
+                ui::progress("Round", format_args!("{round} of {}", self.repeat));
+            }
+            runner.one_by_one(self.chosen(host::cases()?));
+            runner.one_by_one(self.chosen(nightly::cases()));
+            if !self.host_only {
+                for &arch in self.arch.list() {
+                    self.run_guests(arch, &mut runner)?;
+                }
+            }
+        }
+        Ok(runner.tally())
+    }
+
+    /// Runs what needs guests of one architecture.
+    fn run_guests(&self, arch: Arch, runner: &mut Runner) -> Result<()> {
+        let how = How { release: self.release, ..How::default() };
+        let guests = self.chosen(guests::cases(arch, &how)?);
+        let examples = self.chosen(examples::cases(arch, &how));
+        if !self.list && !(guests.is_empty() && examples.is_empty()) {
+            setup::programs(&[arch.qemu()])?;
+        }
+        if !self.list && !examples.is_empty() {
+            setup::programs(&examples::PROGRAMS)?;
+        }
+        self.build_and_run(runner, guests, &|names| guests::compile(arch, &how, names));
+        self.build_and_run(runner, examples, &|names| examples::compile(arch, &how, names));
+        Ok(())
+    }
+
+    /// Builds the images that tests use, all together because that is quicker, and runs the tests.
+    fn build_and_run(
+        &self,
+        runner: &mut Runner,
+        cases: Vec<Case>,
+        compile: &dyn Fn(&[String]) -> Result<()>,
+    ) {
+        let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
+        let built = if self.list { Ok(()) } else { compile(&names) };
+        match built {
+            Ok(()) => runner.side_by_side(cases),
+            Err(error) => {
+                let reason = format!("{error:#}");
+                let failing = |name: &String| Case::failing(name, &reason);
+                runner.one_by_one(names.iter().map(failing).collect());
+            }
+        }
+    }
+
+    /// The cases that the command line asks for.
+    fn chosen(&self, mut cases: Vec<Case>) -> Vec<Case> {
+        let asked = |case: &Case| {
+            self.filter.is_empty() || self.filter.iter().any(|word| case.name.contains(word))
+        };
+        cases.retain(asked);
+        cases
+    }
+}

@@ -1,0 +1,85 @@
+//! Checks that need a nightly toolchain, where one is installed: Miri and fuzzing, both bounded.
+//! The product never needs one, and what they find is kept as tests that run on stable.
+
+use std::process::{Command, Stdio};
+
+use super::case::{Case, Failure, Verdict};
+use super::host;
+use crate::doctor::first_line;
+use crate::{paths, tools};
+
+/// What Miri interprets: crates with unsafe code that runs on the host, and the tests in them.
+const MIRI: [(&str, &str); 2] = [("mayfly-device", ""), ("mayfly", "memory::")];
+
+/// Seconds for which each fuzz target is run.
+const FUZZ_SECONDS: u32 = 10;
+
+/// Miri for each crate, and a run of each fuzz target.
+pub fn cases() -> Vec<Case> {
+    let miri = MIRI.iter().map(|&(package, filter)| {
+        Case::counting(format!("miri/{package}"), move || miri(package, filter))
+    });
+    let fuzz = fuzz_targets()
+        .into_iter()
+        .map(|target| Case::counting(format!("fuzz/{target}"), move || fuzz(&target)));
+    miri.chain(fuzz).collect()
+}
+
+/// cargo of the nightly toolchain.
+fn nightly_cargo() -> Command {
+    let mut command = Command::new("rustup");
+    // Whatever toolchain runs us is not to be that of its children.
+    command.args(["run", "nightly", "cargo"]).env_remove("RUSTUP_TOOLCHAIN");
+    command.env_remove("CARGO").env_remove("RUSTC");
+    command.current_dir(paths::repository()).stdin(Stdio::null());
+    command
+}
+
+fn miri(package: &str, filter: &str) -> Verdict {
+    if first_line(nightly_cargo().args(["miri", "--version"]).stderr(Stdio::null())).is_none() {
+        let how = "rustup toolchain install nightly --component miri,rust-src";
+        return Verdict::Skipped(format!("no Miri; `{how}` installs it"));
+    }
+    let mut command = nightly_cargo();
+    command.args(["miri", "test", "--quiet", "--package", package, "--lib"]);
+    // Its own directory: another compiler would otherwise undo what stable has built.
+    command.args(["--target-dir", "target/miri", "--", filter]);
+    command.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
+    judge(&mut command, |output| Verdict::Passed(host::count(output).0))
+}
+
+fn fuzz(target: &str) -> Verdict {
+    if first_line(nightly_cargo().args(["fuzz", "--version"]).stderr(Stdio::null())).is_none() {
+        let how = "cargo install --locked cargo-fuzz";
+        return Verdict::Skipped(format!("no cargo-fuzz; `{how}` installs it"));
+    }
+    let mut command = nightly_cargo();
+    command.args(["fuzz", "run", target, "--", &format!("-max_total_time={FUZZ_SECONDS}")]);
+    judge(&mut command, |_| Verdict::Passed(1))
+}
+
+/// Runs `command`; what it prints decides how many tests have passed.
+fn judge(command: &mut Command, passed: impl Fn(&str) -> Verdict) -> Verdict {
+    match command.output() {
+        Err(error) => Verdict::Failed(Failure::new(error)),
+        Ok(output) if output.status.success() => passed(&String::from_utf8_lossy(&output.stdout)),
+        Ok(output) => {
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text);
+            let lines: Vec<&str> = text.lines().collect();
+            let tail = lines.get(lines.len().saturating_sub(60)..).unwrap_or_default().join("\n");
+            let reason = format!("`{}` failed", tools::describe(command));
+            Verdict::Failed(Failure::new(reason).with_output(tail))
+        }
+    }
+}
+
+/// The names of the fuzz targets: the files in `fuzz/fuzz_targets`.
+fn fuzz_targets() -> Vec<String> {
+    let directory = paths::repository().join("fuzz/fuzz_targets");
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        files.filter_map(|file| Some(file.path().file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    names
+}
