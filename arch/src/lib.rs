@@ -33,6 +33,9 @@ pub mod fdt;
 pub mod image;
 mod kernel_entry;
 mod local;
+#[cfg(any(not(target_os = "none"), target_arch = "x86_64"))]
+#[doc(hidden)]
+pub mod start_info;
 
 pub use address::{PAGE_SIZE, PhysAddr, PhysRange};
 pub use boot_info::{
@@ -69,6 +72,14 @@ mod machine;
 #[cfg(not(target_os = "none"))]
 #[path = "host/mod.rs"]
 mod machine;
+
+/// Arithmetic of the x86-64 clock, which needs no x86-64 to be tested.
+#[cfg(test)]
+#[path = "x86_64/clock"]
+mod x86_64_clock {
+    mod calibration;
+    mod rate;
+}
 
 pub use machine::{NAME, clock, console, cpu, interrupts, mmu, power};
 #[cfg(not(target_os = "none"))]

@@ -1,0 +1,125 @@
+//! From the first Rust function to the kernel's `start`.
+
+use core::{arch::global_asm, cell::UnsafeCell, mem::MaybeUninit, slice, str};
+
+use heapless::Vec;
+
+use super::{
+    clock,
+    console::{self, print_line},
+    cpuid, exceptions, image, interrupts, mmu, pci, power,
+};
+use crate::{
+    BootInfo, Device, Irq, PciHost, PhysAddr, PhysRange, Uart, UartKind,
+    kernel_entry::upcall,
+    start_info::{self, StartInfo, virtio_mmio},
+};
+
+global_asm!(include_str!("boot.S"), start = sym start, options(att_syntax));
+global_asm!(
+    include_str!("vectors.S"),
+    exception = sym exceptions::on_exception,
+    interrupt = sym interrupts::on_interrupt,
+    options(att_syntax),
+);
+
+/// Exit status of a guest that cannot start.
+const EXIT_STATUS: u8 = 1;
+
+/// COM1's line on every PC.
+const COM1_IRQ: Irq = Irq(4);
+
+/// The one [`BootInfo`], which the kernel keeps.
+struct Slot(UnsafeCell<MaybeUninit<BootInfo>>);
+
+// SAFETY: `start` writes it before it hands out the only, shared, reference.
+unsafe impl Sync for Slot {}
+
+static BOOT_INFO: Slot = Slot(UnsafeCell::new(MaybeUninit::uninit()));
+
+/// Where `boot.S` jumps to: on the main stack, interrupts off, exceptions caught, image mapped.
+/// `address` is that of start_info.
+extern "C" fn start(address: u32) -> ! {
+    let memory = mmu::Unmapped { limit: mmu::memory_limit() };
+    let mut info =
+        match start_info::parse(&memory, PhysAddr(address.into()), image::frames(), memory.limit) {
+            Ok(info) => info,
+            Err(error) => stop(&error),
+        };
+    if !mmu::init(&mut info) {
+        stop(&"too little memory for the page tables; give the guest more memory");
+    }
+    let command_line = text(info.command_line);
+    power::configure(command_line);
+    let devices = find_devices(command_line, &mut info);
+    if let Err(error) = interrupts::init(&devices) {
+        stop(&error);
+    }
+    let (hypervisor, leaves) = cpuid::hypervisor();
+    clock::init(hypervisor, leaves);
+
+    // SAFETY: this function runs once, before anything else has a reference to the slot.
+    let boot_info = unsafe { &mut *BOOT_INFO.0.get() }.write(BootInfo {
+        memory: info.memory,
+        memory_total: info.memory_total,
+        command_line,
+        initrd: info.module.map(bytes),
+        seed: Vec::new(),
+        hypervisor,
+        devices,
+        warnings: info.warnings,
+    });
+    upcall::start(boot_info)
+}
+
+/// Says why the guest cannot start, and ends it.
+fn stop(why: &dyn core::fmt::Display) -> ! {
+    print_line!("mayfly: {why}");
+    power::crash(EXIT_STATUS)
+}
+
+/// Memory that `mmu::init` has mapped read-only.
+fn bytes(range: PhysRange) -> &'static [u8] {
+    if range.is_empty() {
+        return &[];
+    }
+    let start = mmu::phys_to_virt(range.start());
+    // SAFETY: command line and module are mapped read-only for good, at one place, and no frame of
+    // them is given to anyone else, so that nothing changes them. `range` is not empty, and is below
+    // the limit that `start` gave to `parse`.
+    unsafe { slice::from_raw_parts(start.as_ptr(), range.size() as usize) }
+}
+
+/// As much of the command line as is UTF-8.
+fn text(range: PhysRange) -> &'static str {
+    let bytes = bytes(range);
+    match str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""),
+    }
+}
+
+/// What a driver may be started for.
+fn find_devices(command_line: &str, info: &mut StartInfo) -> Vec<Device, { crate::MAX_DEVICES }> {
+    let mut devices = Vec::new();
+    if console::is_present() {
+        let kind = UartKind::Port16550(console::COM1);
+        // The first two of many that fit.
+        let _ = devices.push(Device::Uart(Uart { kind, irq: Some(COM1_IRQ) }));
+    }
+    if pci::is_present() {
+        let _ = devices.push(Device::PciHost(PciHost::Ports));
+    }
+    for transport in virtio_mmio::on_command_line(command_line) {
+        let added = transport.and_then(|transport| {
+            devices
+                .push(Device::VirtioMmio(transport))
+                .map_err(|_| "too many devices; the last are left out")
+        });
+        if let Err(text) = added {
+            // The first eight warnings will do.
+            let _ = info.warnings.push(text);
+        }
+    }
+    devices
+}

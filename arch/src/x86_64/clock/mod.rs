@@ -1,0 +1,189 @@
+//! Time: nanoseconds since boot from the TSC, one deadline from the timer of the local APIC.
+//!
+//! The rate of the TSC comes from KVM's clock or from CPUID where they tell it. Otherwise, as under
+//! emulation, it is learnt from the APIC timer while the guest runs ([`calibration`]): nobody waits.
+//! A better rate changes how fast `now` goes on from where it is, so it never jumps.
+
+mod calibration;
+mod kvm;
+mod rate;
+mod rtc;
+mod timer;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::{cpu, cpuid};
+use crate::{Hypervisor, IrqLock, in_interrupt};
+use calibration::{Calibration, Stretch};
+use rate::Rate;
+use timer::{Divider, Run};
+
+// `now` is BASE_TIME plus what RATE makes of the ticks since BASE_TICKS. Written with interrupts
+// off and not by interrupt handlers, so that these see all three fit together, as tasks do.
+static BASE_TICKS: AtomicU64 = AtomicU64::new(0);
+static BASE_TIME: AtomicU64 = AtomicU64::new(0);
+static RATE: AtomicU64 = AtomicU64::new(0);
+
+/// The TSC at which the rate is to be refined; never, once it is known.
+static REFINE_AT: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// What is being learnt, until it is known.
+static CALIBRATION: IrqLock<Option<Calibration>> = IrqLock::new(None);
+
+/// The deadline that the timer is set for, or `NEVER`.
+static DEADLINE: AtomicU64 = AtomicU64::new(NEVER);
+const NEVER: u64 = u64::MAX;
+
+/// First CPUID leaf of KVM, or 0 if the hypervisor is another.
+static KVM_LEAVES: AtomicU64 = AtomicU64::new(0);
+
+/// Wall clock time at time 0, or 0 while nobody has asked.
+static WALL_CLOCK_AT_BOOT: AtomicU64 = AtomicU64::new(0);
+
+/// Starts the clock at 0.
+pub(super) fn init(hypervisor: Hypervisor, leaves: u32) {
+    let kvm = hypervisor == Hypervisor::Kvm;
+    KVM_LEAVES.store(if kvm { leaves.into() } else { 0 }, Ordering::Relaxed);
+    let known = if kvm { kvm::rate(leaves) } else { None };
+    match known.or_else(|| rate_from_cpuid(hypervisor, leaves)) {
+        Some(rate) => {
+            BASE_TICKS.store(cpu::cycles(), Ordering::Relaxed);
+            RATE.store(rate.0, Ordering::Relaxed);
+            if cpuid::has_tsc_deadline() {
+                timer::use_tsc();
+            }
+        }
+        None => CALIBRATION.with(|calibration| {
+            timer::start(u32::MAX, Divider::MEDIUM, Run::Silent);
+            let start = cpu::cycles();
+            *calibration = Some(Calibration::new(Stretch {
+                start,
+                initial: u32::MAX,
+                shift: Divider::MEDIUM.shift,
+            }));
+            BASE_TICKS.store(start, Ordering::Relaxed);
+            REFINE_AT.store(0, Ordering::Relaxed);
+        }),
+    }
+}
+
+/// The rate of the TSC as CPUID states it.
+fn rate_from_cpuid(hypervisor: Hypervisor, leaves: u32) -> Option<Rate> {
+    // VMware's leaf, which QEMU has too (`vmware-cpuid-freq`): kHz.
+    let generic = (hypervisor != Hypervisor::Unknown)
+        .then(|| cpuid::leaf(leaves + 0x10, 0))
+        .flatten()
+        .and_then(|leaf| Rate::from_hertz(u64::from(leaf.eax) * 1000));
+    // Intel's: crystal clock in Hz, ratio (Intel SDM volume 3, 18.7.3).
+    let intel = || {
+        let leaf = cpuid::leaf(0x15, 0)?;
+        let hertz = u64::from(leaf.ecx) * u64::from(leaf.ebx);
+        Rate::from_hertz(hertz.checked_div(leaf.eax.into())?)
+    };
+    generic.or_else(intel)
+}
+
+/// Nanoseconds since boot. Never goes back.
+pub fn now() -> u64 {
+    let ticks = cpu::cycles();
+    if ticks >= REFINE_AT.load(Ordering::Relaxed) && !in_interrupt() {
+        CALIBRATION.with(refine);
+    }
+    time_at(ticks)
+}
+
+/// The time at a value of the TSC, not before the last refinement.
+fn time_at(ticks: u64) -> u64 {
+    let ticks = ticks.saturating_sub(BASE_TICKS.load(Ordering::Relaxed));
+    let since = Rate(RATE.load(Ordering::Relaxed)).nanoseconds(ticks);
+    BASE_TIME.load(Ordering::Relaxed).saturating_add(since)
+}
+
+fn known_rate() -> Option<Rate> {
+    Some(Rate(RATE.load(Ordering::Relaxed))).filter(|rate| rate.0 != 0)
+}
+
+/// Takes what has been learnt into account from now on.
+fn refine(calibration: &mut Option<Calibration>) {
+    let Some(known) = calibration else { return };
+    let (tsc, count) = timer::observe();
+    let old = known_rate();
+    let (ticks, nanoseconds) = known.sums(tsc, count, old);
+    let Some(rate) = Rate::from_pair(nanoseconds, ticks) else { return };
+    // The first time, the sums tell how late it is.
+    let time = if old.is_some() { time_at(tsc) } else { nanoseconds };
+    BASE_TIME.store(time, Ordering::Relaxed);
+    BASE_TICKS.store(tsc, Ordering::Relaxed);
+    RATE.store(rate.0, Ordering::Relaxed);
+    // Next when half as much again has been seen.
+    REFINE_AT.store(tsc.saturating_add(ticks / 2), Ordering::Relaxed);
+    if Calibration::suffices(nanoseconds) {
+        REFINE_AT.store(u64::MAX, Ordering::Relaxed);
+        *calibration = None;
+    }
+}
+
+/// Raises the timer interrupt at `deadline`, in nanoseconds since boot, or at once if that has
+/// passed; `None` for no more interrupt. Replaces the deadline before.
+pub fn set_deadline(deadline: Option<u64>) {
+    let deadline = deadline.unwrap_or(NEVER);
+    DEADLINE.store(deadline, Ordering::Relaxed);
+    if timer::uses_tsc() {
+        timer::wait_for_tsc(tsc_at(deadline));
+        return;
+    }
+    let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(now()) };
+    CALIBRATION.with(|calibration| match calibration {
+        None if deadline == NEVER => timer::stop(),
+        None => drop(timer::count_down(left, Run::Once)),
+        Some(calibration) => {
+            let (tsc, count) = timer::observe();
+            let run = if deadline == NEVER { Run::Silent } else { Run::Again };
+            let before = cpu::cycles();
+            let (initial, divider) = timer::count_down(left, run);
+            let start = before + (cpu::cycles() - before) / 2;
+            let next = Stretch { start, initial, shift: divider.shift };
+            calibration.restart(tsc, count, known_rate(), next);
+        }
+    });
+}
+
+/// The TSC at `deadline`, at least 1, or 0 for [`NEVER`].
+fn tsc_at(deadline: u64) -> u64 {
+    if deadline == NEVER {
+        return 0;
+    }
+    let after = deadline.saturating_sub(BASE_TIME.load(Ordering::Relaxed));
+    let ticks = Rate(RATE.load(Ordering::Relaxed)).ticks(after);
+    BASE_TICKS.load(Ordering::Relaxed).saturating_add(ticks)
+}
+
+/// Handles the timer interrupt. `true` if the deadline has passed; if it has not, because the timer
+/// does not reach that far or was early, it is set again.
+pub(super) fn on_timer() -> bool {
+    let deadline = DEADLINE.load(Ordering::Relaxed);
+    if deadline != NEVER && now() < deadline {
+        set_deadline(Some(deadline));
+        return false;
+    }
+    DEADLINE.store(NEVER, Ordering::Relaxed);
+    CALIBRATION.with(|calibration| {
+        if calibration.is_some() {
+            timer::silence();
+        }
+    });
+    deadline != NEVER
+}
+
+/// Nanoseconds since 1970-01-01 00:00 UTC, or `None` where no clock tells it. From KVM's clock or,
+/// to the second, the real-time clock; read when first asked for.
+pub fn wall_clock() -> Option<u64> {
+    let mut at_boot = WALL_CLOCK_AT_BOOT.load(Ordering::Relaxed);
+    if at_boot == 0 {
+        let kvm = KVM_LEAVES.load(Ordering::Relaxed) as u32;
+        let time = if kvm == 0 { None } else { kvm::wall_clock(kvm) }.or_else(rtc::read)?;
+        at_boot = time.checked_sub(now())?;
+        WALL_CLOCK_AT_BOOT.store(at_boot, Ordering::Relaxed);
+    }
+    at_boot.checked_add(now())
+}

@@ -1,0 +1,134 @@
+//! The timer of the local APIC: counting down to zero, or waiting for a value of the TSC.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use x86_64::registers::model_specific::Msr;
+
+use crate::machine::{
+    apic::{self, MASKED, Register},
+    cpu, interrupts,
+};
+
+// Modes in the local vector table (Intel SDM volume 3, 10.5.4).
+const ONE_SHOT: u32 = 0 << 17;
+const PERIODIC: u32 = 1 << 17;
+const TSC_DEADLINE: u32 = 2 << 17;
+
+/// IA32_TSC_DEADLINE.
+const TSC_DEADLINE_MSR: u32 = 0x6e0;
+
+/// Reads of the counter that [`observe`] makes to find one that nothing interrupted.
+const TRIES: u32 = 3;
+
+/// How far the timer's input is divided: the shift, and how the register spells it.
+///
+/// The input is 1 GHz: QEMU and KVM both count nanoseconds, whatever CPU they show.
+#[derive(Clone, Copy)]
+pub(super) struct Divider {
+    pub(super) shift: u32,
+    encoded: u32,
+}
+
+impl Divider {
+    /// Up to 4.2 s.
+    const FINE: Self = Self { shift: 0, encoded: 0b1011 };
+    /// Up to 68 s.
+    pub(super) const MEDIUM: Self = Self { shift: 4, encoded: 0b0011 };
+    /// Up to 549 s.
+    const COARSE: Self = Self { shift: 7, encoded: 0b1010 };
+}
+
+/// Whether the processor compares the TSC by itself.
+static USES_TSC: AtomicBool = AtomicBool::new(false);
+
+// What was last written to the vector and divide registers, not to write the same again.
+static VECTOR: AtomicU32 = AtomicU32::new(u32::MAX);
+static DIVIDE: AtomicU32 = AtomicU32::new(u32::MAX);
+
+/// Makes the timer wait for values of the TSC.
+pub(super) fn use_tsc() {
+    USES_TSC.store(true, Ordering::Relaxed);
+    set_vector(TSC_DEADLINE | u32::from(interrupts::TIMER));
+}
+
+/// Whether the timer waits for values of the TSC.
+pub(super) fn uses_tsc() -> bool {
+    USES_TSC.load(Ordering::Relaxed)
+}
+
+/// Raises the timer interrupt when the TSC reaches `ticks`, at once if it has; 0 never does. For
+/// after [`use_tsc`].
+pub(super) fn wait_for_tsc(ticks: u64) {
+    // SAFETY: the processor has this mode, `use_tsc` was called; the write concerns the timer only.
+    unsafe { Msr::new(TSC_DEADLINE_MSR).write(ticks) };
+}
+
+/// How the counter runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// Once, then an interrupt.
+    Once,
+    /// For ever, an interrupt at each end.
+    Again,
+    /// For ever, silently.
+    Silent,
+}
+
+/// Starts the counter so that it ends after `nanoseconds`, or earlier if that is beyond its reach.
+/// Returns what it was started with.
+pub(super) fn count_down(nanoseconds: u64, run: Run) -> (u32, Divider) {
+    let divider = match nanoseconds {
+        0..0xffff_ffff => Divider::FINE,
+        0xffff_ffff..0xf_0000_0000 => Divider::MEDIUM,
+        _ => Divider::COARSE,
+    };
+    let count = u32::try_from((nanoseconds >> divider.shift) + 1).unwrap_or(u32::MAX);
+    start(count, divider, run);
+    (count, divider)
+}
+
+/// Starts the counter with `count`.
+pub(super) fn start(count: u32, divider: Divider, run: Run) {
+    let mode = match run {
+        Run::Once => ONE_SHOT,
+        Run::Again => PERIODIC,
+        Run::Silent => PERIODIC | MASKED,
+    };
+    set_vector(mode | u32::from(interrupts::TIMER));
+    if DIVIDE.swap(divider.encoded, Ordering::Relaxed) != divider.encoded {
+        apic::write(Register::TimerDivide, divider.encoded);
+    }
+    apic::write(Register::TimerInitial, count);
+}
+
+/// Stops a counter that runs [`Run::Once`].
+pub(super) fn stop() {
+    apic::write(Register::TimerInitial, 0);
+}
+
+/// Lets a counter that runs [`Run::Again`] run on without interrupts.
+pub(super) fn silence() {
+    set_vector(PERIODIC | MASKED | u32::from(interrupts::TIMER));
+}
+
+/// Reads TSC and counter at the same time, as nearly as can be.
+pub(super) fn observe() -> (u64, u32) {
+    let mut best = (0, 0);
+    let mut shortest = u64::MAX;
+    for _ in 0..TRIES {
+        let before = cpu::cycles();
+        let count = apic::read(Register::TimerCurrent);
+        let took = cpu::cycles().wrapping_sub(before);
+        if took < shortest {
+            shortest = took;
+            best = (before.wrapping_add(took / 2), count);
+        }
+    }
+    best
+}
+
+fn set_vector(value: u32) {
+    if VECTOR.swap(value, Ordering::Relaxed) != value {
+        apic::write(Register::TimerVector, value);
+    }
+}
