@@ -10,7 +10,7 @@ use aarch64_cpu::{
     },
 };
 
-use crate::fdt::Conduit;
+use crate::{PAGE_SIZE, fdt::Conduit};
 
 /// The virtual counter.
 pub fn counter() -> u64 {
@@ -57,6 +57,26 @@ pub fn has_gic_registers() -> bool {
 pub fn table_entries_written() {
     barrier::dsb(barrier::ISHST);
     barrier::isb(barrier::SY);
+}
+
+/// Zeroes the page at `page`.
+///
+/// # Safety
+/// `page` points to 4096 bytes of normal memory, aligned to 4096, that nobody else uses.
+pub unsafe fn zero_page(page: *mut u64) {
+    // DCZID_EL0: bit 4 forbids `dc zva`, bits 3 to 0 are the logarithm of its size in words.
+    let id: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, dczid_el0", out(reg) id, options(nomem, nostack, preserves_flags)) };
+    if id & 1 << 4 != 0 {
+        // SAFETY: what the caller promises.
+        return unsafe { page.write_bytes(0, PAGE_SIZE / size_of::<u64>()) };
+    }
+    let block = 4usize << (id & 0xf);
+    for offset in (0..PAGE_SIZE).step_by(block) {
+        // SAFETY: the block, at most 2 KiB and aligned to its size, lies in the page.
+        unsafe { asm!("dc zva, {}", in(reg) page.byte_add(offset), options(nostack)) };
+    }
 }
 
 /// Makes the processor forget all translations after entries have become invalid.

@@ -5,7 +5,7 @@ use heapless::Vec;
 use crate::{MAX_REGIONS, PhysAddr, PhysRange};
 
 /// RAM without holes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryMap {
     /// Regions of whole frames, ascending, that do not overlap.
     pub regions: Vec<PhysRange, MAX_REGIONS>,
@@ -32,8 +32,9 @@ impl MemoryMap {
             return;
         }
         let hole = frames_of(hole);
-        for region in core::mem::take(&mut self.regions) {
-            let (before, after) = region.without(hole);
+        while let Some(index) = self.regions.iter().position(|region| region.overlaps(hole)) {
+            // Neither of the two parts that are left overlaps the hole.
+            let (before, after) = self.regions.remove(index).without(hole);
             self.insert(before);
             self.insert(after);
         }
@@ -52,8 +53,8 @@ impl MemoryMap {
         Some(taken)
     }
 
-    /// Adds a region that overlaps none of the others.
-    fn insert(&mut self, region: PhysRange) {
+    /// Adds a region of whole frames that overlaps none of the others.
+    pub fn insert(&mut self, region: PhysRange) {
         if region.is_empty() {
             return;
         }

@@ -16,6 +16,8 @@ mod tests;
 mod ticks;
 
 #[cfg(target_os = "none")]
+mod boot_error;
+#[cfg(target_os = "none")]
 pub mod clock;
 #[cfg(target_os = "none")]
 pub mod console;
@@ -29,5 +31,7 @@ pub mod mmu;
 mod pool;
 #[cfg(target_os = "none")]
 pub mod power;
+#[cfg(target_os = "none")]
+mod ram;
 #[cfg(target_os = "none")]
 pub(crate) mod start;

@@ -5,7 +5,7 @@
 //! the direct map. Once [`Pool::seal`] has run, tables cannot be written any more by anybody.
 
 use super::{
-    descriptor::{ENTRIES, Permissions},
+    descriptor::{ENTRIES, Permissions, is_valid},
     seal::unmap_window,
     tables::{self, MappingError, TableMemory},
 };
@@ -113,6 +113,24 @@ impl TableMemory for Pool {
         unsafe { self.entries(table).add(index).write_volatile(descriptor) }
     }
 
+    fn write_pages(&mut self, table: PhysAddr, first: usize, count: usize, page: u64) -> bool {
+        assert!(first <= ENTRIES && count <= ENTRIES - first);
+        let entries = self.entries(table);
+        let mut descriptor = page;
+        for index in first..first + count {
+            // SAFETY: as in `read` and `write`; the range ends at the last entry.
+            unsafe {
+                let entry = entries.add(index);
+                if is_valid(entry.read_volatile()) {
+                    return false;
+                }
+                entry.write_volatile(descriptor);
+            }
+            descriptor += PAGE;
+        }
+        true
+    }
+
     fn allocate(&mut self) -> Option<PhysAddr> {
         if self.left() == 0 {
             return None;
@@ -123,7 +141,7 @@ impl TableMemory for Pool {
         };
         self.next += PAGE;
         // SAFETY: the page shows a table that nothing points to yet, see `read`.
-        unsafe { self.entries(table).write_bytes(0, ENTRIES) };
+        unsafe { registers::zero_page(self.entries(table)) };
         Some(table)
     }
 }

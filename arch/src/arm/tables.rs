@@ -1,6 +1,6 @@
 //! Builds translation tables: three levels of 4 KiB tables, which ARMv7 and AArch64 have in common.
 
-use super::descriptor::{self, ADDRESS, Permissions};
+use super::descriptor::{self, ADDRESS, ENTRIES, Permissions};
 use crate::{PhysAddr, PhysRange};
 
 /// Bytes that an entry of level 1 covers.
@@ -8,7 +8,7 @@ pub const LEVEL_1_SPAN: u64 = 1 << 30;
 /// Bytes that an entry of level 2 covers.
 pub const LEVEL_2_SPAN: u64 = 1 << 21;
 /// Bytes that an entry of level 3 covers.
-const LEVEL_3_SPAN: u64 = 1 << 12;
+const PAGE: u64 = 1 << 12;
 
 /// The memory that tables lie in.
 pub trait TableMemory {
@@ -16,6 +16,9 @@ pub trait TableMemory {
     fn read(&self, table: PhysAddr, index: usize) -> u64;
     /// Writes entry `index` (below 512) of `table`, so that the processor never sees half of it.
     fn write(&mut self, table: PhysAddr, index: usize, descriptor: u64);
+    /// Writes `count` entries of `table` from `first` on (at most up to the 512th), each with the
+    /// address of the one before plus 4096. Stops and returns `false` at an entry that is valid.
+    fn write_pages(&mut self, table: PhysAddr, first: usize, count: usize, page: u64) -> bool;
     /// A new table, all zero.
     fn allocate(&mut self) -> Option<PhysAddr>;
 }
@@ -41,7 +44,7 @@ pub fn map(
     physical: PhysRange,
     permissions: Permissions,
 ) -> Result<(), MappingError> {
-    let aligned = (virt | physical.start().0 | physical.end().0).is_multiple_of(LEVEL_3_SPAN);
+    let aligned = (virt | physical.start().0 | physical.end().0).is_multiple_of(PAGE);
     if !aligned || virt.checked_add(physical.size()).is_none() {
         return Err(MappingError::BadRange);
     }
@@ -57,23 +60,25 @@ fn fill(
     physical: PhysRange,
     permissions: Permissions,
 ) -> Result<(), MappingError> {
+    if span == PAGE {
+        let first = (virt / PAGE) as usize % ENTRIES;
+        let count = (physical.size() / PAGE) as usize;
+        let page = physical.start().0 | permissions.page();
+        let done = memory.write_pages(table, first, count, page);
+        return if done { Ok(()) } else { Err(MappingError::BadRange) };
+    }
     let mut from = physical.start().0;
     let end = physical.end().0;
     while from < end {
-        let index = (virt / span) as usize % descriptor::ENTRIES;
+        let index = (virt / span) as usize % ENTRIES;
         let old = memory.read(table, index);
         let step = (span - virt % span).min(end - from);
-        let whole = step == span && from.is_multiple_of(span);
-        if span == LEVEL_3_SPAN || (whole && !descriptor::is_valid(old)) {
-            if descriptor::is_valid(old) {
-                return Err(MappingError::BadRange);
-            }
-            let kind = if span == LEVEL_3_SPAN { permissions.page() } else { permissions.block() };
-            memory.write(table, index, from | kind);
+        if step == span && from.is_multiple_of(span) && !descriptor::is_valid(old) {
+            memory.write(table, index, from | permissions.block());
         } else {
             let next = next_table(memory, table, index, old)?;
             let part = PhysRange::between(PhysAddr(from), PhysAddr(from + step));
-            fill(memory, next, span / descriptor::ENTRIES as u64, virt, part, permissions)?;
+            fill(memory, next, span / ENTRIES as u64, virt, part, permissions)?;
         }
         virt += step;
         from += step;
@@ -122,7 +127,7 @@ pub fn tables_needed(ranges: impl Iterator<Item = PhysRange>) -> usize {
 pub fn last_table(memory: &impl TableMemory, root: PhysAddr, virt: u64) -> Option<PhysAddr> {
     let mut table = root;
     for span in [LEVEL_1_SPAN, LEVEL_2_SPAN] {
-        let entry = memory.read(table, (virt / span) as usize % descriptor::ENTRIES);
+        let entry = memory.read(table, (virt / span) as usize % ENTRIES);
         if !descriptor::is_table(entry) {
             return None;
         }

@@ -63,6 +63,16 @@ impl TableMemory for Memory {
         self.tables.get_mut(&table.0).expect("a table")[index] = descriptor;
     }
 
+    fn write_pages(&mut self, table: PhysAddr, first: usize, count: usize, page: u64) -> bool {
+        (0..count).all(|n| {
+            let free = !descriptor::is_valid(self.read(table, first + n));
+            if free {
+                self.write(table, first + n, page + n as u64 * PAGE);
+            }
+            free
+        })
+    }
+
     fn allocate(&mut self) -> Option<PhysAddr> {
         self.left = self.left.checked_sub(1)?;
         let table = ROOT.0 + self.tables.len() as u64 * PAGE;
