@@ -37,6 +37,20 @@ pub fn total_size(header: &[u8; 8]) -> Result<usize, FdtError> {
     Ok(size as usize)
 }
 
+/// How many bytes of a tree that [`discover`](super::discover) has accepted hold anything: QEMU
+/// makes its trees 1 MiB long and uses a few KiB. All of it, if the header is not consistent.
+pub fn used_size(tree: &[u8]) -> usize {
+    let Some(words) = tree.as_chunks::<4>().0.first_chunk::<10>() else { return tree.len() };
+    let [_, total, structure, strings, reservations, _, _, _, strings_size, structure_size] =
+        words.map(|word| u64::from(u32::from_be_bytes(word)));
+    // The size of the reservation block is not in the header. Nobody puts it last.
+    if reservations >= structure.min(strings) {
+        return tree.len();
+    }
+    let used = (structure + structure_size).max(strings + strings_size);
+    usize::try_from(used.min(total)).map_or(tree.len(), |used| used.min(tree.len()))
+}
+
 /// Where the parts of a tree are.
 pub(super) struct Blocks {
     /// The nodes, as big-endian words.

@@ -19,7 +19,10 @@ mod values;
 
 use heapless::Vec;
 
-pub use self::{blocks::total_size, error::FdtError};
+pub use self::{
+    blocks::{total_size, used_size},
+    error::FdtError,
+};
 use crate::{Hypervisor, Irq, MAX_REGIONS, PhysRange, Uart, VirtioMmio};
 
 /// Most virtio-mmio slots that are kept; QEMU's `virt` machine has as many.
