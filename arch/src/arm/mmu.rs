@@ -158,6 +158,24 @@ pub(crate) fn map_direct(range: PhysRange, rights: Permissions) -> Result<(), Ma
     })
 }
 
+/// Takes the mapping of whole frames away that [`map_direct`] made, unless a block maps them.
+///
+/// # Errors
+/// [`MapError::BadRange`], if part of the range is not mapped by pages.
+///
+/// # Safety
+/// Nobody has a reference to what is mapped there.
+pub(crate) unsafe fn unmap_direct(range: PhysRange) -> Result<(), MapError> {
+    SPACE.with(|space| {
+        let space = space.as_mut().ok_or(MapError::Sealed)?;
+        let virt = phys_to_virt(range.start()).addr().get() as u64;
+        let root = space.pool.root();
+        let result = tables::unmap(&mut space.pool, root, virt, virt + range.size());
+        registers::invalidate_tlb();
+        Ok(result?)
+    })
+}
+
 /// How many page tables are left.
 pub(crate) fn tables_left() -> usize {
     SPACE.with(|space| space.as_ref().map_or(0, |space| space.pool.left()))

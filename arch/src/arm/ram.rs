@@ -56,6 +56,23 @@ pub(super) fn map_tree(
     Ok((tree, range))
 }
 
+/// Gives back what no part of the tree uses, and returns what is left of `tree`.
+///
+/// # Safety
+/// Nobody has a reference to bytes of the tree beyond `used`.
+pub(super) unsafe fn trim_tree(tree: PhysRange, used: usize) -> PhysRange {
+    let Some(used) = PhysRange::new(tree.start(), used as u64) else { return tree };
+    let tail = PhysRange::between(frames_of(used).end(), frames_of(tree).end());
+    if tail.is_empty() {
+        return tree;
+    }
+    // SAFETY: what the caller promises.
+    match unsafe { mmu::unmap_direct(tail) } {
+        Ok(()) => used,
+        Err(_) => tree,
+    }
+}
+
 /// What lies in memory already.
 pub(super) struct Occupied {
     /// The image, with everything up to its page tables.

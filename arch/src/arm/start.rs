@@ -101,6 +101,9 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
     let (bytes, tree) = ram::map_tree(entry.tree, image)?;
     let result = fdt::discover(bytes);
     let found = result.as_ref().map_err(|error| *error)?;
+    // SAFETY: what was found in the tree, such as the boot arguments, lies in the part that is
+    // used, and `bytes` itself is not looked at again.
+    let tree = unsafe { ram::trim_tree(tree, fdt::used_size(bytes)) };
     info.memory_total = found.memory.iter().map(|range| range.size()).sum();
     info.command_line = found.command_line;
     info.seed.clone_from(&found.seed);

@@ -123,6 +123,28 @@ pub fn tables_needed(ranges: impl Iterator<Item = PhysRange>) -> usize {
     count
 }
 
+/// Takes the mapping of the whole pages `virt..end` away. The caller invalidates the TLB.
+///
+/// # Errors
+/// [`MappingError::BadRange`] if part of it is not mapped by pages; the rest may be unmapped then.
+pub fn unmap(
+    memory: &mut impl TableMemory,
+    root: PhysAddr,
+    virt: u64,
+    end: u64,
+) -> Result<(), MappingError> {
+    let mut page = virt;
+    while page < end {
+        let table = last_table(memory, root, page).ok_or(MappingError::BadRange)?;
+        let table_end = (page / LEVEL_2_SPAN + 1) * LEVEL_2_SPAN;
+        while page < end.min(table_end) {
+            memory.write(table, (page / PAGE) as usize % ENTRIES, 0);
+            page += PAGE;
+        }
+    }
+    Ok(())
+}
+
 /// The last-level table under which `virt` lies, if there is one.
 pub fn last_table(memory: &impl TableMemory, root: PhysAddr, virt: u64) -> Option<PhysAddr> {
     let mut table = root;

@@ -149,6 +149,21 @@ fn what_is_mapped_stays() {
 }
 
 #[test]
+fn pages_can_be_unmapped_and_mapped_again() {
+    let mut memory = Memory::new(3);
+    let part = range(GIB + 2 * MIB - 4 * PAGE, GIB + 2 * MIB + 4 * PAGE);
+    let tail = range(part.start().0 + 2 * PAGE, part.end().0);
+    tables::map(&mut memory, ROOT, part.start().0, part, Permissions::ReadOnly).unwrap();
+    tables::unmap(&mut memory, ROOT, tail.start().0, tail.end().0).unwrap();
+    assert_eq!(memory.walk(tail.start().0), None);
+    assert_eq!(memory.walk(tail.end().0 - 1), None);
+    assert!(memory.walk(tail.start().0 - 1).is_some());
+    tables::map(&mut memory, ROOT, tail.start().0, tail, Permissions::ReadWrite).unwrap();
+    let result = tables::unmap(&mut memory, ROOT, 3 * GIB, 3 * GIB + PAGE);
+    assert_eq!(result, Err(MappingError::BadRange));
+}
+
+#[test]
 fn without_tables_there_is_an_error() {
     let mut memory = Memory::new(1);
     let page = range(0, PAGE);
