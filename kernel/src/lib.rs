@@ -9,6 +9,7 @@ pub mod executor;
 mod interrupts;
 #[doc(hidden)]
 pub mod macro_support;
+pub mod memory;
 pub mod time;
 
 pub use config::BootArguments;

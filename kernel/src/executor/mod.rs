@@ -44,6 +44,7 @@ use core::{future::poll_fn, panic::Location, task::Poll};
 pub use describe::{Awaiting, TaskInfo, TaskName, TaskState};
 pub use join::{JoinError, JoinHandle};
 
+use crate::memory::{OutOfMemory, try_box};
 use scheduler::Executor;
 
 mayfly_arch::local! {
@@ -57,7 +58,7 @@ mayfly_arch::local! {
 /// The fault report calls the task by the place of this call; see [`spawn_named`].
 #[track_caller]
 pub fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
-    admit(future, TaskName::SpawnedAt(Location::caller()))
+    or_panic(admit(Box::new(future), TaskName::SpawnedAt(Location::caller())))
 }
 
 /// As [`spawn`], with a name for the fault report.
@@ -65,15 +66,30 @@ pub fn spawn_named<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: 'static> + 'static,
 {
-    admit(future, TaskName::Named(name))
+    or_panic(admit(Box::new(future), TaskName::Named(name)))
 }
 
-fn admit<F>(future: F, name: TaskName) -> JoinHandle<F::Output>
+/// As [`spawn_named`], for tasks whose number a peer decides, such as one for each connection.
+///
+/// # Errors
+/// When there is no memory for the task; `future` is dropped then.
+pub fn try_spawn<F>(name: &'static str, future: F) -> Result<JoinHandle<F::Output>, OutOfMemory>
 where
     F: Future<Output: 'static> + 'static,
 {
-    let future = Box::pin(future);
-    JoinHandle::new(EXECUTOR.with(|executor| executor.admit(future, name)))
+    admit(try_box(future, name)?, TaskName::Named(name))
+}
+
+fn admit<F>(future: Box<F>, name: TaskName) -> Result<JoinHandle<F::Output>, OutOfMemory>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    let future = Box::into_pin(future);
+    EXECUTOR.with(|executor| executor.admit(future, name)).map(JoinHandle::new)
+}
+
+fn or_panic<T>(result: Result<T, OutOfMemory>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Runs `main`, and all tasks beside it, until `main` is done. Tasks that have not ended by then

@@ -4,9 +4,13 @@
 //! queue is a stack of numbers that the executor takes as a whole and reverses.
 
 use alloc::{sync::Arc, task::Wake};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::{
+    mem::MaybeUninit,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+};
 
 use super::slab::NONE;
+use crate::memory::{OutOfMemory, try_box};
 
 /// Tasks that were woken and not looked at since, newest first.
 pub(super) struct ReadyQueue {
@@ -45,6 +49,9 @@ impl ReadyQueue {
     }
 }
 
+/// Words in an `Arc<TaskWaker>`: two counts and the value.
+const ARC_WORDS: usize = 2 + size_of::<TaskWaker>().div_ceil(size_of::<usize>());
+
 /// What all wakers of one task share. Holds a number only, so it may outlive the task.
 pub(super) struct TaskWaker {
     index: u32,
@@ -56,14 +63,20 @@ pub(super) struct TaskWaker {
 }
 
 impl TaskWaker {
-    /// The waker of task `index`, which cannot be woken before `reset`.
-    pub(super) fn new(index: u32, queue: &QueueRef) -> Self {
-        Self {
+    /// The waker of task `index`, which cannot be woken before `start`.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub(super) fn new(index: u32, queue: &QueueRef) -> Result<Arc<Self>, OutOfMemory> {
+        // An `Arc` cannot report that it got no memory. On the one vCPU nobody comes between this
+        // block of the same size, which can, and the `Arc` that takes its place.
+        drop(try_box([const { MaybeUninit::<usize>::uninit() }; ARC_WORDS], "a task's waker")?);
+        Ok(Arc::new(Self {
             index,
             next: AtomicU32::new(NONE),
             queued: AtomicBool::new(true),
             queue: queue.clone(),
-        }
+        }))
     }
 
     /// Puts a new task into the queue for the first time.

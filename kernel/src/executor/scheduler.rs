@@ -16,7 +16,7 @@ use super::{
     slab::{NONE, Slab},
     task::{BoxedFuture, Outcome, Stage, Task, What},
 };
-use crate::time;
+use crate::{memory::OutOfMemory, time};
 
 /// Timers are looked at after this many polls at the latest, however many tasks are ready.
 const POLLS_BETWEEN_TIMERS: u32 = 64;
@@ -43,16 +43,24 @@ impl Executor {
     }
 
     /// Takes in a new task, which runs for the first time after those that are ready now.
-    pub(super) fn admit(&self, future: BoxedFuture, name: TaskName) -> u32 {
+    ///
+    /// # Errors
+    /// When there is no memory; the future is dropped then.
+    pub(super) fn admit(&self, future: BoxedFuture, name: TaskName) -> Result<u32, OutOfMemory> {
         self.start(Stage::Idle(future), name, true)
     }
 
-    fn start(&self, stage: Stage, name: TaskName, has_handle: bool) -> u32 {
+    fn start(&self, stage: Stage, name: TaskName, has_handle: bool) -> Result<u32, OutOfMemory> {
         let queue = self.queue.get_or_init(QueueRef::new);
         let mut tasks = self.tasks.borrow_mut();
-        let index = tasks.insert();
-        tasks.get_mut(index).start(index, queue, stage, name, has_handle);
-        index
+        let index = tasks.insert("a task")?;
+        let task = tasks.get_mut(index);
+        if let Err(error) = task.prepare(index, queue) {
+            tasks.remove(index);
+            return Err(error);
+        }
+        task.start(stage, name, has_handle);
+        Ok(index)
     }
 
     /// Polls ready tasks, and waits for interrupts when there are none, until `main` is done.
@@ -60,7 +68,9 @@ impl Executor {
         assert!(!self.is_running.replace(true), "executor::run called by a task; await instead");
         let _end = EndOfRun(self);
         let mut main = pin!(main);
-        self.start(Stage::Main, name, false);
+        if let Err(error) = self.start(Stage::Main, name, false) {
+            panic!("{error}");
+        }
         let mut polls = 0;
         loop {
             let Some(Turn { index, what, waker }) = self.next() else {

@@ -7,6 +7,8 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::array;
 
+use crate::memory::{OutOfMemory, try_box, try_reserve};
+
 /// No entry, no chunk: the end of a list of numbers.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -144,9 +146,10 @@ impl<T> Slab<T> {
 
 impl<T: Default> Slab<T> {
     /// Takes a vacant entry into use, with whatever it holds, and returns its number.
-    pub(crate) fn insert(&mut self) -> u32 {
+    /// `who` is what the memory is for, if there is none left.
+    pub(crate) fn insert(&mut self, who: &'static str) -> Result<u32, OutOfMemory> {
         if self.partial == NONE {
-            self.add_chunk();
+            self.add_chunk(who)?;
         }
         let number = self.partial;
         let chunk = self.chunk_mut(number);
@@ -160,28 +163,31 @@ impl<T: Default> Slab<T> {
             self.spare = NONE;
         }
         self.len += 1;
-        number * CHUNK + bit
+        Ok(number * CHUNK + bit)
     }
 
-    fn add_chunk(&mut self) {
-        let chunk = Box::new(Chunk {
+    #[cold]
+    fn add_chunk(&mut self, who: &'static str) -> Result<(), OutOfMemory> {
+        let chunk = Chunk {
             entries: array::from_fn(|_| T::default()),
             vacant: u16::MAX,
             next: NONE,
             previous: NONE,
-        });
-        let number = if self.unused == NONE {
-            self.places.push(Place::Chunk(chunk));
-            self.places.len() as u32 - 1
+        };
+        let place = Place::Chunk(try_box(chunk, who)?);
+        let number = self.unused;
+        if number == NONE {
+            try_reserve(&mut self.places, 1, who)?;
+            self.places.push(place);
+            self.link(self.places.len() as u32 - 1);
         } else {
-            let number = self.unused;
             if let Place::Unused { next } = self.places[number as usize] {
                 self.unused = next;
             }
-            self.places[number as usize] = Place::Chunk(chunk);
-            number
-        };
-        self.link(number);
+            self.places[number as usize] = place;
+            self.link(number);
+        }
+        Ok(())
     }
 }
 
@@ -196,14 +202,14 @@ mod tests {
     #[test]
     fn numbers_are_used_again_and_chunks_given_back() {
         let mut slab = Slab::<u32>::new();
-        let all: Vec<u32> = (0..1000).map(|_| slab.insert()).collect();
+        let all: Vec<u32> = (0..1000).map(|_| slab.insert("test").unwrap()).collect();
         assert_eq!(slab.len(), 1000);
         for &index in &all {
             slab.remove(index);
         }
         let chunks = slab.places.iter().filter(|place| matches!(place, Place::Chunk(_))).count();
         assert_eq!((slab.len(), chunks), (0, 1));
-        assert!(slab.insert() < 1008);
+        assert!(slab.insert("test").unwrap() < 1008);
     }
 
     proptest! {
@@ -213,7 +219,7 @@ mod tests {
             let mut model = BTreeMap::new();
             for (insert, which) in operations {
                 if insert || model.is_empty() {
-                    let index = slab.insert();
+                    let index = slab.insert("test").unwrap();
                     *slab.get_mut(index) = u64::from(which);
                     prop_assert!(model.insert(index, u64::from(which)).is_none());
                 } else {

@@ -8,6 +8,8 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
+use crate::memory::OutOfMemory;
+
 use super::{
     Awaiting, JoinError, TaskInfo, TaskName, TaskState,
     ready::{QueueRef, TaskWaker},
@@ -88,27 +90,28 @@ impl Default for Task {
 }
 
 impl Task {
+    /// Gets a vacant entry a waker that only this entry has.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub(super) fn prepare(&mut self, index: u32, queue: &QueueRef) -> Result<(), OutOfMemory> {
+        // A waker that somebody kept beyond the end of the last task must not wake the next one.
+        let unused = |shared: &Arc<TaskWaker>| Arc::strong_count(shared) == 2;
+        if self.waker.is_none() || !self.shared.as_ref().is_some_and(unused) {
+            let shared = TaskWaker::new(index, queue)?;
+            self.waker = Some(Waker::from(Arc::clone(&shared)));
+            self.shared = Some(shared);
+        }
+        Ok(())
+    }
+
     /// Makes a vacant entry a task and puts it into the ready queue.
-    pub(super) fn start(
-        &mut self,
-        index: u32,
-        queue: &QueueRef,
-        stage: Stage,
-        name: TaskName,
-        has_handle: bool,
-    ) {
+    pub(super) fn start(&mut self, stage: Stage, name: TaskName, has_handle: bool) {
         self.stage = stage;
         self.name = name;
         self.has_handle = has_handle;
         (self.polls, self.is_aborted, self.is_linked) = (0, false, false);
         self.awaiting = Awaiting::NOTHING_KNOWN;
-        // A waker that somebody kept beyond the end of the last task must not wake this one.
-        let unused = |shared: &Arc<TaskWaker>| Arc::strong_count(shared) == 2;
-        if self.waker.is_none() || !self.shared.as_ref().is_some_and(unused) {
-            let shared = Arc::new(TaskWaker::new(index, queue));
-            self.waker = Some(Waker::from(Arc::clone(&shared)));
-            self.shared = Some(shared);
-        }
         self.shared().start();
     }
 

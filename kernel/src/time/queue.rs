@@ -59,8 +59,11 @@ impl TimerQueue {
     }
 
     /// Sets a new timer that wakes `waker` at `deadline`.
+    ///
+    /// # Panics
+    /// When there is no memory for the timer.
     pub(super) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerId {
-        let timer = self.timers.insert();
+        let timer = self.timers.insert("a timer").unwrap_or_else(|error| panic!("{error}"));
         self.timers.get_mut(timer).waker = Some(waker);
         self.enter(deadline, timer);
         TimerId(timer)

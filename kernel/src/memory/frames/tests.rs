@@ -1,0 +1,146 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::memory::test_memory::TestMemory;
+
+#[test]
+fn a_large_guest_keeps_its_marks_in_its_largest_region() {
+    let memory = TestMemory::new(&[3, 40 * 1024]);
+    let mut frames = memory.frames();
+    assert_eq!(frames.total(), 40 * 1024 + 3);
+    // 40,963 marks take 5,121 bytes.
+    assert_eq!(frames.free_frames(), frames.total() - 2);
+    assert_eq!(frames.longest_run(), 40 * 1024 - 2);
+    let all = frames.allocate(40 * 1024 - 2, 1).unwrap();
+    assert!(frames.allocate(4, 1).is_none());
+    let three = frames.allocate(3, 1).unwrap();
+    assert_eq!((frames.free_frames(), frames.longest_run()), (0, 0));
+    // SAFETY: allocated above and not used.
+    unsafe {
+        frames.free(all, 40 * 1024 - 2);
+        frames.free(three, 3);
+    }
+    assert_eq!(frames.longest_run(), 40 * 1024 - 2);
+}
+
+#[test]
+fn no_frames_at_all_is_no_fault() {
+    let mut frames = FrameAllocator::new();
+    assert!(frames.allocate(1, 1).is_none());
+    // SAFETY: there are no regions.
+    unsafe { frames.init(&[]) };
+    assert!(frames.allocate(1, 1).is_none());
+    assert_eq!((frames.total(), frames.longest_run()), (0, 0));
+    assert!(frames.allocate(usize::MAX, 16).is_none());
+}
+
+#[test]
+fn a_run_that_is_barely_long_enough_is_found() {
+    let memory = TestMemory::new(&[300]);
+    let mut frames = memory.frames();
+    let run = frames.allocate(300, 1).unwrap();
+    // SAFETY: allocated above and not used.
+    unsafe { frames.free(run, 300) };
+    assert!(frames.allocate(299, 16).is_some());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Allocate(usize, u32),
+    Free(usize),
+    FreeTail(usize, usize),
+    Extend(usize, usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1..40usize, 0..6u32).prop_map(|(frames, align)| Step::Allocate(frames, align)),
+        3 => any::<usize>().prop_map(Step::Free),
+        1 => (any::<usize>(), 1..8usize).prop_map(|(which, tail)| Step::FreeTail(which, tail)),
+        1 => (any::<usize>(), 1..8usize).prop_map(|(which, more)| Step::Extend(which, more)),
+    ]
+}
+
+/// Writes a value that is unique to each allocated frame, to see that no two are the same.
+fn mark(start: NonNull<u8>, frames: usize) {
+    for frame in 0..frames {
+        // SAFETY: the frames are allocated to the test.
+        unsafe {
+            let at = start.add(frame * PAGE_SIZE);
+            at.write_bytes(0xff, 64);
+            at.cast::<usize>().write(at.addr().get());
+        }
+    }
+}
+
+fn is_marked(start: NonNull<u8>, frames: usize) -> bool {
+    (0..frames).all(|frame| {
+        // SAFETY: the frames are allocated to the test and marked.
+        unsafe {
+            let at = start.add(frame * PAGE_SIZE);
+            at.cast::<usize>().read() == at.addr().get()
+        }
+    })
+}
+
+fn pick<T>(all: &[T], which: usize) -> Option<usize> {
+    which.checked_rem(all.len())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 200 }))]
+
+    #[test]
+    fn allocated_frames_are_disjoint_and_all_come_back(steps in prop::collection::vec(step(), 0..300)) {
+        let memory = TestMemory::new(&[100, 1, 64, 17]);
+        let mut frames = memory.frames();
+        let mut used: Vec<(NonNull<u8>, usize), 400> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Allocate(count, align) => {
+                    if let Some(start) = frames.allocate(count, 1 << align) {
+                        prop_assert_eq!(start.addr().get() % (PAGE_SIZE << align), 0);
+                        mark(start, count);
+                        used.push((start, count)).unwrap();
+                    } else {
+                        prop_assert!(frames.longest_run() < count + (1 << align) - 1);
+                    }
+                }
+                Step::Free(which) => {
+                    if let Some(which) = pick(&used, which) {
+                        let (start, count) = used.swap_remove(which);
+                        prop_assert!(is_marked(start, count));
+                        // SAFETY: allocated, and not used any more.
+                        unsafe { frames.free(start, count) };
+                    }
+                }
+                Step::FreeTail(which, tail) => {
+                    if let Some(which) = pick(&used, which).filter(|&which| used[which].1 > tail) {
+                        let (start, count) = &mut used[which];
+                        *count -= tail;
+                        // SAFETY: allocated, and not used any more.
+                        unsafe { frames.free(start.add(*count * PAGE_SIZE), tail) };
+                    }
+                }
+                Step::Extend(which, more) => {
+                    if let Some(which) = pick(&used, which) {
+                        let (start, count) = &mut used[which];
+                        // SAFETY: allocated above.
+                        if unsafe { frames.extend(*start, *count, more) } {
+                            *count += more;
+                            mark(*start, *count);
+                        }
+                    }
+                }
+            }
+            let in_use: usize = used.iter().map(|run| run.1).sum();
+            prop_assert_eq!(frames.free_frames(), 182 - in_use);
+        }
+        for (start, count) in used {
+            prop_assert!(is_marked(start, count));
+            // SAFETY: allocated, and not used any more.
+            unsafe { frames.free(start, count) };
+        }
+        prop_assert_eq!((frames.free_frames(), frames.longest_run()), (182, 100));
+    }
+}

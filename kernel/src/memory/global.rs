@@ -1,0 +1,109 @@
+//! The guest's memory: all frames, and the heap that Rust's collections use.
+
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    cell::UnsafeCell,
+    ptr::{self, NonNull},
+};
+
+use heapless::Vec;
+use mayfly_arch::{BootInfo, MAX_REGIONS, PAGE_SIZE, in_interrupt, mmu};
+
+use super::{Stats, frames::FrameAllocator, heap::Heap};
+
+struct Memory {
+    frames: FrameAllocator,
+    heap: Heap,
+}
+
+struct Global(UnsafeCell<Memory>);
+
+// SAFETY: there is one vCPU, and `with` refuses to run in an interrupt handler.
+unsafe impl Sync for Global {}
+
+#[global_allocator]
+static GLOBAL: Global =
+    Global(UnsafeCell::new(Memory { frames: FrameAllocator::new(), heap: Heap::new() }));
+
+impl Global {
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(&mut Memory) -> R) -> R {
+        assert!(!in_interrupt(), "memory allocated or freed in an interrupt handler");
+        // SAFETY: the one vCPU is here and not in an interrupt handler, and no `f` in this file
+        // comes back here, so this is the only reference.
+        f(unsafe { &mut *self.0.get() })
+    }
+}
+
+/// Makes the RAM that the loader reported and that nothing uses the memory of the guest.
+///
+/// # Panics
+/// When it is called twice.
+pub(crate) fn init(boot: &BootInfo) {
+    let mut regions: Vec<(NonNull<u8>, usize), MAX_REGIONS> = Vec::new();
+    for region in &boot.memory {
+        let frames = usize::try_from(region.size() / PAGE_SIZE as u64).unwrap_or(0);
+        // There are as many places as regions in the list.
+        let _ = regions.push((mmu::phys_to_virt(region.start()), frames));
+    }
+    GLOBAL.with(|memory| {
+        assert!(memory.frames.total() == 0, "memory::init called twice");
+        // SAFETY: this is the first call; the architecture vouches that the regions are whole
+        // frames that nothing uses, that they do not overlap and that all of them are mapped.
+        unsafe { memory.frames.init(&regions) }
+    });
+}
+
+pub(super) fn stats() -> Stats {
+    GLOBAL.with(|memory| Stats {
+        total_frames: memory.frames.total(),
+        free_frames: memory.frames.free_frames(),
+        longest_free_run: memory.frames.longest_run(),
+        heap_in_use: memory.heap.in_use(),
+    })
+}
+
+// SAFETY: the heap returns blocks of the layout that is asked for, which nobody else uses until
+// they are freed, and it does not unwind.
+unsafe impl GlobalAlloc for Global {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.with(|memory| memory.heap.allocate(layout, &mut memory.frames)) {
+            Some(block) => block.as_ptr(),
+            None => {
+                super::OutOfMemory::new(layout.size(), "the heap");
+                ptr::null_mut()
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: a block that was allocated is not null; the caller allocated it here with this
+        // layout.
+        self.with(|memory| unsafe {
+            memory.heap.free(NonNull::new_unchecked(block), layout, &mut memory.frames)
+        });
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller promises that the size, rounded up to the alignment, does not
+        // overflow `isize`.
+        let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        // SAFETY: as in `dealloc`.
+        let is_done = self.with(|memory| unsafe {
+            memory.heap.resize(NonNull::new_unchecked(block), layout, new, &mut memory.frames)
+        });
+        if is_done {
+            return block;
+        }
+        // SAFETY: the caller gives a block of the old layout, and the new one is at least as long
+        // as what is copied.
+        unsafe {
+            let moved = self.alloc(new);
+            if !moved.is_null() {
+                ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            moved
+        }
+    }
+}

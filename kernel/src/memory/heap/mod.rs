@@ -1,0 +1,212 @@
+//! The heap: three ways to keep blocks, by size.
+//!
+//! - up to 2 KiB: size classes (`small.rs`);
+//! - above, if the block fills its last page badly: `linked_list_allocator`, in arenas of 64 KiB
+//!   (`arenas.rs`);
+//! - all other large blocks: whole frames, which a growing vector may extend where they are.
+//!
+//! Which of them holds a block follows from its layout alone, so freeing needs no search. All
+//! memory comes from a frame source when it is needed and goes back when it is empty.
+
+mod arenas;
+mod classes;
+mod small;
+
+use core::{alloc::Layout, ptr::NonNull};
+
+use mayfly_arch::PAGE_SIZE;
+
+use self::{arenas::Arenas, classes::Class, small::SmallBlocks};
+use super::source::FrameSource;
+
+/// Blocks of this size and more are always whole frames.
+const LARGEST_IN_ARENA: usize = 32 * 1024;
+
+/// All blocks of the heap.
+pub(super) struct Heap {
+    small: SmallBlocks,
+    arenas: Arenas,
+    in_use: usize,
+}
+
+/// Where a block is kept.
+enum Home {
+    Small(Class),
+    Arena,
+    /// In that many frames of its own, at a multiple of so many frames.
+    Frames(usize, usize),
+}
+
+impl Home {
+    #[inline]
+    fn of(layout: Layout) -> Self {
+        match Class::of(layout) {
+            Some(class) => Self::Small(class),
+            None => Self::of_large(layout),
+        }
+    }
+
+    fn of_large(layout: Layout) -> Self {
+        let (size, align) = (layout.size(), layout.align());
+        let frames = size.div_ceil(PAGE_SIZE).max(1);
+        // A layout is never so large that rounding up would overflow.
+        let waste = frames * PAGE_SIZE - size;
+        if size < LARGEST_IN_ARENA && waste > size / 8 && align < PAGE_SIZE {
+            return Self::Arena;
+        }
+        Self::Frames(frames, align.div_ceil(PAGE_SIZE))
+    }
+}
+
+impl Heap {
+    /// An empty heap.
+    pub(super) const fn new() -> Self {
+        Self { small: SmallBlocks::new(), arenas: Arenas::new(), in_use: 0 }
+    }
+
+    /// Bytes in use, as the blocks' owners asked for them, rounded up to size classes.
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// Takes a block, whose size may be zero; it is not initialised.
+    #[inline]
+    pub(super) fn allocate(
+        &mut self,
+        layout: Layout,
+        frames: &mut impl FrameSource,
+    ) -> Option<NonNull<u8>> {
+        let Some(class) = Class::of(layout) else {
+            return self.allocate_slowly(layout, frames);
+        };
+        match self.small.allocate(class, frames) {
+            Some(block) => {
+                self.in_use += class.block();
+                Some(block)
+            }
+            None => self.allocate_slowly(layout, frames),
+        }
+    }
+
+    /// Takes a large block, or a small one for which memory must be gathered first.
+    #[cold]
+    fn allocate_slowly(
+        &mut self,
+        layout: Layout,
+        frames: &mut impl FrameSource,
+    ) -> Option<NonNull<u8>> {
+        let home = Home::of(layout);
+        let mut block = self.allocate_at(&home, layout, frames);
+        if block.is_none() && self.trim(frames) {
+            block = self.allocate_at(&home, layout, frames);
+        }
+        if block.is_some() {
+            self.in_use += home.footprint(layout);
+        }
+        block
+    }
+
+    fn allocate_at(
+        &mut self,
+        home: &Home,
+        layout: Layout,
+        frames: &mut impl FrameSource,
+    ) -> Option<NonNull<u8>> {
+        match *home {
+            Home::Small(class) => self.small.allocate(class, frames),
+            Home::Arena => self.arenas.allocate(layout, frames),
+            Home::Frames(count, align) => frames.allocate(count, align),
+        }
+    }
+
+    /// Gives back all memory that holds no block. Returns whether there was some.
+    fn trim(&mut self, frames: &mut impl FrameSource) -> bool {
+        self.small.trim(frames) | self.arenas.trim(frames)
+    }
+
+    /// Gives a block back.
+    ///
+    /// # Safety
+    /// It was allocated here with this layout and is not used any more.
+    #[inline]
+    pub(super) unsafe fn free(
+        &mut self,
+        block: NonNull<u8>,
+        layout: Layout,
+        frames: &mut impl FrameSource,
+    ) {
+        if let Some(class) = Class::of(layout) {
+            self.in_use -= class.block();
+            // SAFETY: the caller allocated it with this layout, and so with this class.
+            return unsafe { self.small.free(block, class, frames) };
+        }
+        // SAFETY: as above.
+        unsafe { self.free_large(block, layout, frames) }
+    }
+
+    #[cold]
+    unsafe fn free_large(
+        &mut self,
+        block: NonNull<u8>,
+        layout: Layout,
+        frames: &mut impl FrameSource,
+    ) {
+        let home = Home::of_large(layout);
+        self.in_use -= home.footprint(layout);
+        // SAFETY: the caller allocated it with this layout, and so at this home.
+        unsafe {
+            match home {
+                Home::Small(_) => {}
+                Home::Arena => self.arenas.free(block, layout, frames),
+                Home::Frames(count, _) => frames.free(block, count),
+            }
+        }
+    }
+
+    /// Changes the size of a block where it is. Returns whether that was possible.
+    ///
+    /// # Safety
+    /// It was allocated here with `old`; `new` has the same alignment.
+    pub(super) unsafe fn resize(
+        &mut self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+        frames: &mut impl FrameSource,
+    ) -> bool {
+        let done = match (Home::of(old), Home::of(new)) {
+            (Home::Small(old), Home::Small(new)) => old == new,
+            (Home::Frames(old, _), Home::Frames(new, _)) if new > old => {
+                // SAFETY: the block was allocated in these frames.
+                unsafe { frames.extend(block, old, new - old) }
+            }
+            (Home::Frames(old, _), Home::Frames(new, _)) => {
+                if new < old {
+                    // SAFETY: these are the last frames of the block, which it gives up.
+                    unsafe { frames.free(block.add(new * PAGE_SIZE), old - new) }
+                }
+                true
+            }
+            _ => false,
+        };
+        if done {
+            self.in_use += Home::of(new).footprint(new);
+            self.in_use -= Home::of(old).footprint(old);
+        }
+        done
+    }
+}
+
+impl Home {
+    /// Bytes that a block takes there.
+    fn footprint(&self, layout: Layout) -> usize {
+        match *self {
+            Self::Small(class) => class.block(),
+            Self::Arena => layout.size(),
+            Self::Frames(count, _) => count * PAGE_SIZE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

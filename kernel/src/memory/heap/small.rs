@@ -1,0 +1,231 @@
+//! Blocks of up to 2 KiB, cut from spans of one to four pages.
+//!
+//! Every span holds blocks of one size. It lies at a multiple of its size, so the span of a block
+//! is found by masking the block's address. Taking a block and giving it back are a dozen
+//! instructions each.
+
+use core::ptr::NonNull;
+
+use mayfly_arch::PAGE_SIZE;
+
+use super::classes::{CLASSES, Class};
+use crate::memory::source::FrameSource;
+
+/// Room for a `Span` in front of the blocks, which keeps those aligned to 64 bytes.
+const HEADER: usize = 64;
+
+/// What a span begins with.
+struct Span {
+    /// Blocks that were in use and are free again.
+    free: Option<NonNull<FreeBlock>>,
+    /// Neighbours in the list of spans that have room.
+    next: Option<NonNull<Span>>,
+    previous: Option<NonNull<Span>>,
+    /// Blocks in use.
+    used: u16,
+    /// Blocks at the end of the span that were never in use.
+    untouched: u16,
+    /// Whether the span is in the list.
+    is_listed: bool,
+}
+
+const _: () = assert!(size_of::<Span>() <= HEADER);
+
+/// What a free block begins with.
+struct FreeBlock {
+    next: Option<NonNull<FreeBlock>>,
+}
+
+/// For each class, the spans that have room.
+pub(super) struct SmallBlocks {
+    spans: [Option<NonNull<Span>>; CLASSES],
+}
+
+impl SmallBlocks {
+    pub(super) const fn new() -> Self {
+        Self { spans: [None; CLASSES] }
+    }
+
+    /// Takes a block. The memory comes from `frames` when the class has no more room.
+    #[inline]
+    pub(super) fn allocate(
+        &mut self,
+        class: Class,
+        frames: &mut impl FrameSource,
+    ) -> Option<NonNull<u8>> {
+        if let Some(mut span) = self.spans[class.index()] {
+            // SAFETY: a span in the list belongs to it and begins with a `Span`, and a block on its
+            // free list belongs to the span and begins with a `FreeBlock`.
+            unsafe {
+                let span = span.as_mut();
+                if let Some(block) = span.free {
+                    span.free = block.as_ref().next;
+                    span.used += 1;
+                    return Some(block.cast());
+                }
+            }
+        }
+        self.allocate_untouched(class, frames)
+    }
+
+    /// As `allocate`, when the first span has no block that was in use before.
+    #[cold]
+    fn allocate_untouched(
+        &mut self,
+        class: Class,
+        frames: &mut impl FrameSource,
+    ) -> Option<NonNull<u8>> {
+        loop {
+            let Some(mut first) = self.spans[class.index()] else {
+                self.add_span(class, frames)?;
+                continue;
+            };
+            // SAFETY: a span in the list belongs to it and begins with a `Span`.
+            let span = unsafe { first.as_mut() };
+            if let Some(block) = span.free {
+                // SAFETY: a free block of the span begins with a `FreeBlock`.
+                span.free = unsafe { block.as_ref() }.next;
+                span.used += 1;
+                return Some(block.cast());
+            }
+            if span.untouched > 0 {
+                let index = class.blocks(HEADER) - usize::from(span.untouched);
+                span.untouched -= 1;
+                span.used += 1;
+                // SAFETY: there are `blocks` blocks behind the header, all within the span.
+                return Some(unsafe { first.cast::<u8>().add(HEADER + index * class.block()) });
+            }
+            // SAFETY: the span is the first of this list.
+            unsafe { self.unlink(class, first) };
+        }
+    }
+
+    /// Gives a block back. A span without blocks in use goes back to `frames` if another one has
+    /// room.
+    ///
+    /// # Safety
+    /// The block was allocated with this class and is not used any more.
+    #[inline]
+    pub(super) unsafe fn free(
+        &mut self,
+        block: NonNull<u8>,
+        class: Class,
+        frames: &mut impl FrameSource,
+    ) {
+        let size = class.span_frames() * PAGE_SIZE;
+        let offset = block.addr().get() & (size - 1);
+        // SAFETY: a span lies at a multiple of its size and begins with a `Span`; the block was
+        // allocated from this one. It is at least 16 bytes long and aligned for a `FreeBlock`.
+        unsafe {
+            let start = block.sub(offset).cast::<Span>();
+            let span = &mut *start.as_ptr();
+            let free = block.cast::<FreeBlock>();
+            free.write(FreeBlock { next: span.free });
+            span.free = Some(free);
+            span.used -= 1;
+            let has_neighbour = || span.next.is_some() || span.previous.is_some();
+            if !span.is_listed || (span.used == 0 && has_neighbour()) {
+                self.tidy(class, start, frames);
+            }
+        }
+    }
+
+    /// Lists a span that has room again, and gives it back if it is empty and not the only one.
+    ///
+    /// # Safety
+    /// The span belongs to this class.
+    #[cold]
+    unsafe fn tidy(&mut self, class: Class, span: NonNull<Span>, frames: &mut impl FrameSource) {
+        // SAFETY: the span belongs to this class, so it begins with a `Span`.
+        unsafe {
+            if !span.as_ref().is_listed {
+                self.link(class, span);
+            }
+            let is_only = span.as_ref().next.is_none() && span.as_ref().previous.is_none();
+            if span.as_ref().used == 0 && !is_only {
+                self.release(class, span, frames);
+            }
+        }
+    }
+
+    /// Gives all spans without blocks in use back. Returns whether there was one.
+    #[cold]
+    pub(super) fn trim(&mut self, frames: &mut impl FrameSource) -> bool {
+        let mut found = false;
+        for class in Class::all() {
+            let mut next = self.spans[class.index()];
+            while let Some(span) = next {
+                // SAFETY: a span in the list belongs to it; `next` is read before it is released.
+                unsafe {
+                    next = span.as_ref().next;
+                    if span.as_ref().used == 0 {
+                        self.release(class, span, frames);
+                        found = true;
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn add_span(&mut self, class: Class, frames: &mut impl FrameSource) -> Option<()> {
+        let count = class.span_frames();
+        let span = frames.allocate(count, count)?.cast::<Span>();
+        let untouched = class.blocks(HEADER) as u16;
+        // SAFETY: the frames were just allocated, for this list alone.
+        unsafe {
+            span.write(Span {
+                free: None,
+                next: None,
+                previous: None,
+                used: 0,
+                untouched,
+                is_listed: false,
+            });
+            self.link(class, span);
+        }
+        Some(())
+    }
+
+    /// # Safety
+    /// The span is in the list of this class and no block of it is in use.
+    unsafe fn release(&mut self, class: Class, span: NonNull<Span>, frames: &mut impl FrameSource) {
+        // SAFETY: `add_span` allocated the frames, and nobody uses them any more.
+        unsafe {
+            self.unlink(class, span);
+            frames.free(span.cast(), class.span_frames());
+        }
+    }
+
+    /// # Safety
+    /// The span belongs to this class and is not in the list.
+    unsafe fn link(&mut self, class: Class, mut span: NonNull<Span>) {
+        let head = &mut self.spans[class.index()];
+        // SAFETY: the span belongs to this class, and so does the one that the list begins with.
+        unsafe {
+            let header = span.as_mut();
+            (header.next, header.previous, header.is_listed) = (*head, None, true);
+            if let Some(mut next) = *head {
+                next.as_mut().previous = Some(span);
+            }
+        }
+        *head = Some(span);
+    }
+
+    /// # Safety
+    /// The span is in the list of this class.
+    unsafe fn unlink(&mut self, class: Class, mut span: NonNull<Span>) {
+        // SAFETY: the span and its neighbours are in this list, so they begin with a `Span`.
+        unsafe {
+            let Span { next, previous, .. } = span.read();
+            span.as_mut().is_listed = false;
+            if let Some(mut next) = next {
+                next.as_mut().previous = previous;
+            }
+            match previous {
+                Some(mut previous) => previous.as_mut().next = next,
+                None => self.spans[class.index()] = next,
+            }
+        }
+    }
+}
