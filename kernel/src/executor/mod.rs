@@ -126,6 +126,6 @@ pub fn describe(awaiting: Awaiting) {
 
 /// Shows every task to `see`, in the middle of a poll too. Returns false if the tasks cannot be
 /// looked at: in an interrupt handler, or when the executor was changing its tables.
-pub fn inspect_tasks(see: impl FnMut(&TaskInfo)) -> bool {
+pub fn tasks(see: impl FnMut(&TaskInfo)) -> bool {
     !mayfly_arch::in_interrupt() && EXECUTOR.with(|executor| executor.inspect(see))
 }

@@ -14,9 +14,9 @@ impl Drop for OnDrop {
     }
 }
 
-fn tasks() -> Vec<String> {
+fn task_lines() -> Vec<String> {
     let mut all = Vec::new();
-    assert!(inspect_tasks(|task| all.push(task.to_string())));
+    assert!(tasks(|task| all.push(task.to_string())));
     all
 }
 
@@ -30,7 +30,7 @@ fn results_come_through_the_handle() {
         format!("{}", outer.await.unwrap() * 2)
     });
     assert_eq!(text, "42");
-    assert!(tasks().is_empty());
+    assert!(task_lines().is_empty());
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn dropping_the_handle_cancels() {
             sleep(Duration::from_secs(1)).await;
         });
         yield_now().await;
-        assert_eq!(tasks().len(), 2);
+        assert_eq!(task_lines().len(), 2);
         drop(handle);
         assert_eq!(*log.borrow(), ["dropped"]);
-        assert_eq!(tasks().len(), 1);
+        assert_eq!(task_lines().len(), 1);
         // Nothing is left that could wake up: the next deadline is this one.
         let start = Instant::now();
         sleep(Duration::from_secs(5)).await;
@@ -106,7 +106,7 @@ fn aborting_a_ready_task_keeps_its_number_until_it_left_the_queue() {
         assert_eq!(first.await, Err(JoinError::Cancelled));
         assert_eq!(second.await, Ok(2));
     });
-    assert!(tasks().is_empty());
+    assert!(task_lines().is_empty());
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_task_can_cancel_itself() {
         yield_now().await;
         assert_eq!(*log.borrow(), ["dropped"]);
     });
-    assert!(tasks().is_empty());
+    assert!(task_lines().is_empty());
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn detached_tasks_run_until_main_ends() {
         assert_eq!(*log.borrow(), ["short"]);
     });
     assert_eq!(*log.borrow(), ["short", "long"]);
-    assert!(tasks().is_empty());
+    assert!(task_lines().is_empty());
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn the_report_names_tasks_and_what_they_wait_for() {
         yield_now().await;
         yield_now().await;
         assert_eq!(
-            tasks(),
+            task_lines(),
             [
                 "#0 main: running (polled 3 times)".to_owned(),
                 "#1 sleeper: waits for its timer at 1001.000 s (polled 1 times)".to_owned(),
@@ -254,7 +254,7 @@ fn a_panic_leaves_the_executor_usable() {
         });
     });
     assert!(result.is_err());
-    assert!(tasks().is_empty());
+    assert!(task_lines().is_empty());
     assert_eq!(run(async { spawn(async { 1 }).await }), Ok(1));
 }
 

@@ -7,7 +7,7 @@ use core::{
 };
 
 use heapless::Vec;
-use mayfly_arch::{BootInfo, MAX_REGIONS, PAGE_SIZE, in_interrupt, mmu};
+use mayfly_arch::{MAX_REGIONS, PAGE_SIZE, PhysRange, in_interrupt, mmu};
 
 use super::{Stats, frames::FrameAllocator, heap::Heap};
 
@@ -35,13 +35,13 @@ impl Global {
     }
 }
 
-/// Makes the RAM that the loader reported and that nothing uses the memory of the guest.
+/// Makes the RAM that nothing uses, `BootInfo::memory`, the memory of the guest.
 ///
 /// # Panics
 /// When it is called twice.
-pub(crate) fn init(boot: &BootInfo) {
+pub(crate) fn init(ram: &[PhysRange]) {
     let mut regions: Vec<(NonNull<u8>, usize), MAX_REGIONS> = Vec::new();
-    for region in &boot.memory {
+    for region in ram {
         let frames = usize::try_from(region.size() / PAGE_SIZE as u64).unwrap_or(0);
         // There are as many places as regions in the list.
         let _ = regions.push((mmu::phys_to_virt(region.start()), frames));
@@ -55,6 +55,9 @@ pub(crate) fn init(boot: &BootInfo) {
 }
 
 pub(super) fn stats() -> Stats {
+    if in_interrupt() {
+        return Stats::default();
+    }
     GLOBAL.with(|memory| Stats {
         total_frames: memory.frames.total(),
         free_frames: memory.frames.free_frames(),

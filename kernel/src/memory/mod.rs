@@ -21,6 +21,8 @@ mod source;
 #[cfg(test)]
 mod test_memory;
 
+use core::fmt;
+
 pub use error::{OutOfMemory, last_failure, try_box, try_reserve, try_vec, try_zeroed};
 #[cfg(target_os = "none")]
 pub(crate) use global::init;
@@ -40,10 +42,25 @@ pub struct Stats {
     pub heap_in_use: usize,
 }
 
-/// The present state of the guest's memory. All zero on the host, whose memory is not Mayfly's.
-///
-/// # Panics
-/// In an interrupt handler.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const KIB_PER_FRAME: usize = PAGE_SIZE / 1024;
+        if self.total_frames == 0 {
+            return f.write_str("unknown");
+        }
+        write!(
+            f,
+            "{} of {} KiB free, {} KiB of it in one piece, {} KiB in use by the heap",
+            self.free_frames * KIB_PER_FRAME,
+            self.total_frames * KIB_PER_FRAME,
+            self.longest_free_run * KIB_PER_FRAME,
+            self.heap_in_use.div_ceil(1024),
+        )
+    }
+}
+
+/// The present state of the guest's memory. All zero in an interrupt handler, and on the host,
+/// whose memory is not Mayfly's.
 pub fn stats() -> Stats {
     #[cfg(target_os = "none")]
     return global::stats();
