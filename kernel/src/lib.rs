@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod config;
+pub mod console;
 mod devices;
 pub mod executor;
 mod interrupts;
