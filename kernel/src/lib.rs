@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+pub mod block;
 pub mod config;
 pub mod console;
 mod devices;

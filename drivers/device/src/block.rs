@@ -4,6 +4,10 @@ use core::task::{Context, Poll};
 
 use crate::{BlockBuffer, DeviceError};
 
+/// Most bytes that a [`BlockOperation::Discard`] covers; a device that takes less at a time does
+/// not offer it.
+pub const MAX_DISCARD: usize = 1 << 30;
+
 /// What a block device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockInfo {
@@ -30,7 +34,7 @@ pub enum BlockOperation {
     Write(BlockBuffer),
     /// Make everything that completed before durable.
     Flush,
-    /// Forget the contents of this many sectors.
+    /// Forget the contents of this many sectors, at most [`MAX_DISCARD`] bytes.
     Discard(u32),
 }
 

@@ -19,7 +19,7 @@ mod interrupt;
 mod net;
 mod pool;
 
-pub use block::{BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion};
+pub use block::{BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion, MAX_DISCARD};
 pub use block_buffer::{BlockBuffer, MIN_SECTOR_SIZE};
 pub use checksum::{PartialChecksum, prepare_checksum};
 pub use console::ConsoleDevice;

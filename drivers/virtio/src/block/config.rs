@@ -1,6 +1,6 @@
 //! What a virtio block device says about itself (Virtual I/O Device 1.2, sections 5.2.3, 5.2.4).
 
-use mayfly_device::{BlockInfo, MIN_SECTOR_SIZE};
+use mayfly_device::{BlockInfo, MAX_DISCARD, MIN_SECTOR_SIZE};
 use virtio_drivers::transport::Transport as Registers;
 
 use crate::{StartError, transport::Transport};
@@ -22,6 +22,7 @@ pub(super) const WANTED: u64 = SIZE_MAX | RO | BLK_SIZE | FLUSH | DISCARD;
 const CAPACITY: usize = 0;
 const CONFIG_SIZE_MAX: usize = 8;
 const CONFIG_BLK_SIZE: usize = 20;
+const CONFIG_MAX_DISCARD: usize = 36;
 
 /// The unit of `capacity`, of a request's position and of discards, whatever the sector size.
 pub(super) const UNIT: usize = 512;
@@ -49,12 +50,13 @@ pub(super) fn read(transport: &Transport, features: u64) -> Result<BlockInfo, St
     if max_sectors == 0 {
         return Err(StartError::Configuration);
     }
+    let can_discard = has(DISCARD) && word(CONFIG_MAX_DISCARD)? as usize >= MAX_DISCARD / UNIT;
     Ok(BlockInfo {
         sector_size,
         sectors: capacity / (sector_size / UNIT) as u64,
         read_only: has(RO),
         max_sectors,
         can_flush: has(FLUSH),
-        can_discard: has(DISCARD),
+        can_discard,
     })
 }

@@ -15,6 +15,8 @@ fn start(features: u64) -> (FakeDevice, VirtioBlock) {
     let mut configuration = 800u64.to_le_bytes().to_vec();
     configuration.extend([0; 12]);
     configuration.extend(4096u32.to_le_bytes());
+    configuration.extend([0; 12]);
+    configuration.extend(u32::MAX.to_le_bytes());
     let (device, transport) = fake::device(DeviceType::Block, features | 1 << 6, &configuration, 1);
     let driver = VirtioBlock::new(transport, device.line).unwrap();
     (device, driver)
