@@ -82,8 +82,8 @@ pub const fn check_key(key: &str) {
     assert!(!bytes.is_empty() && !is_dash(bytes[0]), "a boot argument's name starts with a letter");
     let mut i = 0;
     while i < bytes.len() {
-        let fine = bytes[i].is_ascii_alphanumeric() || is_dash(bytes[i]) || bytes[i] == b'.';
-        assert!(fine, "a boot argument's name consists of a-z, 0-9, `-`, `_` and `.`");
+        let fine = bytes[i].is_ascii_alphanumeric() || is_dash(bytes[i]);
+        assert!(fine, "a boot argument's name consists of letters, digits, `-` and `_`");
         i += 1;
     }
     assert!(!same_key(key, "help"), "`help` prints the help text; choose another name");
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn names_that_an_app_cannot_have_are_refused() {
         check_key("port");
-        check_key("tls.key-file");
-        for bad in ["", "-a", "help", "ip", "a=b", "a b"] {
+        check_key("tls-key_file2");
+        for bad in ["", "-a", "help", "ip", "a=b", "a b", "net1.ip"] {
             assert!(std::panic::catch_unwind(|| check_key(bad)).is_err(), "{bad}");
         }
     }

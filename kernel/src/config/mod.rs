@@ -25,7 +25,7 @@ mod words;
 pub use argument::{App, Argument, Takes, check_key};
 pub use error::ConfigError;
 pub use help::Help;
-pub use system::{SYSTEM_KEYS, System, is_system_key};
+pub use system::{SYSTEM_KEYS, System, is_system_key, pairs};
 pub use value::Value;
 pub use values::Values;
 pub use words::{UnterminatedQuote, Words, words};
