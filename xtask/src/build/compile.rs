@@ -35,15 +35,30 @@ pub fn compile(
     load(&call_cargo(app, arch, how, binaries)?)
 }
 
-/// Runs `cargo build`; gives the path of the file that stands for each executable.
+/// Compiles the app as a Linux process for this machine; gives the path of the program.
+pub fn compile_for_host(app: &App, how: &How) -> Result<PathBuf> {
+    let binary = std::slice::from_ref(&app.binary);
+    let mut executables = execute(base_command(app, how, binary), app, "this machine")?;
+    executables.remove(&app.binary).context("cargo has not built the app")
+}
+
+/// Compiles for `arch`; gives the path of the file that stands for each executable.
 fn call_cargo(
     app: &App,
     arch: Arch,
     how: &How,
     binaries: &[String],
 ) -> Result<HashMap<String, PathBuf>> {
+    let mut command = base_command(app, how, binaries);
+    command.args(["--target", arch.target()]);
+    set_flags(&mut command, app, arch)?;
+    execute(command, app, arch.name())
+}
+
+/// `cargo build` for whatever machine.
+fn base_command(app: &App, how: &How, binaries: &[String]) -> Command {
     let mut command = cargo();
-    command.args(["build", "--message-format=json-render-diagnostics", "--target", arch.target()]);
+    command.args(["build", "--message-format=json-render-diagnostics"]);
     command.arg("--manifest-path").arg(&app.manifest);
     for binary in binaries {
         command.args(["--bin", binary]);
@@ -54,8 +69,11 @@ fn call_cargo(
     if let Some(features) = &how.features {
         command.args(["--features", features]);
     }
-    set_flags(&mut command, app, arch)?;
+    command
+}
 
+/// Runs cargo; gives the executables that it tells of.
+fn execute(mut command: Command, app: &App, goal: &str) -> Result<HashMap<String, PathBuf>> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| tools::cannot_start(&command))?;
     let messages = child.stdout.take().context("cargo has no output")?;
@@ -65,7 +83,7 @@ fn call_cargo(
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("cargo could not build `{}` for {arch}; its messages are above", app.package);
+        bail!("cargo could not build `{}` for {goal}; its messages are above", app.package);
     }
     Ok(executables)
 }

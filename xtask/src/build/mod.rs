@@ -125,6 +125,11 @@ pub fn build_all(app: &App, arch: Arch, how: &How, binaries: &[String]) -> Resul
     binaries.iter().map(image).collect()
 }
 
+/// Builds `app` as a Linux process; gives the path of the program.
+pub fn build_for_host(app: &App, how: &How) -> Result<PathBuf> {
+    compile::compile_for_host(app, how)
+}
+
 /// Where [`build`] puts the image of a binary.
 pub fn image_of(app: &App, arch: Arch, how: &How, binary: &str) -> Image {
     let directory = app.target_directory.join("mayfly").join(arch.name()).join(how.profile());

@@ -17,9 +17,11 @@ mod machine;
 mod network;
 mod probe;
 mod process;
+mod unix;
 
 pub use machine::{Guest, Hardware, Machine, guest_status};
 pub use network::{Forward, Network, Protocol, choose_host_ports, declared};
+use process::Plain;
 pub use process::{Console, End, Running, interrupted};
 
 /// Exit status when the guest had to be stopped because its time was up, as of timeout(1).
@@ -85,7 +87,7 @@ impl Options {
         let app = self.what.find()?;
         match self.platform {
             Platform::Qemu => self.in_qemu(&app),
-            Platform::Unix => bail!("--platform unix is not there yet"),
+            Platform::Unix => self.as_process(&app),
         }
     }
 
@@ -98,11 +100,7 @@ impl Options {
         let mut command = Command::new(qemu);
         command.args(guest.qemu_arguments()?);
 
-        for forward in guest.network.forwards() {
-            if forward.protocol != Protocol::Http {
-                ui::progress("Forwarding", forward);
-            }
-        }
+        announce_ports(guest.network.forwards());
         if let Some(port) = guest.gdb {
             ui::progress("Waiting", "for gdb; in another terminal type:");
             eprintln!("{}", debugger::command_line(&image, port));
@@ -116,24 +114,50 @@ impl Options {
         exit_status(self.arch, end, running.drain())
     }
 
+    /// Runs the app as a Linux process.
+    fn as_process(&self, app: &App) -> Result<u8> {
+        let program = build::build_for_host(app, &self.what.how)?;
+        let network = self.network(app)?;
+        let passt = unix::Passt::for_network(&network)?;
+        let mut command = Command::new(&program);
+        command.args(unix::arguments(&self.hardware, &network, passt.as_ref())?);
+        command.arg("--").args(&self.arguments);
+        announce_ports(network.forwards());
+        interrupted();
+        ui::progress("Running", tools::describe(&command));
+        let mut running = Running::start(command, Plain)?;
+        probe::announce_urls(network.forwards());
+        let end = running.wait(self.timeout.map(Duration::from_secs))?;
+        running.drain();
+        match end {
+            End::Exited(status) => {
+                Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+            }
+            End::Interrupted => Ok(INTERRUPTED),
+            End::TimedOut => Ok(timed_out()),
+        }
+    }
+
+    /// How the guest is connected.
+    fn network(&self, app: &App) -> Result<Network> {
+        if let Some(interface) = &self.tap {
+            return Ok(Network::Tap(interface.clone()));
+        }
+        let mut forwards = self.ports.clone();
+        let chosen = |guest: u16| self.ports.iter().any(|port| port.guest == guest);
+        let declared = declared(&app.metadata)?;
+        forwards.extend(declared.into_iter().filter(|port| !chosen(port.guest)));
+        choose_host_ports(&mut forwards)?;
+        Ok(Network::User(forwards))
+    }
+
     /// Everything about the guest.
     fn guest(&self, app: &App, image: &Image) -> Result<Guest> {
-        let network = match &self.tap {
-            Some(interface) => Network::Tap(interface.clone()),
-            None => {
-                let mut forwards = self.ports.clone();
-                let chosen = |guest: u16| self.ports.iter().any(|port| port.guest == guest);
-                let declared = declared(&app.metadata)?;
-                forwards.extend(declared.into_iter().filter(|port| !chosen(port.guest)));
-                choose_host_ports(&mut forwards)?;
-                Network::User(forwards)
-            }
-        };
         Ok(Guest {
             arch: self.arch,
             image: image.path.clone(),
             hardware: self.hardware.clone(),
-            network,
+            network: self.network(app)?,
             arguments: self.arguments.clone(),
             gdb: self.gdb.then(network::free_port).transpose()?,
             extra: Vec::new(),
@@ -141,14 +165,24 @@ impl Options {
     }
 }
 
+/// Says which ports lead to the guest, except those with a URL: it is printed when they answer.
+fn announce_ports(forwards: &[Forward]) {
+    for forward in forwards.iter().filter(|forward| forward.protocol != Protocol::Http) {
+        ui::progress("Forwarding", forward);
+    }
+}
+
+/// Says so, and gives the exit status.
+fn timed_out() -> u8 {
+    ui::warning("the guest was ended because its time was up");
+    TIMED_OUT
+}
+
 /// The exit status of xtask after a guest has ended.
 fn exit_status(arch: Arch, end: End, complained: bool) -> Result<u8> {
     match end {
         End::Interrupted => Ok(INTERRUPTED),
-        End::TimedOut => {
-            ui::warning("the guest was ended because its time was up");
-            Ok(TIMED_OUT)
-        }
+        End::TimedOut => Ok(timed_out()),
         End::Exited(status) => match status.code() {
             Some(code) => match guest_status(arch, code, complained) {
                 Some(status) => Ok(status),

@@ -1,6 +1,6 @@
 //! A guest as a process: starting it, passing on what it prints, ending it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -165,6 +165,17 @@ pub fn interrupted() -> bool {
         flag
     });
     flag.load(Ordering::Relaxed)
+}
+
+/// A console that is shown as it is.
+pub struct Plain;
+
+impl Console for Plain {
+    fn bytes(&mut self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        // A closed pipe is no reason to stop the guest.
+        out.write_all(bytes).and_then(|()| out.flush()).ok();
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,119 @@
+//! An app as a Linux process: what its devices are, and the helper for its network.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::machine::Hardware;
+use super::network::{Forward, Network};
+use crate::{setup, tools};
+
+/// A running passt: the network of a process that has no TAP interface. It translates between the
+/// frames of the app and sockets of its own, so it needs no privilege.
+pub struct Passt {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Passt {
+    /// Starts one if the network needs it.
+    pub fn for_network(network: &Network) -> Result<Option<Self>> {
+        let Network::User(forwards) = network else { return Ok(None) };
+        setup::programs(&["passt"])?;
+        let socket = std::env::temp_dir().join(format!("mayfly-{}.socket", std::process::id()));
+        let mut command = Command::new("passt");
+        command.args(passt_arguments(forwards)).arg("--socket").arg(&socket);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| tools::cannot_start(&command))?;
+        Ok(Some(Self { child, socket }))
+    }
+}
+
+impl Drop for Passt {
+    fn drop(&mut self) {
+        // It ends by itself when the app does, unless the app never came.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_file(&self.socket).ok();
+    }
+}
+
+/// passt's arguments: one connection, frames of Ethernet's usual size, these ports.
+fn passt_arguments(forwards: &[Forward]) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        ["--foreground", "--one-off", "--mtu", "1500"].map(str::to_owned).into();
+    for transport in ["tcp", "udp"] {
+        for Forward { host, guest, protocol } in forwards {
+            if protocol.transport() == transport {
+                arguments.push(format!("--{transport}-ports"));
+                arguments.push(format!("127.0.0.1/{host}:{guest}"));
+            }
+        }
+    }
+    arguments
+}
+
+/// The arguments that give the process its devices; `--mayfly-help` of any app lists them.
+pub fn arguments(
+    hardware: &Hardware,
+    network: &Network,
+    passt: Option<&Passt>,
+) -> Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    if let Network::Tap(interface) = network {
+        arguments.push(format!("--mayfly-net=tap:{interface}"));
+    }
+    if let Some(passt) = passt {
+        arguments.push(format!("--mayfly-net=passt:{}", passt.socket.display()));
+    }
+    for disk in &hardware.disks {
+        ensure!(
+            disk.exists(),
+            "there is no disk {}; `truncate -s 16M {0}` makes an empty one of 16 MiB",
+            disk.display()
+        );
+        arguments.push(format!("--mayfly-disk={}", disk.display()));
+    }
+    arguments.push(format!("--mayfly-memory={}", mebibytes(&hardware.memory)?));
+    Ok(arguments)
+}
+
+/// A size as QEMU takes it, in MiB: that is its unit if none is given.
+fn mebibytes(size: &str) -> Result<u32> {
+    let (digits, factor) = match size.strip_suffix(['G', 'g']) {
+        Some(digits) => (digits, 1024),
+        None => (size.trim_end_matches(['M', 'm']), 1),
+    };
+    let number: u32 = digits
+        .parse()
+        .with_context(|| format!("`--memory {size}` is no size: a number and M or G"))?;
+    number.checked_mul(factor).context("that is more memory than there can be")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passt_forwards_each_port_by_its_protocol() {
+        let forwards = ["8080:80/http".parse().unwrap(), "8007:7/udp".parse().unwrap()];
+        let line = passt_arguments(&forwards).join(" ");
+        assert!(line.ends_with("--tcp-ports 127.0.0.1/8080:80 --udp-ports 127.0.0.1/8007:7"));
+    }
+
+    #[test]
+    fn sizes_are_in_mebibytes() {
+        assert_eq!(mebibytes("64M").unwrap(), 64);
+        assert_eq!(mebibytes("64").unwrap(), 64);
+        assert_eq!(mebibytes("2G").unwrap(), 2048);
+        assert!(mebibytes("64K").is_err() && mebibytes("9999999G").is_err());
+    }
+
+    #[test]
+    fn a_process_gets_its_devices_by_arguments() {
+        let network = Network::Tap("tap0".into());
+        let arguments = arguments(&Hardware::default(), &network, None).unwrap();
+        assert_eq!(arguments, ["--mayfly-net=tap:tap0", "--mayfly-memory=64"]);
+    }
+}
