@@ -13,6 +13,7 @@ mod arch;
 mod build;
 mod describe;
 mod doctor;
+mod new;
 mod paths;
 mod run;
 mod setup;
@@ -32,6 +33,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::Options),
     Build(build::Options),
     Run(run::Options),
     Test(test::Options),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         return ui::exit(build::wrapper::save(&arguments[1..]).map(|()| 0));
     }
     ui::exit(match Cli::parse().command {
+        Command::New(options) => options.execute(),
         Command::Build(options) => options.execute(),
         Command::Run(options) => options.execute(),
         Command::Test(options) => options.execute(),

@@ -1,0 +1,112 @@
+//! `new`: an app crate of one's own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use crate::{paths, ui};
+
+/// The files of a new app: where they go, and what is in them. `@NAME@` stands for the name of the
+/// app, `@MAYFLY@` for the path of this checkout.
+const FILES: [(&str, &str); 5] = [
+    ("Cargo.toml", include_str!("Cargo.toml.in")),
+    ("src/main.rs", include_str!("main.rs.in")),
+    (".cargo/config.toml", include_str!("config.toml.in")),
+    ("rust-toolchain.toml", include_str!("../../../rust-toolchain.toml")),
+    (".gitignore", "/target\n"),
+];
+
+/// Makes an app crate, anywhere, that builds and runs at once.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask new ../myapp
+  cd ../myapp && cargo xtask run .
+
+The name of the directory is the name of the app.")]
+pub struct Options {
+    /// The directory to make; it must not exist yet, or be empty.
+    path: PathBuf,
+}
+
+impl Options {
+    /// Writes the files, and says how to go on.
+    pub fn execute(&self) -> Result<u8> {
+        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        check_name(name)?;
+        if self.path.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+            bail!("{} is not empty; name a directory that does not exist", self.path.display());
+        }
+        for (file, template) in FILES {
+            write(&self.path.join(file), &fill_in(template, name, paths::repository())?)?;
+        }
+        ui::progress("Created", format_args!("the app `{name}` in {}", self.path.display()));
+        eprintln!("Run it:  cd {} && cargo xtask run .", self.path.display());
+        Ok(0)
+    }
+}
+
+/// Writes a file and the directories that it is in.
+fn write(path: &Path, content: &str) -> Result<()> {
+    let directory = path.parent().context("a file is in a directory")?;
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(path, content))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Whether cargo takes `name` for a package.
+fn check_name(name: &str) -> Result<()> {
+    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    ensure!(
+        letters && name.starts_with(|c: char| c.is_ascii_alphabetic()),
+        "an app is called by letters, digits, - and _, a letter first; `{name}` is not"
+    );
+    // Names of crates that every program has, or that ours depends on.
+    let taken = ["core", "alloc", "std", "test", "proc_macro", "mayfly", "log"];
+    ensure!(!taken.contains(&name), "`{name}` is the name of a library; choose another");
+    Ok(())
+}
+
+/// Puts the name and the checkout into a template.
+fn fill_in(template: &str, name: &str, checkout: &Path) -> Result<String> {
+    let checkout = checkout.to_str().context("the path of this checkout is not UTF-8")?;
+    // As it has to stand between the double quotes of TOML.
+    let checkout = checkout.replace('\\', "\\\\").replace('"', "\\\"");
+    Ok(template.replace("@NAME@", name).replace("@MAYFLY@", &checkout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_cargo_takes() {
+        for name in ["myapp", "my-app_2"] {
+            check_name(name).unwrap();
+        }
+        for name in ["", "2app", "my app", "core", "-x", "mayfly"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_open_in_the_files() {
+        for (_, template) in FILES {
+            let text = fill_in(template, "myapp", Path::new("/a/mayfly")).unwrap();
+            assert!(!text.contains("@NAME@") && !text.contains("@MAYFLY@"));
+        }
+        let manifest = fill_in(FILES[0].1, "myapp", Path::new("/a/may\"fly")).unwrap();
+        assert!(manifest.contains(r#"path = "/a/may\"fly/kernel""#));
+    }
+
+    #[test]
+    fn a_directory_with_something_in_it_is_left_alone() {
+        let directory = std::env::temp_dir().join(format!("xtask-new-{}", std::process::id()));
+        let path = directory.join("myapp");
+        Options { path: path.clone() }.execute().unwrap();
+        assert!(path.join(".cargo/config.toml").is_file());
+        let again = Options { path }.execute().unwrap_err().to_string();
+        assert!(again.contains("not empty"));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
