@@ -4,6 +4,8 @@ use core::fmt;
 
 use aarch64_cpu::registers::{ESR_EL1, Readable};
 
+use crate::arm::abort::{Abort, Access};
+
 /// The syndrome of an exception.
 #[derive(Clone, Copy)]
 pub struct Syndrome(u64);
@@ -26,14 +28,6 @@ mod class {
     pub const STEP: u64 = 0x33;
     pub const WATCHPOINT: u64 = 0x35;
     pub const BRK: u64 = 0x3c;
-}
-
-/// What an abort is about.
-#[derive(Clone, Copy)]
-enum Access {
-    Read,
-    Write,
-    Fetch,
 }
 
 impl Syndrome {
@@ -65,7 +59,14 @@ impl Syndrome {
 impl fmt::Display for Syndrome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const WRITE: u64 = 1 << 6;
-        let write = self.0 & WRITE != 0;
+        const STATUS: u64 = 0x3f;
+        let access = if self.class() == class::INSTRUCTION_ABORT {
+            Access::Fetch
+        } else if self.0 & WRITE != 0 {
+            Access::Write
+        } else {
+            Access::Read
+        };
         f.write_str(match self.class() {
             class::UNKNOWN => "undefined instruction",
             class::FLOATING_POINT | class::SVE => {
@@ -76,9 +77,9 @@ impl fmt::Display for Syndrome {
             class::HVC => "hypervisor call (hvc) with nobody to answer it",
             class::SMC => "secure monitor call (smc) with nobody to answer it",
             class::SYSTEM_REGISTER => "access to a system register that is not available",
-            class::INSTRUCTION_ABORT => return abort(f, self.0, Access::Fetch),
-            class::DATA_ABORT if write => return abort(f, self.0, Access::Write),
-            class::DATA_ABORT => return abort(f, self.0, Access::Read),
+            class::INSTRUCTION_ABORT | class::DATA_ABORT => {
+                return Abort { access, status: (self.0 & STATUS) as u32 }.fmt(f);
+            }
             class::PC_ALIGNMENT => "jump to an address that is not a multiple of 4",
             class::SP_ALIGNMENT => "stack pointer that is not a multiple of 16",
             class::BREAKPOINT => "hardware breakpoint",
@@ -87,33 +88,5 @@ impl fmt::Display for Syndrome {
             class::BRK => "breakpoint instruction (brk)",
             other => return write!(f, "exception of class {other:#x}, syndrome {:#x}", self.0),
         })
-    }
-}
-
-/// Describes an abort by its fault status code, bits 5 to 0.
-fn abort(f: &mut fmt::Formatter<'_>, syndrome: u64, access: Access) -> fmt::Result {
-    let verb = match access {
-        Access::Read => "read",
-        Access::Write => "write",
-        Access::Fetch => "instruction fetch",
-    };
-    let status = syndrome & 0x3f;
-    match (status, access) {
-        (0x04..=0x07, Access::Write) => f.write_str("write to an unmapped page"),
-        (0x04..=0x07, _) => write!(f, "{verb} from an unmapped page"),
-        (0x0c..=0x0f, Access::Write) => f.write_str("write to a read-only page"),
-        (0x0c..=0x0f, Access::Fetch) => {
-            f.write_str("instruction fetch from a page that is not executable")
-        }
-        (0x0c..=0x0f, Access::Read) => f.write_str("read from a page that may not be read"),
-        (0x00..=0x03, _) => write!(f, "{verb} at an address that is too large"),
-        (0x08..=0x0b, _) => write!(f, "{verb} of a page whose access flag is clear"),
-        (0x10, _) => write!(f, "{verb} of something that does not answer (external abort)"),
-        (0x13..=0x17, _) => f.write_str("external abort during a translation table walk"),
-        (0x18..=0x1f, _) => write!(f, "{verb} of memory with a parity or ECC error"),
-        (0x21, _) => write!(f, "{verb} at an address that is not aligned"),
-        (0x30, _) => f.write_str("TLB conflict"),
-        (0x35, _) => write!(f, "exclusive {verb} of memory that does not support it"),
-        _ => write!(f, "{verb} with fault status {status:#x}"),
     }
 }

@@ -1,25 +1,12 @@
 //! Exceptions: interrupts go to their dispatcher, everything else is a fault.
 
-use core::{
-    arch::global_asm,
-    fmt,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use core::{arch::global_asm, fmt};
 
 use super::esr::Syndrome;
 use crate::{
-    Fault, StackFrame,
-    arm::{
-        console, interrupts, mmu,
-        power::{self, Polled},
-        start,
-    },
-    image,
-    kernel_entry::upcall,
+    StackFrame,
+    arm::{fault_path, interrupts},
 };
-
-/// Exit status after a fault in the fault report.
-const NESTED_FAULT: u8 = 126;
 
 const SYNCHRONOUS: u64 = 0;
 const FIQ: u64 = 1;
@@ -77,47 +64,11 @@ extern "C" fn fault(frame: &Frame, kind: u64) -> ! {
         _ => &syndrome,
     };
     let address = (kind == SYNCHRONOUS && syndrome.has_address()).then_some(frame.address as usize);
-    if !start::has_started() {
-        start::cannot_boot(&WhileStarting { cause, address, pc: frame.pc });
-    }
-    let hit = address
-        .and_then(|address| image::protected_part(address).or_else(|| mmu::window_of(address)));
     let place = StackFrame { pc: frame.pc as usize, fp: frame.general[29] as usize };
-    upcall::fault(&Fault { cause, address, hit, registers: frame, frame: place })
+    fault_path::report(cause, address, frame, place)
 }
 
-/// A fault before the kernel runs: the device tree describes another machine.
-struct WhileStarting<'a> {
-    cause: &'a dyn fmt::Display,
-    address: Option<usize>,
-    pc: u64,
-}
-
-impl fmt::Display for WhileStarting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.cause)?;
-        if let Some(address) = self.address {
-            write!(f, " at {address:#x}")?;
-        }
-        write!(f, ", pc {:#x}: the device tree does not describe this machine", self.pc)
-    }
-}
-
-/// Ends the machine after a fault in the report of another one. Runs at the top of the fault stack.
+/// A fault of the fault report itself. Runs at the top of the fault stack.
 extern "C" fn nested_fault() -> ! {
-    use core::fmt::Write;
-    static DEPTH: AtomicU32 = AtomicU32::new(0);
-    match DEPTH.fetch_add(1, Ordering::Relaxed) {
-        0 => {
-            let syndrome = Syndrome::current();
-            let _ = writeln!(Polled, "\nmayfly: fault in the fault report: {syndrome}");
-            power::crash(NESTED_FAULT)
-        }
-        // Not even the line or the exit could be had.
-        1 => {
-            console::use_uart(None);
-            power::crash(NESTED_FAULT)
-        }
-        _ => power::halt(),
-    }
+    fault_path::nested(&Syndrome::current())
 }

@@ -16,11 +16,15 @@ mod tests;
 mod ticks;
 
 #[cfg(target_os = "none")]
+pub(crate) mod abort;
+#[cfg(target_os = "none")]
 mod boot_error;
 #[cfg(target_os = "none")]
 pub mod clock;
 #[cfg(target_os = "none")]
 pub mod console;
+#[cfg(target_os = "none")]
+pub(crate) mod fault_path;
 #[cfg(target_os = "none")]
 mod gic;
 #[cfg(target_os = "none")]
