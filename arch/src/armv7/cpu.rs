@@ -1,0 +1,53 @@
+//! The processor: interrupts on and off, idling.
+
+use core::arch::asm;
+
+use aarch32_cpu::register::Cpsr;
+
+/// Whether interrupts are delivered.
+pub fn interrupts_enabled() -> bool {
+    !Cpsr::read().i()
+}
+
+/// Keeps interrupts pending.
+pub fn interrupts_disable() {
+    // SAFETY: masking interrupts breaks no promise to memory. Without `nomem` the compiler keeps
+    // accesses to what is shared with handlers on the right side of it.
+    unsafe { asm!("cpsid i", options(nostack)) };
+}
+
+/// Delivers interrupts, those that are pending at once.
+pub fn interrupts_enable() {
+    // SAFETY: the vectors are installed since boot; handlers share nothing with other code that is
+    // not behind an `IrqLock` or atomic. Ordering as in `interrupts_disable`.
+    unsafe { asm!("cpsie i", options(nostack)) };
+}
+
+/// Waits until an interrupt is pending, lets it be handled, and returns with interrupts off, as
+/// they must be when it is called. An interrupt that is pending already is not waited for, so
+/// whoever looked for work with interrupts off does not miss a wake-up.
+pub fn wait_for_interrupt() {
+    // SAFETY: as `interrupts_enable` and `interrupts_disable`. A pending interrupt ends `wfi` even
+    // while it is masked; `isb` makes sure that it is taken between the two.
+    unsafe { asm!("dsb sy", "wfi", "cpsie i", "isb", "cpsid i", options(nostack)) };
+}
+
+/// A random number from the processor: always `None`, ARMv7 has no such instruction.
+pub fn hardware_random() -> Option<u64> {
+    None
+}
+
+/// The frame pointer of the caller, where a backtrace starts.
+#[inline(always)]
+pub fn frame_pointer() -> usize {
+    let fp;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, r11", out(reg) fp, options(nomem, nostack, preserves_flags)) };
+    fp
+}
+
+/// A counter for measuring short times: the virtual counter, in ticks of the generic timer. The
+/// processor's own cycle counter is not available to guests in general.
+pub fn cycles() -> u64 {
+    super::registers::counter()
+}
