@@ -8,6 +8,8 @@ unsafe extern "C" {
     static __text_end: u8;
     static __rodata_start: u8;
     static __rodata_end: u8;
+    static __symbols_start: u8;
+    static __symbols_end: u8;
     static __data_start: u8;
     static __bss_end: u8;
     static __stack_guard: u8;
@@ -38,6 +40,15 @@ range!(/** The main stack, on which everything but fault reports runs. */
     stack, __stack_bottom, __stack_top);
 range!(/** The stack of the fault report. */ fault_stack, __fault_stack_bottom, __fault_stack_top);
 range!(/** The page tables that boot assembly fills. */ tables, __tables_start, __tables_end);
+
+/// The table of function names that the build put in, empty if it put none.
+pub fn symbols() -> &'static [u8] {
+    let start = &raw const __symbols_start;
+    let size = (&raw const __symbols_end).addr() - start.addr();
+    // SAFETY: the linker script defines both symbols around one section of the read-only data,
+    // which stays mapped for ever and which nothing writes.
+    unsafe { core::slice::from_raw_parts(start, size) }
+}
 
 /// The stacks, for the backtrace.
 pub(crate) fn stacks() -> [Range<usize>; 2] {

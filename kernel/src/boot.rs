@@ -1,11 +1,16 @@
 //! From the architecture's hands to the app's `main`. Reads top to bottom.
 
+use alloc::boxed::Box;
+use core::pin::Pin;
+
 use mayfly_arch::{BootInfo, mmu, power};
 
 use crate::{
-    chart, config, console, devices::Devices, executor, interrupts, log, machine::Machine, memory,
+    chart, config, console, devices, executor, interrupts, log,
+    machine::Machine,
+    memory,
     power::{self as end, ExitStatus},
-    random, report,
+    report,
 };
 
 mayfly_arch::kernel_entry! {
@@ -14,9 +19,12 @@ mayfly_arch::kernel_entry! {
     fault: report::fault,
 }
 
+/// The app's `main`, as `#[mayfly::main]` wraps it.
+type MainFuture = Pin<Box<dyn Future<Output = crate::Result>>>;
+
 unsafe extern "Rust" {
     /// The app's `main`, as `#[mayfly::main]` wraps it.
-    safe fn __mayfly_main(machine: Machine) -> crate::MainFuture;
+    safe fn __mayfly_main(machine: Machine) -> MainFuture;
 }
 
 /// Starts the kernel on what discovery found, then the app, and ends with the app's status.
@@ -29,16 +37,16 @@ fn start(info: &'static BootInfo) -> ! {
     greet(info);
     chart::mark("memory and log");
 
-    let devices = Devices::start(info);
-    random::init(info, &devices);
+    let mut devices = devices::start(info);
     chart::mark("devices");
 
     mmu::seal();
     chart::mark("seal");
 
+    let consoles = core::mem::take(&mut devices.consoles);
     let machine = Machine::new(info, devices);
     let status = executor::run(async move {
-        console::start();
+        console::start(consoles);
         chart::mark("executor");
         match __mayfly_main(machine).await {
             Ok(()) => ExitStatus::SUCCESS,

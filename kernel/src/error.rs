@@ -4,24 +4,18 @@ use core::fmt;
 
 use mayfly_device::DeviceError;
 
-use crate::{block, config, memory, net, random};
+use crate::{config, memory};
 
 /// What went wrong, with the subsystem's own error inside.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The network.
-    Net(net::Error),
-    /// A disk.
-    Block(block::Error),
     /// A device, below network and disk.
     Device(DeviceError),
     /// The boot arguments.
     Config(config::ConfigError),
     /// Memory ran out.
     Memory(memory::OutOfMemory),
-    /// There is no source of randomness.
-    NoEntropy(random::NoEntropy),
     /// A device that the app needs is not there; the text names it and says how to add it.
     Missing(&'static str),
     /// An error of the app's own.
@@ -34,12 +28,9 @@ pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Net(error) => error.fmt(f),
-            Self::Block(error) => error.fmt(f),
             Self::Device(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
-            Self::NoEntropy(error) => error.fmt(f),
             Self::Missing(text) | Self::App(text) => f.write_str(text),
         }
     }
@@ -48,12 +39,9 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Net(error) => Some(error),
-            Self::Block(error) => Some(error),
             Self::Device(error) => Some(error),
             Self::Config(error) => Some(error),
             Self::Memory(error) => Some(error),
-            Self::NoEntropy(error) => Some(error),
             Self::Missing(_) | Self::App(_) => None,
         }
     }
@@ -70,11 +58,8 @@ macro_rules! from {
 }
 
 from! {
-    net::Error => Net,
-    block::Error => Block,
     DeviceError => Device,
     config::ConfigError => Config,
     memory::OutOfMemory => Memory,
-    random::NoEntropy => NoEntropy,
     &'static str => App,
 }

@@ -1,19 +1,33 @@
 //! Mayfly: a library operating system.
 #![cfg_attr(target_os = "none", no_std)]
 
-extern crate alloc;
+#[doc(hidden)]
+pub extern crate alloc;
 
 pub mod block;
+#[cfg(target_os = "none")]
+mod boot;
+pub mod chart;
 pub mod config;
 pub mod console;
 mod devices;
+mod error;
 pub mod executor;
 mod interrupts;
+pub mod log;
+mod machine;
 #[doc(hidden)]
 pub mod macro_support;
 pub mod memory;
+pub mod power;
+#[cfg(target_os = "none")]
+mod report;
+#[cfg(target_os = "none")]
+mod symbols;
 pub mod time;
 
 pub use config::BootArguments;
-pub use executor::{JoinHandle, spawn, spawn_named};
+pub use error::{Error, Result};
+pub use executor::{JoinHandle, spawn, spawn_named, yield_now};
+pub use machine::Machine;
 pub use mayfly_macros::{BootArguments, main};

@@ -4,7 +4,7 @@
 //! `log=info` sets the level of everything, `log=warn,net=debug,mayfly::block=trace` that of
 //! modules: a name matches the path of a module or one of its segments.
 
-use core::fmt::{self, Write};
+use core::fmt::{self, Write as _};
 
 use log::{LevelFilter, Metadata, Record};
 use mayfly_arch::{IrqLock, clock};

@@ -4,13 +4,13 @@
 //! If writing it fails in turn, the second report is one line. Nothing here allocates or waits.
 
 use core::{
-    fmt::{self, Write},
+    fmt::{self, Write as _},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use mayfly_arch::{Fault, StackFrame, backtrace, cpu};
 
-use crate::{executor, log, memory, power::ExitStatus};
+use crate::{executor, log, memory, power::ExitStatus, symbols::Place};
 
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
@@ -29,7 +29,6 @@ pub(crate) fn fault(fault: &Fault<'_>) -> ! {
 }
 
 /// Reports a panic and stops.
-#[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "the host has its own handler"))]
 pub(crate) fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     begin();
     let _ = write!(Out, "*** mayfly: panic: {}", info.message());
@@ -37,7 +36,7 @@ pub(crate) fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         let _ = write!(Out, "\n    at {location}");
     }
     let _ = writeln!(Out);
-    finish(StackFrame { pc: 0, fp: cpu::frame_pointer() }, ExitStatus::PANIC)
+    finish(StackFrame { pc: panic as *const () as usize, fp: cpu::frame_pointer() }, ExitStatus::PANIC)
 }
 
 /// Makes sure that there is one report.
@@ -52,19 +51,20 @@ fn begin() {
 
 fn finish(frame: StackFrame, status: ExitStatus) -> ! {
     let _ = writeln!(Out, "backtrace:");
+    let mut innermost = true;
     backtrace::walk(frame, |address| {
-        if address != 0 {
-            let _ = writeln!(Out, "{}", crate::symbols::Place(address));
-        }
+        let place = if innermost { Place::at(address) } else { Place::returning_to(address) };
+        innermost = false;
+        let _ = writeln!(Out, "{place}");
     });
     let _ = writeln!(Out, "memory: {}", memory::stats());
     if let Some(failure) = memory::last_failure() {
         let _ = writeln!(Out, "    last failed allocation: {failure}");
     }
     let _ = writeln!(Out, "tasks:");
-    executor::tasks(|task| {
-        let _ = writeln!(Out, "    {task}");
-    });
+    if !executor::tasks(|task| _ = writeln!(Out, "    {task}")) {
+        let _ = writeln!(Out, "    unknown: the executor was at work on its tables");
+    }
     let _ = writeln!(Out, "last log lines:");
     log::history(|text| {
         let _ = Out.write_str(text);

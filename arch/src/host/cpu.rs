@@ -21,6 +21,11 @@ pub fn hardware_random() -> Option<u64> {
     None
 }
 
+/// A counter for measuring: nanoseconds, on the host.
+pub fn cycles() -> u64 {
+    clock::now()
+}
+
 /// Waits until the clock's deadline, until another thread calls [`Interrupter::interrupt`], or
 /// until whatever [`wait_with`] added happens. May return early. In a simulation, jumps to the
 /// deadline instead.

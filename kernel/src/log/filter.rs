@@ -41,7 +41,7 @@ impl Filter {
 
     /// The most verbose level that any module has.
     pub(super) fn most_verbose(&self) -> LevelFilter {
-        self.modules.iter().map(|(_, level)| *level).fold(self.default, LevelFilter::max)
+        self.modules.iter().map(|(_, level)| *level).fold(self.default, Ord::max)
     }
 
     /// Whether a record is to be written.

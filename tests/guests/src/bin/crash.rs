@@ -1,0 +1,13 @@
+//! A crash ends at once with its status.
+//@ status: 7
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use mayfly::power::{self, ExitStatus};
+
+#[mayfly::main]
+async fn main() -> mayfly::Result {
+    guests::pass()?;
+    power::crash(ExitStatus(7))
+}

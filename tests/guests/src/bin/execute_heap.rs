@@ -1,0 +1,13 @@
+//! The heap cannot be executed.
+//@ dies: 102
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use mayfly::alloc::boxed::Box;
+
+#[mayfly::main]
+async fn main() -> mayfly::Result {
+    let block = Box::new([0u8; 64]);
+    guests::violate::execute(block.as_ptr().addr())
+}

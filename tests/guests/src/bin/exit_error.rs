@@ -1,0 +1,11 @@
+//! An error of main is logged and gives status 1.
+//@ dies: 1
+//@ report: main ended with an error: the dog ate it
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+#[mayfly::main]
+async fn main() -> mayfly::Result {
+    Err("the dog ate it".into())
+}

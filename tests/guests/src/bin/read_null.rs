@@ -1,0 +1,11 @@
+//! A read near a null pointer dies.
+//@ dies: 102
+//@ report: NULL page
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+#[mayfly::main]
+async fn main() -> mayfly::Result {
+    guests::violate::read(0x10)
+}

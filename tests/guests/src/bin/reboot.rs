@@ -1,0 +1,13 @@
+//! A reboot ends the run, which does not start the machine again.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use mayfly::power;
+
+#[mayfly::main]
+async fn main() -> mayfly::Result {
+    guests::pass()?;
+    power::reboot()
+}

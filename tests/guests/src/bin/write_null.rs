@@ -1,0 +1,11 @@
+//! A write through a null pointer dies.
+//@ dies: 102
+//@ report: NULL page
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+#[mayfly::main]
+async fn main() -> mayfly::Result {
+    guests::violate::write(0)
+}

@@ -1,0 +1,11 @@
+//! Page tables cannot be written once they are sealed.
+//@ dies: 102
+//@ report: page tables, which are sealed
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+#[mayfly::main]
+async fn main() -> mayfly::Result {
+    guests::violate::write(mayfly_arch::image::tables().start)
+}

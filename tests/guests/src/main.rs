@@ -1,2 +1,0 @@
-//! Guests.
-fn main() {}

@@ -1,0 +1,27 @@
+//! Ways to break the rules of memory protection, for guests that must die of it.
+
+use core::{hint::black_box, mem};
+
+use mayfly::Result;
+
+/// Writes a byte to an address that must not be writable.
+pub fn write(address: usize) -> Result {
+    // SAFETY: none. The write must fault; that is the test.
+    unsafe { (black_box(address) as *mut u8).write_volatile(0xc3) }
+    crate::fail("the write went unnoticed")
+}
+
+/// Reads a byte from an address that must not be readable.
+pub fn read(address: usize) -> Result {
+    // SAFETY: none. The read must fault; that is the test.
+    black_box(unsafe { (black_box(address) as *const u8).read_volatile() });
+    crate::fail("the read went unnoticed")
+}
+
+/// Calls an address that must not be executable.
+pub fn execute(address: usize) -> Result {
+    // SAFETY: none. The call must fault at its first instruction; that is the test.
+    let function: extern "C" fn() = unsafe { mem::transmute(black_box(address)) };
+    function();
+    crate::fail("the call went unnoticed")
+}
