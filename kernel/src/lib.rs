@@ -24,6 +24,7 @@ pub mod power;
 mod report;
 #[cfg(target_os = "none")]
 mod symbols;
+pub mod sync;
 pub mod time;
 
 pub use config::BootArguments;

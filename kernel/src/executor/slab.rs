@@ -213,6 +213,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+
         #[test]
         fn behaves_like_a_map(operations in prop::collection::vec((any::<bool>(), any::<u16>()), 0..600)) {
             let mut slab = Slab::<u64>::new();

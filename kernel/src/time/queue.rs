@@ -222,6 +222,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+
         #[test]
         fn behaves_like_a_sorted_set(steps in prop::collection::vec(step(), 0..400)) {
             let mut queue = TimerQueue::new();
