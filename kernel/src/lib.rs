@@ -25,6 +25,7 @@ mod report;
 #[cfg(target_os = "none")]
 mod symbols;
 pub mod sync;
+pub mod net;
 pub mod time;
 
 pub use config::BootArguments;

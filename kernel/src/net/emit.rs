@@ -1,0 +1,149 @@
+//! Frames that the stack sends by itself: questions to the link, and UDP datagrams.
+
+use mayfly_device::FrameBuf;
+use smoltcp::{
+    phy::ChecksumCapabilities,
+    wire::{
+        ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+        Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, IpRepr, Ipv4Address, Ipv6Address,
+        NdiscRepr, UdpPacket, UdpRepr,
+    },
+};
+
+use super::{checksum, port::Port, wire::Flow};
+
+const ETHERNET: usize = 14;
+const UDP: usize = 8;
+/// Hop limit of what must not have crossed a router (RFC 4861 section 4).
+const HOP_LIMIT_LINK: u8 = 255;
+/// Hop limit of everything else (RFC 1700).
+const HOP_LIMIT: u8 = 64;
+
+/// All routers on the link (RFC 4291 section 2.7.1).
+const ALL_ROUTERS: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+
+/// Asks the link who has `target` (RFC 826).
+pub(super) fn arp_request(port: &mut Port, source: Ipv4Address, target: Ipv4Address) {
+    let repr = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: EthernetAddress(port.info.mac),
+        source_protocol_addr: source,
+        target_hardware_addr: EthernetAddress([0; 6]),
+        target_protocol_addr: target,
+    };
+    let Some(mut frame) = port.allocate(ETHERNET + repr.buffer_len()) else { return };
+    ethernet(&mut frame, port, EthernetAddress::BROADCAST, EthernetProtocol::Arp);
+    if let Some(payload) = frame.bytes_mut().get_mut(ETHERNET..) {
+        repr.emit(&mut ArpPacket::new_unchecked(payload));
+    }
+    port.send(frame);
+}
+
+/// Asks the link who has `target` (RFC 4861 section 7.2.2).
+pub(super) fn neighbor_solicitation(port: &mut Port, source: Ipv6Address, target: Ipv6Address) {
+    let [.., a, b, c] = target.octets();
+    // The solicited-node group (RFC 4291 section 2.7.1).
+    let group =
+        Ipv6Address::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]));
+    let lladdr = Some(EthernetAddress(port.info.mac).into());
+    let repr = NdiscRepr::NeighborSolicit { target_addr: target, lladdr };
+    to_group(port, source, group, Icmpv6Repr::Ndisc(repr));
+}
+
+/// Asks routers to advertise themselves (RFC 4861 section 6.3.7).
+pub(super) fn router_solicitation(port: &mut Port, source: Ipv6Address) {
+    let lladdr = Some(EthernetAddress(port.info.mac).into());
+    to_group(port, source, ALL_ROUTERS, Icmpv6Repr::Ndisc(NdiscRepr::RouterSolicit { lladdr }));
+}
+
+fn to_group(port: &mut Port, source: Ipv6Address, group: Ipv6Address, repr: Icmpv6Repr<'_>) {
+    let ip = IpRepr::new(
+        source.into(),
+        group.into(),
+        IpProtocol::Icmpv6,
+        repr.buffer_len(),
+        HOP_LIMIT_LINK,
+    );
+    let Some(mut frame) = port.allocate(ETHERNET + ip.buffer_len()) else { return };
+    ethernet(&mut frame, port, multicast_v6(&group), EthernetProtocol::Ipv6);
+    let Some(packet) = frame.bytes_mut().get_mut(ETHERNET..) else { return };
+    let capabilities = ChecksumCapabilities::default();
+    ip.emit(&mut *packet, &capabilities);
+    if let Some(payload) = packet.get_mut(ip.header_len()..) {
+        let mut payload = Icmpv6Packet::new_unchecked(payload);
+        repr.emit(&source, &group, &mut payload, &capabilities);
+    }
+    port.send(frame);
+}
+
+/// Builds a UDP datagram of `length` bytes, which `fill` writes. The Ethernet destination is left
+/// empty. `None` if there is no memory for it.
+pub(super) fn udp<R>(
+    port: &mut Port,
+    flow: &Flow,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]) -> R,
+) -> Option<(FrameBuf, R)> {
+    let ip =
+        IpRepr::new(flow.local.addr, flow.remote.addr, IpProtocol::Udp, UDP + length, HOP_LIMIT);
+    let protocol = match ip {
+        IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
+        IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
+    };
+    let mut frame = port.allocate(ETHERNET + ip.buffer_len())?;
+    ethernet(&mut frame, port, EthernetAddress([0; 6]), protocol);
+    let packet = frame.bytes_mut().get_mut(ETHERNET..)?;
+    let nothing = ChecksumCapabilities::ignored();
+    ip.emit(&mut *packet, &nothing);
+    let mut datagram = UdpPacket::new_unchecked(packet.get_mut(ip.header_len()..)?);
+    let repr = UdpRepr { src_port: flow.local.port, dst_port: flow.remote.port };
+    let mut result = None;
+    repr.emit(
+        &mut datagram,
+        &flow.local.addr,
+        &flow.remote.addr,
+        length,
+        |payload| result = Some(fill(payload)),
+        &nothing,
+    );
+    checksum::fill(frame.bytes_mut(), port.info.checksums.on_transmit);
+    Some((frame, result?))
+}
+
+/// Addresses a frame.
+pub(super) fn set_destination(frame: &mut FrameBuf, mac: [u8; 6]) {
+    if let Some(field) = frame.bytes_mut().get_mut(..6) {
+        field.copy_from_slice(&mac);
+    }
+}
+
+/// The Ethernet address of a group or of everybody on the link, or `None` for a single host.
+pub(super) fn group_mac(destination: &IpAddress) -> Option<[u8; 6]> {
+    match destination {
+        // RFC 1112 section 6.4.
+        IpAddress::Ipv4(address) if address.is_multicast() => {
+            let [_, a, b, c] = address.octets();
+            Some([0x01, 0x00, 0x5e, a & 0x7f, b, c])
+        }
+        IpAddress::Ipv6(address) if address.is_multicast() => Some(multicast_v6(address).0),
+        _ => None,
+    }
+}
+
+/// RFC 2464 section 7.
+fn multicast_v6(group: &Ipv6Address) -> EthernetAddress {
+    let [.., a, b, c, d] = group.octets();
+    EthernetAddress([0x33, 0x33, a, b, c, d])
+}
+
+fn ethernet(
+    frame: &mut FrameBuf,
+    port: &Port,
+    destination: EthernetAddress,
+    protocol: EthernetProtocol,
+) {
+    let mut header = EthernetFrame::new_unchecked(frame.bytes_mut());
+    header.set_src_addr(EthernetAddress(port.info.mac));
+    header.set_dst_addr(destination);
+    header.set_ethertype(protocol);
+}

@@ -1,0 +1,199 @@
+//! Which Ethernet address an IP address has on the link, for the datagrams that the stack sends.
+//!
+//! smoltcp keeps a table of its own for TCP and for its answers; both learn from the same frames.
+//! Frames that wait for an answer are few and their number is bounded, as is the table, whatever
+//! the link says.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use mayfly_device::FrameBuf;
+use smoltcp::{
+    time::{Duration, Instant},
+    wire::IpAddress,
+};
+
+use super::{emit, port::Port};
+
+/// Entries in the table. The one that is closest to its end makes room for a new one.
+const MAX_ENTRIES: usize = 64;
+/// Frames that wait for an address, in all.
+const MAX_WAITING: usize = 64;
+/// How long an answer holds (RFC 1122 section 2.3.2.1 suggests a minute).
+const LIFETIME: Duration = Duration::from_secs(60);
+/// Time between two questions (RFC 4861 section 10: RETRANS_TIMER).
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
+/// Questions before giving up (RFC 4861 section 10: MAX_MULTICAST_SOLICIT).
+const MAX_QUESTIONS: u8 = 3;
+
+#[derive(Clone, Copy)]
+enum State {
+    Known { mac: [u8; 6] },
+    Asking { questions: u8 },
+}
+
+struct Entry {
+    address: IpAddress,
+    state: State,
+    /// When the answer expires, or the question is to be asked again.
+    until: Instant,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Neighbors {
+    entries: Vec<Entry>,
+    waiting: VecDeque<(IpAddress, FrameBuf)>,
+    asking: usize,
+}
+
+impl Neighbors {
+    /// Forgets everything: the addresses of the interface have changed.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The Ethernet address of `address`, if it is known.
+    pub(super) fn lookup(&mut self, address: &IpAddress, now: Instant) -> Option<[u8; 6]> {
+        let at = self.position(address)?;
+        // What is looked up often moves to the front.
+        let at = if at > 0 {
+            self.entries.swap(at, at - 1);
+            at - 1
+        } else {
+            at
+        };
+        match self.entries.get(at)? {
+            Entry { state: State::Known { mac }, until, .. } if now < *until => Some(*mac),
+            _ => None,
+        }
+    }
+
+    /// Sends `frame` to `address` once its Ethernet address is known; asks for it, from `source`.
+    pub(super) fn send_when_known(
+        &mut self,
+        port: &mut Port,
+        source: IpAddress,
+        address: IpAddress,
+        frame: FrameBuf,
+        now: Instant,
+    ) {
+        if self.waiting.len() >= MAX_WAITING {
+            self.waiting.pop_front();
+            port.stats.unsent_frames += 1;
+        }
+        self.waiting.push_back((address, frame));
+        let asking = |entry: &Entry| matches!(entry.state, State::Asking { .. });
+        if let Some(at) = self.position(&address) {
+            if self.entries.get(at).is_some_and(asking) {
+                return;
+            }
+            self.forget(at);
+        }
+        let state = State::Asking { questions: 1 };
+        self.add(Entry { address, state, until: now + ASK_INTERVAL });
+        ask(port, source, address);
+    }
+
+    /// Takes note that `address` is at `mac`. An address that nobody asked about is only added if
+    /// `unasked` says so. Returns whether something was waiting for it.
+    pub(super) fn learn(
+        &mut self,
+        port: &mut Port,
+        address: IpAddress,
+        mac: [u8; 6],
+        unasked: bool,
+        now: Instant,
+    ) {
+        match self.position(&address) {
+            Some(at) => self.forget(at),
+            None if unasked => {}
+            None => return,
+        }
+        self.add(Entry { address, state: State::Known { mac }, until: now + LIFETIME });
+        if self.waiting.iter().any(|waiting| waiting.0 == address) {
+            for (to, mut frame) in core::mem::take(&mut self.waiting) {
+                if to == address {
+                    emit::set_destination(&mut frame, mac);
+                    port.send(frame);
+                } else {
+                    self.waiting.push_back((to, frame));
+                }
+            }
+        }
+    }
+
+    /// When `ask_again` has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.asking == 0 {
+            return None;
+        }
+        let asking =
+            self.entries.iter().filter(|entry| matches!(entry.state, State::Asking { .. }));
+        asking.map(|entry| entry.until).min()
+    }
+
+    /// Repeats questions that are due, and gives up on those that were asked often enough.
+    /// `source_for` names the address to ask from.
+    pub(super) fn ask_again(
+        &mut self,
+        port: &mut Port,
+        source_for: impl Fn(&IpAddress) -> Option<IpAddress>,
+        now: Instant,
+    ) {
+        let mut at = 0;
+        while let Some(entry) = self.entries.get_mut(at) {
+            let address = entry.address;
+            if let State::Asking { questions } = &mut entry.state
+                && entry.until <= now
+            {
+                match source_for(&address) {
+                    Some(source) if *questions < MAX_QUESTIONS => {
+                        *questions += 1;
+                        entry.until = now + ASK_INTERVAL;
+                        ask(port, source, address);
+                    }
+                    _ => {
+                        let before = self.waiting.len();
+                        self.waiting.retain(|waiting| waiting.0 != address);
+                        port.stats.unsent_frames += (before - self.waiting.len()) as u64;
+                        self.forget(at);
+                        continue;
+                    }
+                }
+            }
+            at += 1;
+        }
+    }
+
+    fn position(&self, address: &IpAddress) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.address == *address)
+    }
+
+    fn add(&mut self, entry: Entry) {
+        if self.entries.len() >= MAX_ENTRIES {
+            let ends = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.until);
+            if let Some((at, _)) = ends {
+                self.forget(at);
+            }
+        }
+        self.asking += usize::from(matches!(entry.state, State::Asking { .. }));
+        self.entries.push(entry);
+    }
+
+    fn forget(&mut self, at: usize) {
+        let entry = self.entries.swap_remove(at);
+        self.asking -= usize::from(matches!(entry.state, State::Asking { .. }));
+    }
+}
+
+fn ask(port: &mut Port, source: IpAddress, address: IpAddress) {
+    match (source, address) {
+        (IpAddress::Ipv4(source), IpAddress::Ipv4(address)) => {
+            emit::arp_request(port, source, address);
+        }
+        (IpAddress::Ipv6(source), IpAddress::Ipv6(address)) => {
+            emit::neighbor_solicitation(port, source, address);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,113 @@
+//! The task that moves frames: it runs the stack whenever the device, a socket or a timer has a
+//! reason to, and otherwise waits.
+
+use alloc::vec::Vec;
+use core::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use smoltcp::time::Instant as SmolInstant;
+
+use super::{Network, stack::Stack};
+use crate::{
+    executor::{self, Awaiting},
+    time::{Instant, Sleep, sleep_until},
+};
+
+const NANOS_PER_MICRO: u64 = 1000;
+
+/// The time in the unit of smoltcp, rounded down.
+pub(super) fn smoltcp_time(instant: Instant) -> SmolInstant {
+    SmolInstant::from_micros((instant.as_nanos() / NANOS_PER_MICRO) as i64)
+}
+
+fn kernel_time(instant: SmolInstant) -> Instant {
+    let micros = u64::try_from(instant.total_micros()).unwrap_or(0);
+    Instant::from_nanos(micros.saturating_mul(NANOS_PER_MICRO))
+}
+
+/// Serves a network until its device is gone.
+pub(super) async fn run(network: Network) {
+    let mut alarm = Alarm::default();
+    poll_fn(|cx| network.with(|stack| poll(stack, &mut alarm, cx))).await;
+    network.with(Stack::die);
+}
+
+/// Ready when the device is gone.
+fn poll(stack: &mut Stack, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> {
+    stack.register_runner(cx.waker());
+    loop {
+        if stack.run(smoltcp_time(Instant::now())) {
+            // More to do, but others first.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match stack.port.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => {
+                log::error!("network: {error}");
+                return Poll::Ready(());
+            }
+            Poll::Pending if alarm.poll(stack.deadline(), cx).is_ready() => {}
+            Poll::Pending => {
+                executor::describe(Awaiting::new("a frame or a timer of the network", 0));
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// A timer that is only touched when it has to ring earlier than it would: most deadlines move
+/// later before they come.
+#[derive(Default)]
+struct Alarm(Option<Sleep>);
+
+impl Alarm {
+    /// Ready when it rings, which may be before `deadline`.
+    fn poll(&mut self, deadline: Option<SmolInstant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = deadline.map(kernel_time) else {
+            self.0 = None;
+            return Poll::Pending;
+        };
+        match &mut self.0 {
+            Some(sleep) if sleep.deadline() <= deadline => {}
+            Some(sleep) => sleep.reset(deadline),
+            None => self.0 = Some(sleep_until(deadline)),
+        }
+        let Some(sleep) = &mut self.0 else { return Poll::Pending };
+        let rings = Pin::new(sleep).poll(cx);
+        if rings.is_ready() {
+            self.0 = None;
+        }
+        rings
+    }
+}
+
+impl Stack {
+    /// Brings the stack's idea of the time up to date.
+    pub(super) fn update_clock(&mut self) {
+        self.now = smoltcp_time(Instant::now());
+    }
+
+    /// The device is gone: tells everybody who waits.
+    fn die(&mut self) {
+        self.is_dead = true;
+        self.address_waiters.wake();
+        self.room_waiters.wake();
+        for binding in self.bindings.values_mut() {
+            binding.waker.wake();
+        }
+        for listener in self.listeners.values_mut() {
+            listener.waker.wake();
+        }
+        let ids: Vec<_> = self.connections.ids().collect();
+        for id in ids {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.error = Some(super::Error::DeviceGone);
+                connection.socket().abort();
+            }
+        }
+    }
+}

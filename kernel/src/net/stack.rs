@@ -1,0 +1,227 @@
+//! Everything about one network: the device, smoltcp's interface, and the sockets.
+//!
+//! It knows no tasks and no clock: `run` is told the time and does all that is to be done by then,
+//! which makes the runner small and lets tests drive it by hand.
+
+use alloc::{boxed::Box, collections::BTreeMap, collections::VecDeque, vec::Vec};
+
+use mayfly_device::{NetDevice, Received};
+use smoltcp::{
+    iface::{Config, Interface, PollResult, SocketSet},
+    time::Instant,
+    wire::{EthernetAddress, IpAddress},
+};
+
+use super::{
+    NetConfig,
+    autoconf::Autoconf,
+    configure::Addressing,
+    deadlines::Deadlines,
+    flow_map::{FlowMap, Id},
+    neighbors::Neighbors,
+    port::{Phy, Port},
+    random::Random,
+    tcp::{Connection, Listener},
+    udp::{self, Binding},
+    waker::{WakerList, WakerSlot},
+    wire::{Class, PROTOCOL_TCP, PROTOCOL_UDP, classify},
+};
+
+/// Frames that are taken in before other tasks have their turn.
+const MAX_BURST: usize = 64;
+
+/// See the module.
+pub(super) struct Stack {
+    pub(super) port: Port,
+    pub(super) interface: Interface,
+    /// When `run` was last called.
+    pub(super) now: Instant,
+    pub(super) random: Random,
+    /// What has no flow: DHCP and DNS.
+    pub(super) base: SocketSet<'static>,
+    pub(super) base_is_due: bool,
+    base_deadline: Option<Instant>,
+    pub(super) addressing: Addressing,
+    pub(super) autoconf: Option<Autoconf>,
+    pub(super) neighbors: Neighbors,
+    pub(super) connections: FlowMap<Connection>,
+    pub(super) deadlines: Deadlines,
+    /// Connections that may have something to send.
+    pub(super) dirty: VecDeque<Id>,
+    pub(super) neighbor_waiters: Vec<Id>,
+    pub(super) listeners: BTreeMap<u16, Listener>,
+    pub(super) bindings: BTreeMap<u16, Box<Binding>>,
+    /// Tasks that wait for room in the device.
+    pub(super) room_waiters: WakerList,
+    /// Tasks that wait for other addresses.
+    pub(super) address_waiters: WakerList,
+    runner: WakerSlot,
+    runner_is_awake: bool,
+    /// The device is gone.
+    pub(super) is_dead: bool,
+}
+
+impl Stack {
+    /// Takes a device over. Nothing happens before `run` is called.
+    pub(super) fn new(device: Box<dyn NetDevice>, config: &NetConfig, now: Instant) -> Self {
+        let mut port = Port::new(device);
+        let mac = EthernetAddress(port.info.mac);
+        let mut random = Random::new(config.seed);
+        let mut options = Config::new(mac.into());
+        options.random_seed = random.next();
+        let mut phy = Phy { port: &mut port, frame: None };
+        let interface = Interface::new(options, &mut phy, now);
+        let mut stack = Self {
+            port,
+            interface,
+            now,
+            base: SocketSet::new(Vec::new()),
+            base_is_due: true,
+            base_deadline: None,
+            addressing: Addressing::default(),
+            autoconf: None,
+            neighbors: Neighbors::default(),
+            connections: FlowMap::new(random.next()),
+            deadlines: Deadlines::new(),
+            dirty: VecDeque::new(),
+            neighbor_waiters: Vec::new(),
+            listeners: BTreeMap::new(),
+            bindings: BTreeMap::new(),
+            room_waiters: WakerList::default(),
+            address_waiters: WakerList::default(),
+            runner: WakerSlot::new(),
+            runner_is_awake: false,
+            is_dead: false,
+            random,
+        };
+        stack.configure(config);
+        stack
+    }
+
+    /// Takes in what the device has, sends what is due, and tells the device. Returns whether
+    /// there is more to do right away.
+    pub(super) fn run(&mut self, now: Instant) -> bool {
+        self.now = now;
+        self.port.stats.runs += 1;
+        let mut budget = MAX_BURST;
+        while budget > 0
+            && let Some(received) = self.port.receive()
+        {
+            self.input(received);
+            budget -= 1;
+        }
+        while let Some(slot) = self.deadlines.take_due(now) {
+            if let Some(id) = self.connections.id_of_slot(slot) {
+                self.mark_dirty(id);
+            }
+        }
+        let has_room = self.serve_dirty();
+        self.run_base();
+        self.tick();
+        if has_room {
+            self.room_waiters.wake();
+        }
+        self.port.flush();
+        budget == 0 || (has_room && !self.dirty.is_empty())
+    }
+
+    /// When `run` is to be called again, if nothing else happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let autoconf = self.autoconf.as_ref().and_then(Autoconf::deadline);
+        [self.deadlines.first(), self.base_deadline, self.neighbors.deadline(), autoconf]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn input(&mut self, received: Received) {
+        let bytes = received.frame.bytes();
+        match classify(bytes, self.port.info.mac) {
+            Class::Tcp(segment) if udp::is_intact(&received, &segment, PROTOCOL_TCP) => {
+                self.input_tcp(&received.frame, &segment);
+            }
+            Class::Udp(segment) if udp::is_intact(&received, &segment, PROTOCOL_UDP) => {
+                self.input_udp(received, &segment);
+            }
+            Class::Arp => {
+                self.learn_from_arp(bytes);
+                self.input_link(bytes);
+            }
+            Class::Icmpv6(start) => {
+                self.learn_from_icmpv6(bytes, start);
+                self.input_link(bytes);
+            }
+            Class::Other => self.input_base(bytes),
+            Class::Tcp(_) | Class::Udp(_) | Class::Drop => self.port.stats.dropped_frames += 1,
+        }
+    }
+
+    /// A frame that may tell smoltcp the address of a neighbour.
+    fn input_link(&mut self, bytes: &[u8]) {
+        self.input_base(bytes);
+        self.base_is_due = true;
+        self.neighbor_learned();
+    }
+
+    /// Gives smoltcp a frame that belongs to no socket of this layer.
+    pub(super) fn input_base(&mut self, bytes: &[u8]) {
+        let mut phy = Phy { port: &mut self.port, frame: Some(bytes) };
+        self.interface.poll_ingress_single(self.now, &mut phy, &mut self.base);
+    }
+
+    /// Lets connections send. Returns whether the device has room for more.
+    fn serve_dirty(&mut self) -> bool {
+        for _ in 0..self.dirty.len() {
+            if !self.port.has_room() {
+                return false;
+            }
+            let Some(id) = self.dirty.pop_front() else { break };
+            if !self.serve(id) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn run_base(&mut self) {
+        if !self.base_is_due && self.base_deadline.is_none_or(|deadline| deadline > self.now) {
+            return;
+        }
+        self.base_is_due = false;
+        loop {
+            let mut phy = Phy { port: &mut self.port, frame: None };
+            let result = self.interface.poll_egress(self.now, &mut phy, &mut self.base);
+            self.apply_lease();
+            if result == PollResult::None {
+                break;
+            }
+        }
+        // One that has passed means that something could not be sent: try again, but not at once.
+        let wanted = self.interface.poll_at(self.now, &self.base);
+        let soon = self.now + smoltcp::time::Duration::from_millis(100);
+        self.base_deadline = wanted.map(|at| if at > self.now { at } else { soon });
+    }
+
+    fn tick(&mut self) {
+        if self.neighbors.deadline().is_some_and(|deadline| deadline <= self.now) {
+            let interface = &self.interface;
+            let source = |to: &IpAddress| interface.get_source_address(to);
+            self.neighbors.ask_again(&mut self.port, source, self.now);
+        }
+        self.run_autoconf();
+    }
+
+    /// Registers the task that calls `run`.
+    pub(super) fn register_runner(&mut self, waker: &core::task::Waker) {
+        self.runner.register(waker);
+        self.runner_is_awake = false;
+    }
+
+    /// Makes the runner call `run` soon.
+    pub(super) fn wake_runner(&mut self) {
+        if !self.runner_is_awake {
+            self.runner_is_awake = true;
+            self.runner.wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! Connections, as apps see them.
+
+use core::{
+    future::poll_fn,
+    net::SocketAddr,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use smoltcp::{
+    socket::tcp::{RecvError, Socket, SocketBuffer, State},
+    wire::{IpEndpoint, IpListenEndpoint},
+};
+
+use super::{
+    TcpOptions,
+    connection::{Connection, Owner},
+};
+use crate::net::{Error, Network, flow_map::Id, stack::Stack, wire::Flow};
+
+/// Ports for outgoing connections (RFC 6335 section 6).
+const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
+/// How long the peer may take to answer a request for a connection.
+const CONNECT_TIME: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(30);
+
+/// A TCP connection.
+///
+/// Dropping it closes it gracefully in the background: what was written is still sent, for at
+/// most 30 seconds, and then its memory is returned.
+#[derive(Debug)]
+pub struct TcpStream {
+    network: Network,
+    id: Id,
+}
+
+impl TcpStream {
+    pub(super) fn new(network: Network, id: Id) -> Self {
+        Self { network, id }
+    }
+
+    /// Connects to `remote`.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] without an address or a route; [`Error::Refused`]; [`Error::TimedOut`]
+    /// after 30 seconds; [`Error::OutOfMemory`].
+    pub async fn connect(network: &Network, remote: SocketAddr) -> Result<Self, Error> {
+        Self::connect_with(network, remote, TcpOptions::default()).await
+    }
+
+    /// Connects to `remote`, with buffers as `options` say.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(
+        network: &Network,
+        remote: SocketAddr,
+        options: TcpOptions,
+    ) -> Result<Self, Error> {
+        let id = network.with(|stack| stack.connect(remote.into(), &options))?;
+        // From here on dropping the future closes the connection.
+        let stream = Self::new(network.clone(), id);
+        poll_fn(|cx| stream.poll_connected(cx)).await?;
+        Ok(stream)
+    }
+
+    fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.with(|socket, error| match socket.state() {
+            State::SynSent | State::SynReceived => {
+                socket.register_send_waker(cx.waker());
+                wait("a TCP connection to port {}", socket);
+                Poll::Pending
+            }
+            State::Closed => Poll::Ready(Err(match error {
+                Some(Error::Reset) => Error::Refused,
+                Some(error) => error,
+                None => Error::Closed,
+            })),
+            _ => {
+                socket.set_timeout(None);
+                Poll::Ready(Ok(()))
+            }
+        })
+    }
+
+    /// Reads what is there, at most `buffer.len()` bytes, or waits until there is something.
+    /// Returns 0 when the peer has closed its half, or if `buffer` is empty.
+    ///
+    /// # Errors
+    /// [`Error::Reset`], [`Error::TimedOut`], [`Error::Closed`].
+    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        poll_fn(|cx| self.poll_read(cx, buffer)).await
+    }
+
+    /// As [`read`](Self::read), for hand-written futures.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Error>> {
+        if buffer.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_receive(cx, |socket| socket.recv_slice(buffer))
+    }
+
+    /// Hands what is there to `look`, without a copy, or waits until there is something. `look`
+    /// returns how many bytes it has used, and a result. At the end of the stream it gets nothing.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
+    /// If `look` claims to have used more than it got.
+    pub async fn read_with<R>(
+        &mut self,
+        mut look: impl FnMut(&[u8]) -> (usize, R),
+    ) -> Result<R, Error> {
+        let mut result = None;
+        let end = poll_fn(|cx| {
+            self.poll_receive(cx, |socket| {
+                if !socket.can_recv() {
+                    // Tells the end of the stream from a break.
+                    return socket.recv(|_| (0, 0));
+                }
+                socket.recv(|bytes| {
+                    let (used, value) = look(bytes);
+                    result = Some(value);
+                    (used, bytes.len())
+                })
+            })
+        });
+        end.await?;
+        Ok(result.unwrap_or_else(|| look(&[]).1))
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        receive: impl FnOnce(&mut Socket<'static>) -> Result<usize, RecvError>,
+    ) -> Poll<Result<usize, Error>> {
+        self.network.with(|stack| {
+            let Some(connection) = stack.connections.get_mut(self.id) else {
+                return Poll::Ready(Err(Error::Closed));
+            };
+            let error = connection.error;
+            let is_complete = connection.end_of_input.is_some() && error.is_none();
+            let socket = connection.socket();
+            let queued = socket.recv_queue();
+            match receive(socket) {
+                Ok(0) => {
+                    socket.register_recv_waker(cx.waker());
+                    wait("data from TCP port {}", socket);
+                    Poll::Pending
+                }
+                Ok(length) => {
+                    // The window opens notably: the peer should hear of that.
+                    if queued * 2 >= socket.recv_capacity() {
+                        stack.mark_dirty(self.id);
+                        stack.wake_runner();
+                    }
+                    Poll::Ready(Ok(length))
+                }
+                Err(RecvError::Finished) => Poll::Ready(Ok(0)),
+                // smoltcp forgets that it got the end when the connection is over.
+                Err(RecvError::InvalidState) if is_complete => Poll::Ready(Ok(0)),
+                Err(RecvError::InvalidState) => Poll::Ready(Err(error.unwrap_or(Error::Closed))),
+            }
+        })
+    }
+
+    /// Writes the start of `data`, as much as fits, or waits until something fits. Returns how much
+    /// that was. It is sent soon.
+    ///
+    /// # Errors
+    /// [`Error::Reset`], [`Error::TimedOut`]; [`Error::Closed`] after `shutdown_write`.
+    pub async fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
+        poll_fn(|cx| self.poll_write(cx, data)).await
+    }
+
+    /// Writes all of `data`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_all(&mut self, mut data: &[u8]) -> Result<(), Error> {
+        while !data.is_empty() {
+            let written = self.write(data).await?;
+            data = data.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// As [`write`](Self::write), for hand-written futures.
+    pub fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, Error>> {
+        if data.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_send(cx, |socket| socket.send_slice(data).map_err(|_| ()))
+    }
+
+    /// Lets `fill` write into the send buffer itself, or waits until there is room. `fill` returns
+    /// how many bytes it has written, and a result.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    ///
+    /// # Panics
+    /// If `fill` claims to have written more than there was room for.
+    pub async fn write_with<R>(
+        &mut self,
+        mut fill: impl FnMut(&mut [u8]) -> (usize, R),
+    ) -> Result<R, Error> {
+        let mut result = None;
+        let room = poll_fn(|cx| {
+            self.poll_send(cx, |socket| {
+                if !socket.may_send() {
+                    return Err(());
+                }
+                if !socket.can_send() {
+                    return Ok(0);
+                }
+                let send = socket.send(|bytes| {
+                    let (used, value) = fill(bytes);
+                    result = Some(value);
+                    (used, used.max(1))
+                });
+                send.map_err(|_| ())
+            })
+        });
+        room.await?;
+        result.ok_or(Error::Closed)
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl FnOnce(&mut Socket<'static>) -> Result<usize, ()>,
+    ) -> Poll<Result<usize, Error>> {
+        self.network.with(|stack| {
+            let Some(connection) = stack.connections.get_mut(self.id) else {
+                return Poll::Ready(Err(Error::Closed));
+            };
+            let error = connection.error;
+            let socket = connection.socket();
+            match send(socket) {
+                Ok(0) => {
+                    socket.register_send_waker(cx.waker());
+                    wait("room to send to TCP port {}", socket);
+                    Poll::Pending
+                }
+                Ok(length) => {
+                    stack.mark_dirty(self.id);
+                    stack.wake_runner();
+                    Poll::Ready(Ok(length))
+                }
+                Err(()) => Poll::Ready(Err(error.unwrap_or(Error::Closed))),
+            }
+        })
+    }
+
+    /// Waits until the peer has acknowledged all that was written.
+    ///
+    /// # Errors
+    /// [`Error::Reset`], [`Error::TimedOut`].
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// As [`flush`](Self::flush), for hand-written futures.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.with(|socket, error| {
+            if socket.state() == State::Closed {
+                return Poll::Ready(error.map_or(Ok(()), Err));
+            }
+            if socket.send_queue() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            socket.register_send_waker(cx.waker());
+            wait("the acknowledgement of TCP port {}", socket);
+            Poll::Pending
+        })
+    }
+
+    /// Says that nothing more will be written, after what has been. The peer reads to the end;
+    /// this side can still read.
+    pub fn shutdown_write(&mut self) {
+        self.with(|socket, _| socket.close());
+        self.touch();
+    }
+
+    /// Closes the connection: waits until the peer has acknowledged all that was written.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub async fn close(mut self) -> Result<(), Error> {
+        self.shutdown_write();
+        self.flush().await
+    }
+
+    /// Breaks the connection off: the peer gets a reset, what was written may be lost.
+    pub fn abort(self) {
+        self.network.with(|stack| stack.abandon(self.id, true));
+    }
+
+    /// The address of the peer, unless the connection is gone.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.with(|socket, _| socket.remote_endpoint().map(Into::into))
+    }
+
+    /// The own address, unless the connection is gone.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.with(|socket, _| socket.local_endpoint().map(Into::into))
+    }
+
+    /// Asks the peer for a sign of life after each `interval` without any; `None` does not. A peer
+    /// that does not answer is given up if [`set_timeout`](Self::set_timeout) says so.
+    pub fn set_keep_alive(&mut self, interval: Option<Duration>) {
+        self.with(|socket, _| socket.set_keep_alive(interval.map(Into::into)));
+        self.touch();
+    }
+
+    /// Ends the connection when nothing has come from the peer for `limit`; `None` waits for ever.
+    /// Without keep-alive, a peer that has nothing to say is ended too.
+    pub fn set_timeout(&mut self, limit: Option<Duration>) {
+        self.with(|socket, _| socket.set_timeout(limit.map(Into::into)));
+        self.touch();
+    }
+
+    /// With `true`, sends small writes at once instead of waiting until the ones before are
+    /// acknowledged (RFC 9293 section 3.7.4).
+    pub fn set_nodelay(&mut self, nodelay: bool) {
+        self.with(|socket, _| socket.set_nagle_enabled(!nodelay));
+        self.touch();
+    }
+
+    fn touch(&self) {
+        self.network.with(|stack| {
+            stack.mark_dirty(self.id);
+            stack.wake_runner();
+        });
+    }
+
+    fn with<R>(&self, look: impl FnOnce(&mut Socket<'static>, Option<Error>) -> R) -> R {
+        self.network.with(|stack| match stack.connections.get_mut(self.id) {
+            Some(connection) => {
+                let error = connection.error;
+                look(connection.socket(), error)
+            }
+            // Connections with a stream are only removed by the stream.
+            None => look(&mut Socket::new(SocketBuffer::new([]), SocketBuffer::new([])), None),
+        })
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        self.network.with(|stack| stack.abandon(self.id, false));
+    }
+}
+
+fn wait(what: &'static str, socket: &Socket<'_>) {
+    let port = socket.remote_endpoint().map_or(0, |endpoint| endpoint.port);
+    crate::executor::describe(crate::executor::Awaiting::new(what, port.into()));
+}
+
+impl Stack {
+    fn connect(&mut self, remote: IpEndpoint, options: &TcpOptions) -> Result<Id, Error> {
+        if remote.port == 0 || remote.addr.is_unspecified() || remote.addr.is_multicast() {
+            return Err(Error::InvalidAddress);
+        }
+        if self.is_dead {
+            return Err(Error::DeviceGone);
+        }
+        let Some((source, _)) = self.route(&remote.addr) else { return Err(Error::Unreachable) };
+        let flow = self.free_flow(source, remote).ok_or(Error::OutOfMemory)?;
+        let mut connection =
+            Connection::new(options, Owner::Stream, self.now).ok_or(Error::OutOfMemory)?;
+        connection.socket().set_timeout(Some(CONNECT_TIME));
+        let local = IpListenEndpoint::from(flow.local);
+        let connected = connection.socket().connect(self.interface.context(), remote, local);
+        connected.map_err(|_| Error::InvalidAddress)?;
+        let id = self.add_connection(flow, connection).ok_or(Error::OutOfMemory)?;
+        self.mark_dirty(id);
+        self.wake_runner();
+        Ok(id)
+    }
+
+    /// Chooses a port at random (RFC 6056 section 3.3.1) that is free for this peer.
+    fn free_flow(&mut self, source: smoltcp::wire::IpAddress, remote: IpEndpoint) -> Option<Flow> {
+        let count = u64::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
+        let first = self.random.next() % count;
+        (0..count).find_map(|step| {
+            let port = *EPHEMERAL.start() + ((first + step) % count) as u16;
+            let flow = Flow { local: IpEndpoint::new(source, port), remote };
+            let is_free =
+                !self.listeners.contains_key(&port) && self.connections.find(&flow).is_none();
+            is_free.then_some(flow)
+        })
+    }
+
+    /// Takes a connection over from its owner, to be closed in the background.
+    pub(super) fn abandon(&mut self, id: Id, reset: bool) {
+        self.update_clock();
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if let Owner::Ready(port) | Owner::HalfOpen(port) = connection.owner
+            && let Some(listener) = self.listeners.get_mut(&port)
+        {
+            listener.pending -= 1;
+        }
+        connection.owner = Owner::Orphan;
+        connection.since = now;
+        let socket = connection.socket();
+        if reset {
+            socket.abort();
+        } else {
+            socket.close();
+        }
+        self.mark_dirty(id);
+        self.wake_runner();
+    }
+}

@@ -1,0 +1,258 @@
+//! A simulated Ethernet link between two devices, with faults from a seeded generator. Time is the
+//! simulation's, so a run takes milliseconds and is the same every time.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use mayfly::time::{Instant, Sleep, sleep_until};
+use mayfly_device::{
+    Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, Received,
+};
+
+/// What goes wrong on the link. Probabilities are per thousand frames.
+#[derive(Clone, Copy)]
+pub struct Faults {
+    pub loss: u32,
+    pub duplicate: u32,
+    pub corrupt: u32,
+    pub reorder: u32,
+    /// Time that every frame takes.
+    pub delay: Duration,
+    /// Time that a reordered frame takes in addition, at most.
+    pub jitter: Duration,
+    /// Frames that may be under way in one direction before the device says that it is full.
+    pub ring: usize,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            loss: 0,
+            duplicate: 0,
+            corrupt: 0,
+            reorder: 0,
+            delay: Duration::from_micros(50),
+            jitter: Duration::from_millis(2),
+            ring: 256,
+        }
+    }
+}
+
+/// A generator of the SplitMix64 family.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn per_mille(&mut self, chance: u32) -> bool {
+        chance > 0 && self.below(1000) < u64::from(chance)
+    }
+}
+
+#[derive(Default)]
+struct Direction {
+    frames: VecDeque<(Instant, Vec<u8>)>,
+    receiver: Option<Waker>,
+    sender: Option<Waker>,
+    sent: u64,
+}
+
+struct Wire {
+    /// Frames to end 0 and to end 1.
+    to: [Direction; 2],
+    faults: Faults,
+    dice: Dice,
+    /// Sees every frame before faults: from which end, and its bytes. Says whether it goes on.
+    tap: Option<Box<dyn FnMut(usize, &[u8]) -> bool>>,
+    gone: bool,
+}
+
+/// A handle to the link, to change its faults while it runs.
+#[derive(Clone)]
+pub struct Link(Rc<RefCell<Wire>>);
+
+impl Link {
+    /// A link and its two devices, with the MAC addresses 02:00:00:00:00:01 and …:02.
+    pub fn new(faults: Faults, seed: u64) -> (Self, LinkDevice, LinkDevice) {
+        let wire =
+            Wire { to: Default::default(), faults, dice: Dice(seed), tap: None, gone: false };
+        let link = Self(Rc::new(RefCell::new(wire)));
+        (link.clone(), link.device(0), link.device(1))
+    }
+
+    fn device(&self, end: usize) -> LinkDevice {
+        LinkDevice {
+            link: self.clone(),
+            end,
+            pool: Rc::new(PagePool::new(2048, 1024)),
+            sleep: None,
+        }
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.borrow_mut().faults = faults;
+    }
+
+    pub fn tap(&self, tap: impl FnMut(usize, &[u8]) -> bool + 'static) {
+        self.0.borrow_mut().tap = Some(Box::new(tap));
+    }
+
+    /// Puts a frame on the way to end `end`, without faults.
+    pub fn inject(&self, end: usize, frame: &[u8]) {
+        let wire = &mut *self.0.borrow_mut();
+        let direction = &mut wire.to[end];
+        direction.frames.push_back((Instant::now(), frame.to_vec()));
+        if let Some(waker) = direction.receiver.take() {
+            waker.wake();
+        }
+    }
+
+    /// Frames that end `end` has sent.
+    pub fn sent_by(&self, end: usize) -> u64 {
+        self.0.borrow().to[1 - end].sent
+    }
+
+    /// Takes the devices away.
+    pub fn cut(&self) {
+        let wire = &mut *self.0.borrow_mut();
+        wire.gone = true;
+        for direction in &mut wire.to {
+            for waker in [direction.receiver.take(), direction.sender.take()].into_iter().flatten()
+            {
+                waker.wake();
+            }
+        }
+    }
+}
+
+pub struct LinkDevice {
+    link: Link,
+    end: usize,
+    pool: Rc<dyn FramePool>,
+    sleep: Option<Sleep>,
+}
+
+impl LinkDevice {
+    pub fn boxed(self) -> Box<dyn NetDevice> {
+        Box::new(self)
+    }
+}
+
+impl NetDevice for LinkDevice {
+    fn info(&self) -> NetInfo {
+        NetInfo {
+            mac: [2, 0, 0, 0, 0, self.end as u8 + 1],
+            mtu: 1500,
+            headroom: 12,
+            checksums: Checksums::default(),
+        }
+    }
+
+    fn pool(&self) -> Rc<dyn FramePool> {
+        Rc::clone(&self.pool)
+    }
+
+    fn receive(&mut self) -> Option<Received> {
+        let wire = &mut *self.link.0.borrow_mut();
+        let direction = &mut wire.to[self.end];
+        let (due, _) = direction.frames.front()?;
+        if *due > Instant::now() {
+            return None;
+        }
+        let mut frame = FrameBuf::allocate(&self.pool, 0)?;
+        let (_, bytes) = direction.frames.pop_front()?;
+        if let Some(waker) = direction.sender.take() {
+            waker.wake();
+        }
+        assert!(frame.set_range(0, bytes.len().min(2048)));
+        let length = frame.bytes().len();
+        frame.bytes_mut().copy_from_slice(&bytes[..length]);
+        Some(Received { frame, checked: false })
+    }
+
+    fn transmit_room(&mut self) -> usize {
+        let wire = self.link.0.borrow();
+        wire.faults.ring.saturating_sub(wire.to[1 - self.end].frames.len())
+    }
+
+    fn transmit(&mut self, frame: FrameBuf) -> Result<(), DeviceError> {
+        assert_eq!(frame.headroom(), 12, "the stack forgot the headroom");
+        assert!(frame.bytes().len() <= 1514, "the stack sent more than the MTU");
+        if self.transmit_room() == 0 {
+            return Err(DeviceError::Io);
+        }
+        let wire = &mut *self.link.0.borrow_mut();
+        let faults = wire.faults;
+        let direction = &mut wire.to[1 - self.end];
+        direction.sent += 1;
+        let mut bytes = frame.bytes().to_vec();
+        if wire.tap.as_mut().is_some_and(|tap| !tap(self.end, &bytes)) {
+            return Ok(());
+        }
+        if wire.dice.per_mille(faults.loss) {
+            return Ok(());
+        }
+        if wire.dice.per_mille(faults.corrupt) {
+            let bit = wire.dice.below(bytes.len() as u64 * 8);
+            bytes[bit as usize / 8] ^= 1 << (bit % 8);
+        }
+        let copies = 1 + usize::from(wire.dice.per_mille(faults.duplicate));
+        for _ in 0..copies {
+            let mut due = Instant::now() + faults.delay;
+            if wire.dice.per_mille(faults.reorder) {
+                due += faults.jitter.mul_f64(wire.dice.below(1000) as f64 / 1000.0);
+            }
+            let at = direction.frames.partition_point(|(other, _)| *other <= due);
+            direction.frames.insert(at, (due, bytes.clone()));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        let waker = self.link.0.borrow_mut().to[1 - self.end].receiver.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
+        let due = {
+            let wire = &mut *self.link.0.borrow_mut();
+            if wire.gone {
+                return Poll::Ready(Err(DeviceError::Gone));
+            }
+            wire.to[self.end].receiver = Some(cx.waker().clone());
+            wire.to[1 - self.end].sender = Some(cx.waker().clone());
+            wire.to[self.end].frames.front().map(|(due, _)| *due)
+        };
+        let Some(due) = due else {
+            self.sleep = None;
+            return Poll::Pending;
+        };
+        if due <= Instant::now() {
+            return Poll::Ready(Ok(()));
+        }
+        let sleep = self.sleep.get_or_insert_with(|| sleep_until(due));
+        sleep.reset(due);
+        Pin::new(sleep).poll(cx).map(|()| {
+            self.sleep = None;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! What most tests begin with.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use mayfly::{
+    net::{NetConfig, Network},
+    time::timeout,
+};
+
+use crate::link::{Faults, Link};
+
+pub const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+
+/// Runs a test in virtual time, for at most an hour of it.
+pub fn simulate<T>(test: impl Future<Output = T>) -> T {
+    mayfly_arch::simulation::start();
+    mayfly::executor::run(async {
+        timeout(Duration::from_secs(3600), test).await.expect("the test hangs")
+    })
+}
+
+pub fn static_config(last: u8) -> NetConfig {
+    let address = Ipv4Addr::new(10, 0, 0, last);
+    NetConfig { seed: last.into(), ..NetConfig::with_static_ipv4(address, 24, None) }
+}
+
+/// Two networks on one link: 10.0.0.1 and 10.0.0.2.
+pub fn pair(faults: Faults, seed: u64) -> (Link, Network, Network) {
+    let (link, a, b) = Link::new(faults, seed);
+    let server = Network::start(a.boxed(), static_config(1));
+    let client = Network::start(b.boxed(), static_config(2));
+    (link, server, client)
+}
+
+pub fn server(port: u16) -> SocketAddr {
+    SocketAddr::new(SERVER, port)
+}
+
+/// Bytes that differ everywhere, so that any mix-up shows.
+pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
+    let mut dice = crate::link::Dice(seed);
+    (0..length.div_ceil(8)).flat_map(|_| dice.next().to_le_bytes()).take(length).collect()
+}
