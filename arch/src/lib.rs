@@ -76,6 +76,7 @@ mod machine;
 /// Arithmetic of the x86-64 clock, which needs no x86-64 to be tested.
 #[cfg(test)]
 #[path = "x86_64/clock"]
+#[allow(dead_code, reason = "only the tests use it on the host")]
 mod x86_64_clock {
     mod calibration;
     mod rate;

@@ -10,7 +10,7 @@ use core::{
 
 use x86_64::registers::control::Cr2;
 
-use super::{console, image, power};
+use super::{console, mmu, power};
 use crate::{Fault, StackFrame, kernel_entry::upcall};
 
 /// What the stubs of `vectors.S` push, last first, then what the processor pushed.
@@ -74,7 +74,7 @@ fn report(registers: &Registers) -> ! {
     upcall::fault(&Fault {
         cause: &Cause::of(registers),
         address,
-        hit: address.and_then(image::describe),
+        hit: address.and_then(mmu::describe),
         registers,
         frame: StackFrame { pc: registers.rip as usize, fp: registers.rbp as usize },
     })

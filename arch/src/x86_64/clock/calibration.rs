@@ -7,78 +7,120 @@
 
 use super::rate::Rate;
 
-/// Stretches shorter than this, in nanoseconds, are not counted: what it costs to read the clocks
+/// Stretches shorter than this, in nanoseconds, are not counted: how long it takes to read the clocks
 /// would show in the result. At first all are short, so a fraction of the sum will do as well.
 const SHORT: u64 = 1_000_000;
 const SHORT_FRACTION: u64 = 16;
 
+/// Nor are stretches whose ends are less certain than this fraction of them: the hypervisor may have
+/// stopped the guest between reading one clock and the other.
+pub const CERTAIN_FRACTION: u64 = 256;
+
 /// Nanoseconds after which the rate is known well enough: reading the clocks takes about 10^-6 s.
 const ENOUGH: u64 = 16_000_000_000;
+
+/// A moment at which both clocks were dealt with.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// The TSC in the middle of it.
+    pub tsc: u64,
+    /// How many ticks it took.
+    pub took: u64,
+    /// The counter of the timer.
+    pub count: u32,
+}
 
 /// The timer counting, from one start to the next.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch {
-    /// The TSC when it started.
-    pub start: u64,
-    /// The count that it started with. From zero it starts with it again.
-    pub initial: u32,
+    /// When it started, and the count that it started with.
+    pub start: Reading,
     /// A count is 2^shift nanoseconds.
     pub shift: u32,
+    /// From zero the counter starts again; otherwise it stays there.
+    pub again: bool,
+}
+
+/// Ticks of the TSC and nanoseconds that passed meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    pub ticks: u64,
+    pub nanoseconds: u64,
 }
 
 impl Stretch {
-    /// Ticks and nanoseconds from the start to the moment when the TSC was `tsc` and the counter at
-    /// `count`. How often the counter has started again is found from `rate`; `None` if that is too
-    /// uncertain. Without a rate, it has not.
-    fn until(&self, tsc: u64, count: u32, rate: Option<Rate>) -> Option<(u64, u64)> {
-        let ticks = tsc.saturating_sub(self.start);
-        let period = (u64::from(self.initial) + 1) << self.shift;
-        let in_period = u64::from(self.initial.saturating_sub(count)) << self.shift;
-        let Some(rate) = rate else { return Some((ticks, in_period)) };
+    /// What passed from the start to `end`. How often the counter has started again is found from
+    /// `rate`; without one, it has not. `None` if that is too uncertain.
+    fn until(&self, end: Reading, rate: Option<Rate>) -> Option<Passed> {
+        let ticks = end.tsc.saturating_sub(self.start.tsc);
+        let initial = self.start.count;
+        let in_period = u64::from(initial.saturating_sub(end.count)) << self.shift;
+        if !self.again {
+            return (end.count != 0).then_some(Passed { ticks, nanoseconds: in_period });
+        }
+        let Some(rate) = rate else { return Some(Passed { ticks, nanoseconds: in_period }) };
+        let period = (u64::from(initial) + 1) << self.shift;
         let expected = rate.nanoseconds(ticks);
         // Half a period would be ambiguous; the rate is taken to be right within 1/64.
         if expected / 64 > period / 4 {
             return None;
         }
         let periods = (expected.saturating_sub(in_period) + period / 2) / period;
-        Some((ticks, in_period.checked_add(periods.checked_mul(period)?)?))
+        Some(Passed { ticks, nanoseconds: in_period.checked_add(periods.checked_mul(period)?)? })
+    }
+
+    /// Whether the ends are sharp enough for what is between them.
+    fn is_certain(&self, end: Reading) -> bool {
+        let doubt = self.start.took.saturating_add(end.took);
+        doubt <= end.tsc.saturating_sub(self.start.tsc) / CERTAIN_FRACTION
     }
 }
 
 /// What is known so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Calibration {
-    ticks: u64,
-    nanoseconds: u64,
+    sum: Passed,
     stretch: Stretch,
 }
 
 impl Calibration {
     /// Starts with a stretch.
     pub const fn new(stretch: Stretch) -> Self {
-        Self { ticks: 0, nanoseconds: 0, stretch }
+        Self { sum: Passed { ticks: 0, nanoseconds: 0 }, stretch }
     }
 
-    /// Ends the stretch with a reading of TSC and counter, and starts another.
-    pub fn restart(&mut self, tsc: u64, count: u32, rate: Option<Rate>, next: Stretch) {
-        if let Some((ticks, nanoseconds)) = self.stretch.until(tsc, count, rate)
-            && (nanoseconds >= SHORT || nanoseconds >= self.nanoseconds / SHORT_FRACTION)
+    /// Ends the stretch and starts another.
+    pub fn restart(&mut self, end: Reading, rate: Option<Rate>, next: Stretch) {
+        if self.stretch.is_certain(end)
+            && let Some(passed) = self.stretch.until(end, rate)
+            && passed.nanoseconds >= SHORT.min(self.sum.nanoseconds / SHORT_FRACTION)
         {
-            self.ticks = self.ticks.saturating_add(ticks);
-            self.nanoseconds = self.nanoseconds.saturating_add(nanoseconds);
+            self.sum = self.with(passed);
         }
         self.stretch = next;
     }
 
-    /// The sums, the stretch that goes on included, if a reading of TSC and counter helps.
-    pub fn sums(&self, tsc: u64, count: u32, rate: Option<Rate>) -> (u64, u64) {
-        let (ticks, nanoseconds) = self.stretch.until(tsc, count, rate).unwrap_or((0, 0));
-        (self.ticks.saturating_add(ticks), self.nanoseconds.saturating_add(nanoseconds))
+    /// All that passed, with the stretch that goes on if it helps, or if there is no rate yet.
+    pub fn sum(&self, now: Reading, rate: Option<Rate>) -> Passed {
+        let usable = rate.is_none() || self.stretch.is_certain(now);
+        match self.stretch.until(now, rate) {
+            Some(passed) if usable => self.with(passed),
+            _ => self.sum,
+        }
     }
 
-    /// Whether that many nanoseconds suffice.
-    pub fn suffices(nanoseconds: u64) -> bool {
-        nanoseconds >= ENOUGH
+    fn with(&self, passed: Passed) -> Passed {
+        Passed {
+            ticks: self.sum.ticks.saturating_add(passed.ticks),
+            nanoseconds: self.sum.nanoseconds.saturating_add(passed.nanoseconds),
+        }
+    }
+}
+
+impl Passed {
+    /// Whether this tells the rate well enough for good.
+    pub fn suffices(&self) -> bool {
+        self.nanoseconds >= ENOUGH
     }
 }
 
@@ -98,14 +140,26 @@ mod tests {
             (u128::from(self.time) * u128::from(self.hertz) / 1_000_000_000) as u64
         }
 
-        fn start(&mut self, initial: u32, shift: u32) -> Stretch {
+        /// Starts the timer between two readings of the TSC, with these pauses between.
+        fn start(&mut self, initial: u32, shift: u32, again: bool, pauses: [u64; 2]) -> Stretch {
+            let before = self.tsc();
+            self.time += pauses[0];
             self.started = self.time;
-            Stretch { start: self.tsc(), initial, shift }
+            self.time += pauses[1];
+            let took = self.tsc() - before;
+            let start = Reading { tsc: before + took / 2, took, count: initial };
+            Stretch { start, shift, again }
         }
 
-        fn count(&self, stretch: &Stretch) -> u32 {
+        fn read(&self, stretch: &Stretch) -> Reading {
             let counts = (self.time - self.started) >> stretch.shift;
-            (u64::from(stretch.initial) - counts % (u64::from(stretch.initial) + 1)) as u32
+            let initial = u64::from(stretch.start.count);
+            let count = if stretch.again {
+                initial - counts % (initial + 1)
+            } else {
+                initial.saturating_sub(counts)
+            };
+            Reading { tsc: self.tsc(), took: 0, count: count as u32 }
         }
     }
 
@@ -113,48 +167,87 @@ mod tests {
         (rate.nanoseconds(hertz) as f64 / 1e9 - 1.0).abs()
     }
 
+    /// Runs rounds of a deadline each: set for `set(round)`, replaced after `lasts(round)`.
+    fn learn(
+        hertz: u64,
+        rounds: u64,
+        set: impl Fn(u64) -> u32,
+        lasts: impl Fn(u64) -> u64,
+        pauses: impl Fn(u64) -> [u64; 2],
+    ) -> Rate {
+        let mut machine = Machine { hertz, time: 77, started: 0 };
+        let mut stretch = machine.start(u32::MAX, 4, true, [100, 100]);
+        let mut calibration = Calibration::new(stretch);
+        machine.time += 300_000;
+        let passed = calibration.sum(machine.read(&stretch), None);
+        let mut rate = Rate::from_pair(passed.nanoseconds, passed.ticks).unwrap();
+        assert!(error(rate, hertz) < 0.001);
+        for round in 0..rounds {
+            machine.time += lasts(round);
+            let end = machine.read(&stretch);
+            let initial = set(round);
+            stretch = machine.start(initial, 0, initial > 1_000_000, pauses(round));
+            calibration.restart(end, Some(rate), stretch);
+            let passed = calibration.sum(machine.read(&stretch), Some(rate));
+            rate = Rate::from_pair(passed.nanoseconds, passed.ticks).unwrap();
+        }
+        rate
+    }
+
     #[test]
     fn the_rate_is_found_across_deadlines() {
         for hertz in [10_000_000, 1_000_000_000, 2_893_202_001, 5_700_000_000] {
-            let mut machine = Machine { hertz, time: 77, started: 0 };
-            let mut stretch = machine.start(u32::MAX, 4);
-            let mut calibration = Calibration::new(stretch);
-            machine.time += 300_000;
-            let (ticks, ns) = calibration.sums(machine.tsc(), machine.count(&stretch), None);
-            let mut rate = Rate::from_pair(ns, ticks).unwrap();
-            assert!(error(rate, hertz) < 0.001);
-            for round in 0..4000_u64 {
-                // Deadlines that pass, and ones that are replaced before they do.
-                let lasts = 1_000_000 * (round % 7) + 12_345;
-                machine.time += lasts;
-                let (tsc, count) = (machine.tsc(), machine.count(&stretch));
-                machine.time += 700;
-                stretch = machine.start(if round % 3 == 0 { 999_999 } else { 20_000_000 }, 0);
-                calibration.restart(tsc, count, Some(rate), stretch);
-                let (ticks, ns) =
-                    calibration.sums(machine.tsc(), machine.count(&stretch), Some(rate));
-                rate = Rate::from_pair(ns, ticks).unwrap();
-            }
-            assert!(error(rate, hertz) < 1e-6, "{hertz}: {}", error(rate, hertz));
+            let set = |round| if round % 3 == 0 { 999_999 } else { 20_000_000 };
+            let lasts = |round| 1_000_000 * (round % 7) + 12_345;
+            let rate = learn(hertz, 4000, set, lasts, |_| [300, 300]);
+            assert!(error(rate, hertz) < 1e-5, "{hertz}: {}", error(rate, hertz));
         }
     }
 
     #[test]
+    fn a_guest_that_is_often_stopped_learns_no_wrong_rate() {
+        let hertz = 2_600_000_000;
+        let pauses = |round| match round % 50 {
+            7 => [20_000_000, 300],
+            19 => [300, 20_000_000],
+            _ => [300, 300],
+        };
+        let rate = learn(hertz, 10_000, |_| 3_000_000, |_| 300_000, pauses);
+        assert!(error(rate, hertz) < 0.002, "{}", error(rate, hertz));
+    }
+
+    #[test]
     fn an_ambiguous_stretch_is_left_out() {
-        let stretch = Stretch { start: 0, initial: 999, shift: 0 };
-        let rate = Rate::from_hertz(1_000_000_000).unwrap();
-        assert_eq!(stretch.until(10_000_000, 500, Some(rate)), None);
-        assert_eq!(stretch.until(1_499, 500, Some(rate)), Some((1_499, 1_499)));
+        let start = Reading { tsc: 0, took: 0, count: 999 };
+        let again = Stretch { start, shift: 0, again: true };
+        let rate = Rate::from_hertz(1_000_000_000);
+        let at = |tsc, count| Reading { tsc, took: 0, count };
+        assert_eq!(again.until(at(10_000_000, 500), rate), None);
+        let passed = Some(Passed { ticks: 1_499, nanoseconds: 1_499 });
+        assert_eq!(again.until(at(1_499, 500), rate), passed);
+        let once = Stretch { again: false, ..again };
+        assert_eq!(once.until(at(1_499, 0), rate), None);
     }
 
     #[test]
     fn odd_readings_do_not_overflow() {
-        let stretch = Stretch { start: u64::MAX, initial: u32::MAX, shift: 7 };
-        let mut calibration = Calibration::new(stretch);
+        let readings = [(0, 0, 0), (u64::MAX, u64::MAX, u32::MAX), (u64::MAX, 0, 1), (1, 1, 1)]
+            .map(|(tsc, took, count)| Reading { tsc, took, count });
         for rate in [None, Rate::from_hertz(1), Rate::from_hertz(u64::MAX)] {
-            for (tsc, count) in [(0, 0), (u64::MAX, u32::MAX), (1, 1)] {
-                calibration.restart(tsc, count, rate, Stretch { start: 0, initial: 0, shift: 0 });
-                calibration.sums(tsc, count, rate);
+            for again in [false, true] {
+                let stretch = |start| Stretch { start, shift: 7, again };
+                let mut calibration = Calibration::new(stretch(readings[1]));
+                for end in readings
+                    .iter()
+                    .flat_map(|&start| {
+                        calibration.restart(start, rate, stretch(start));
+                        readings
+                    })
+                    .collect::<Vec<_>>()
+                {
+                    calibration.sum(end, rate);
+                    calibration.restart(end, rate, stretch(end));
+                }
             }
         }
     }

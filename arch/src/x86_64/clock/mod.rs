@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::{cpu, cpuid};
 use crate::{Hypervisor, IrqLock, in_interrupt};
-use calibration::{Calibration, Stretch};
+use calibration::{CERTAIN_FRACTION, Calibration};
 use rate::Rate;
 use timer::{Divider, Run};
 
@@ -33,6 +33,9 @@ static CALIBRATION: IrqLock<Option<Calibration>> = IrqLock::new(None);
 /// The deadline that the timer is set for, or `NEVER`.
 static DEADLINE: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
+
+/// Deadlines less far away than this, in nanoseconds, teach nothing if they are reached.
+const SHORT_DEADLINE: u64 = 1_000_000;
 
 /// First CPUID leaf of KVM, or 0 if the hypervisor is another.
 static KVM_LEAVES: AtomicU64 = AtomicU64::new(0);
@@ -54,14 +57,9 @@ pub(super) fn init(hypervisor: Hypervisor, leaves: u32) {
             }
         }
         None => CALIBRATION.with(|calibration| {
-            timer::start(u32::MAX, Divider::MEDIUM, Run::Silent);
-            let start = cpu::cycles();
-            *calibration = Some(Calibration::new(Stretch {
-                start,
-                initial: u32::MAX,
-                shift: Divider::MEDIUM.shift,
-            }));
-            BASE_TICKS.store(start, Ordering::Relaxed);
+            let stretch = timer::start(u32::MAX, Divider::MEDIUM, Run::Silent);
+            *calibration = Some(Calibration::new(stretch));
+            BASE_TICKS.store(stretch.start.tsc, Ordering::Relaxed);
             REFINE_AT.store(0, Ordering::Relaxed);
         }),
     }
@@ -106,18 +104,23 @@ fn known_rate() -> Option<Rate> {
 /// Takes what has been learnt into account from now on.
 fn refine(calibration: &mut Option<Calibration>) {
     let Some(known) = calibration else { return };
-    let (tsc, count) = timer::observe();
+    let reading = timer::observe();
     let old = known_rate();
-    let (ticks, nanoseconds) = known.sums(tsc, count, old);
-    let Some(rate) = Rate::from_pair(nanoseconds, ticks) else { return };
-    // The first time, the sums tell how late it is.
-    let time = if old.is_some() { time_at(tsc) } else { nanoseconds };
+    let sum = known.sum(reading, old);
+    let Some(rate) = Rate::from_pair(sum.nanoseconds, sum.ticks) else {
+        // Nothing is certain yet. It may be when this much has passed.
+        let wait = reading.took.saturating_mul(CERTAIN_FRACTION);
+        REFINE_AT.store(reading.tsc.saturating_add(wait), Ordering::Relaxed);
+        return;
+    };
+    // The first time, the sum tells how late it is.
+    let time = if old.is_some() { time_at(reading.tsc) } else { sum.nanoseconds };
     BASE_TIME.store(time, Ordering::Relaxed);
-    BASE_TICKS.store(tsc, Ordering::Relaxed);
+    BASE_TICKS.store(reading.tsc, Ordering::Relaxed);
     RATE.store(rate.0, Ordering::Relaxed);
     // Next when half as much again has been seen.
-    REFINE_AT.store(tsc.saturating_add(ticks / 2), Ordering::Relaxed);
-    if Calibration::suffices(nanoseconds) {
+    REFINE_AT.store(reading.tsc.saturating_add(sum.ticks / 2), Ordering::Relaxed);
+    if sum.suffices() {
         REFINE_AT.store(u64::MAX, Ordering::Relaxed);
         *calibration = None;
     }
@@ -135,15 +138,16 @@ pub fn set_deadline(deadline: Option<u64>) {
     let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(now()) };
     CALIBRATION.with(|calibration| match calibration {
         None if deadline == NEVER => timer::stop(),
-        None => drop(timer::count_down(left, Run::Once)),
+        None => _ = timer::count_down(left, Run::Once),
         Some(calibration) => {
-            let (tsc, count) = timer::observe();
-            let run = if deadline == NEVER { Run::Silent } else { Run::Again };
-            let before = cpu::cycles();
-            let (initial, divider) = timer::count_down(left, run);
-            let start = before + (cpu::cycles() - before) / 2;
-            let next = Stretch { start, initial, shift: divider.shift };
-            calibration.restart(tsc, count, known_rate(), next);
+            let end = timer::observe();
+            let run = match left {
+                NEVER => Run::Silent,
+                // What runs again must not do so before it can be silenced.
+                0..SHORT_DEADLINE => Run::Once,
+                _ => Run::Again,
+            };
+            calibration.restart(end, known_rate(), timer::count_down(left, run));
         }
     });
 }

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use x86_64::registers::model_specific::Msr;
 
+use super::calibration::{Reading, Stretch};
 use crate::machine::{
     apic::{self, MASKED, Register},
     cpu, interrupts,
@@ -17,7 +18,7 @@ const TSC_DEADLINE: u32 = 2 << 17;
 /// IA32_TSC_DEADLINE.
 const TSC_DEADLINE_MSR: u32 = 0x6e0;
 
-/// Reads of the counter that [`observe`] makes to find one that nothing interrupted.
+/// Tries to deal with both clocks before something comes between.
 const TRIES: u32 = 3;
 
 /// How far the timer's input is divided: the shift, and how the register spells it.
@@ -75,20 +76,18 @@ pub(super) enum Run {
 }
 
 /// Starts the counter so that it ends after `nanoseconds`, or earlier if that is beyond its reach.
-/// Returns what it was started with.
-pub(super) fn count_down(nanoseconds: u64, run: Run) -> (u32, Divider) {
+pub(super) fn count_down(nanoseconds: u64, run: Run) -> Stretch {
     let divider = match nanoseconds {
         0..0xffff_ffff => Divider::FINE,
         0xffff_ffff..0xf_0000_0000 => Divider::MEDIUM,
         _ => Divider::COARSE,
     };
     let count = u32::try_from((nanoseconds >> divider.shift) + 1).unwrap_or(u32::MAX);
-    start(count, divider, run);
-    (count, divider)
+    start(count, divider, run)
 }
 
 /// Starts the counter with `count`.
-pub(super) fn start(count: u32, divider: Divider, run: Run) {
+pub(super) fn start(count: u32, divider: Divider, run: Run) -> Stretch {
     let mode = match run {
         Run::Once => ONE_SHOT,
         Run::Again => PERIODIC,
@@ -98,7 +97,11 @@ pub(super) fn start(count: u32, divider: Divider, run: Run) {
     if DIVIDE.swap(divider.encoded, Ordering::Relaxed) != divider.encoded {
         apic::write(Register::TimerDivide, divider.encoded);
     }
-    apic::write(Register::TimerInitial, count);
+    let start = time(|| {
+        apic::write(Register::TimerInitial, count);
+        count
+    });
+    Stretch { start, shift: divider.shift, again: run != Run::Once }
 }
 
 /// Stops a counter that runs [`Run::Once`].
@@ -112,19 +115,23 @@ pub(super) fn silence() {
 }
 
 /// Reads TSC and counter at the same time, as nearly as can be.
-pub(super) fn observe() -> (u64, u32) {
-    let mut best = (0, 0);
-    let mut shortest = u64::MAX;
+pub(super) fn observe() -> Reading {
+    let mut best = Reading { tsc: 0, took: u64::MAX, count: 0 };
     for _ in 0..TRIES {
-        let before = cpu::cycles();
-        let count = apic::read(Register::TimerCurrent);
-        let took = cpu::cycles().wrapping_sub(before);
-        if took < shortest {
-            shortest = took;
-            best = (before.wrapping_add(took / 2), count);
+        let reading = time(|| apic::read(Register::TimerCurrent));
+        if reading.took < best.took {
+            best = reading;
         }
     }
     best
+}
+
+/// Does something with the counter, which it returns, between two readings of the TSC.
+fn time(f: impl FnOnce() -> u32) -> Reading {
+    let before = cpu::cycles();
+    let count = f();
+    let took = cpu::cycles().saturating_sub(before);
+    Reading { tsc: before.saturating_add(took / 2), took, count }
 }
 
 fn set_vector(value: u32) {

@@ -36,7 +36,7 @@ pub(in crate::machine) fn init(info: &mut StartInfo) -> bool {
         // The identity page of the switch, the last of the image's, is free since long mode.
         let end = image::frames().end();
         let identity = PhysRange::between(PhysAddr(end.0 - PAGE_SIZE as u64), end);
-        state.tables = Tables::new([identity, pool]);
+        state.tables = Tables::new(identity, pool);
         mappings.iter().all(|&mapping| map(&mut state.tables, mapping, largest))
     })
 }

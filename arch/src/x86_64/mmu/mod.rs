@@ -36,6 +36,7 @@ const DIRECT_SIZE: u64 = 512 << 30;
 /// The device window: one slot of the topmost PDPT, below those that the image may take.
 const DEVICE_BASE: usize = 0xffff_ffff_4000_0000;
 const DEVICE_SIZE: usize = 1 << 30;
+const DEVICE_END: usize = DEVICE_BASE + DEVICE_SIZE;
 
 /// Why memory could not be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ struct State {
 const NO_FRAMES: PhysRange = PhysRange::between(PhysAddr(0), PhysAddr(0));
 
 static STATE: IrqLock<State> =
-    IrqLock::new(State { tables: Tables::new([NO_FRAMES; 2]), device_used: 0 });
+    IrqLock::new(State { tables: Tables::new(NO_FRAMES, NO_FRAMES), device_used: 0 });
 
 static SEALED: AtomicBool = AtomicBool::new(false);
 
@@ -132,6 +133,18 @@ pub fn seal() {
 /// Whether the page tables are sealed.
 pub fn is_sealed() -> bool {
     SEALED.load(Ordering::Relaxed)
+}
+
+/// What an address lies in, for the fault report.
+pub(super) fn describe(address: usize) -> Option<&'static str> {
+    const TABLES_BASE: usize = tables::RECURSIVE_BASE;
+    const DIRECT_END: usize = DIRECT_BASE + DIRECT_SIZE as usize;
+    match address {
+        DIRECT_BASE..DIRECT_END => Some("the direct map of RAM"),
+        TABLES_BASE..tables::RECURSIVE_END => Some("the page tables"),
+        DEVICE_BASE..DEVICE_END => Some("the device window"),
+        _ => image::describe(address),
+    }
 }
 
 /// First physical address that this processor cannot form.

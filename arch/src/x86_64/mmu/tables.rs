@@ -17,7 +17,9 @@ use crate::{PAGE_SIZE, PhysAddr, PhysRange};
 pub(super) const RECURSIVE_SLOT: usize = 510;
 
 /// First address of the recursive slot.
-const RECURSIVE_BASE: usize = usize::MAX << 48 | RECURSIVE_SLOT << 39;
+pub(super) const RECURSIVE_BASE: usize = usize::MAX << 48 | RECURSIVE_SLOT << 39;
+/// End of the recursive slot.
+pub(super) const RECURSIVE_END: usize = RECURSIVE_BASE + (1 << 39);
 
 /// Entries in a table.
 const ENTRIES: u64 = 512;
@@ -168,18 +170,21 @@ pub(super) fn runs(range: PhysRange, largest: Level) -> impl Iterator<Item = Run
 
 /// Frames for tables that do not exist yet, and the only code that makes them.
 pub(super) struct Tables {
+    /// All frames that were set aside, the image's own excepted.
+    pool: PhysRange,
+    /// What is left, in the order in which it is used.
     spare: [PhysRange; 2],
 }
 
 impl Tables {
-    /// Makes new tables from these frames, in this order.
-    pub(super) const fn new(spare: [PhysRange; 2]) -> Self {
-        Self { spare }
+    /// Makes new tables from a frame of the image and from a pool of frames.
+    pub(super) const fn new(first: PhysRange, pool: PhysRange) -> Self {
+        Self { pool, spare: [first, pool] }
     }
 
-    /// Whether `range` touches a frame that is or will be a table made by this.
+    /// Whether `range` touches a frame of the pool, which is a table or may become one.
     pub(super) fn own(&self, range: PhysRange) -> bool {
-        self.spare.iter().any(|spare| spare.overlaps(range))
+        self.pool.overlaps(range)
     }
 
     /// Maps a run at `address`, which is congruent to it in the size of its pages.
