@@ -16,6 +16,9 @@ const SHORT_FRACTION: u64 = 16;
 /// stopped the guest between reading one clock and the other.
 pub const CERTAIN_FRACTION: u64 = 256;
 
+/// A counter that takes this long, in nanoseconds, has not started again when it is first looked at.
+const LONG: u64 = 60_000_000_000;
+
 /// Nanoseconds after which the rate is known well enough: reading the clocks takes about 10^-6 s.
 const ENOUGH: u64 = 16_000_000_000;
 
@@ -50,7 +53,7 @@ pub struct Passed {
 
 impl Stretch {
     /// What passed from the start to `end`. How often the counter has started again is found from
-    /// `rate`; without one, it has not. `None` if that is too uncertain.
+    /// `rate`; without one, only a counter that cannot have is believed.
     fn until(&self, end: Reading, rate: Option<Rate>) -> Option<Passed> {
         let ticks = end.tsc.saturating_sub(self.start.tsc);
         let initial = self.start.count;
@@ -58,8 +61,10 @@ impl Stretch {
         if !self.again {
             return (end.count != 0).then_some(Passed { ticks, nanoseconds: in_period });
         }
-        let Some(rate) = rate else { return Some(Passed { ticks, nanoseconds: in_period }) };
         let period = (u64::from(initial) + 1) << self.shift;
+        let Some(rate) = rate else {
+            return (period >= LONG).then_some(Passed { ticks, nanoseconds: in_period });
+        };
         let expected = rate.nanoseconds(ticks);
         // Half a period would be ambiguous; the rate is taken to be right within 1/64.
         if expected / 64 > period / 4 {
@@ -79,41 +84,53 @@ impl Stretch {
 /// What is known so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Calibration {
+    /// All stretches that count.
     sum: Passed,
+    /// The rate, once there was a certain reading.
+    rate: Option<Rate>,
     stretch: Stretch,
 }
 
 impl Calibration {
     /// Starts with a stretch.
     pub const fn new(stretch: Stretch) -> Self {
-        Self { sum: Passed { ticks: 0, nanoseconds: 0 }, stretch }
+        Self { sum: Passed { ticks: 0, nanoseconds: 0 }, rate: None, stretch }
+    }
+
+    /// The rate, if it is certain. Until then a counter that starts again teaches nothing.
+    pub fn rate(&self) -> Option<Rate> {
+        self.rate
     }
 
     /// Ends the stretch and starts another.
-    pub fn restart(&mut self, end: Reading, rate: Option<Rate>, next: Stretch) {
-        if self.stretch.is_certain(end)
-            && let Some(passed) = self.stretch.until(end, rate)
-            && passed.nanoseconds >= SHORT.min(self.sum.nanoseconds / SHORT_FRACTION)
+    pub fn restart(&mut self, end: Reading, next: Stretch) {
+        if let Some(sum) = self.learn(end)
+            && sum.nanoseconds - self.sum.nanoseconds
+                >= SHORT.min(self.sum.nanoseconds / SHORT_FRACTION)
         {
-            self.sum = self.with(passed);
+            self.sum = sum;
         }
         self.stretch = next;
     }
 
-    /// All that passed, with the stretch that goes on if it helps, or if there is no rate yet.
-    pub fn sum(&self, now: Reading, rate: Option<Rate>) -> Passed {
-        let usable = rate.is_none() || self.stretch.is_certain(now);
-        match self.stretch.until(now, rate) {
-            Some(passed) if usable => self.with(passed),
-            _ => self.sum,
+    /// Looks at the stretch that goes on. Returns all that passed, if that is certain; `rate` has
+    /// been adapted to it then.
+    pub fn learn(&mut self, now: Reading) -> Option<Passed> {
+        let passed = self.stretch.until(now, self.rate)?;
+        if !self.stretch.is_certain(now) {
+            return None;
         }
+        let sum = Passed {
+            ticks: self.sum.ticks.checked_add(passed.ticks)?,
+            nanoseconds: self.sum.nanoseconds.checked_add(passed.nanoseconds)?,
+        };
+        self.rate = Some(Rate::from_pair(sum.nanoseconds, sum.ticks)?);
+        Some(sum)
     }
 
-    fn with(&self, passed: Passed) -> Passed {
-        Passed {
-            ticks: self.sum.ticks.saturating_add(passed.ticks),
-            nanoseconds: self.sum.nanoseconds.saturating_add(passed.nanoseconds),
-        }
+    /// What passed since the start of the stretch, certain or not.
+    pub fn guess(&self, now: Reading) -> Option<Passed> {
+        self.stretch.until(now, self.rate)
     }
 }
 
@@ -179,19 +196,16 @@ mod tests {
         let mut stretch = machine.start(u32::MAX, 4, true, [100, 100]);
         let mut calibration = Calibration::new(stretch);
         machine.time += 300_000;
-        let passed = calibration.sum(machine.read(&stretch), None);
-        let mut rate = Rate::from_pair(passed.nanoseconds, passed.ticks).unwrap();
-        assert!(error(rate, hertz) < 0.001);
+        calibration.learn(machine.read(&stretch)).unwrap();
+        assert!(error(calibration.rate().unwrap(), hertz) < 0.001);
         for round in 0..rounds {
             machine.time += lasts(round);
             let end = machine.read(&stretch);
             let initial = set(round);
             stretch = machine.start(initial, 0, initial > 1_000_000, pauses(round));
-            calibration.restart(end, Some(rate), stretch);
-            let passed = calibration.sum(machine.read(&stretch), Some(rate));
-            rate = Rate::from_pair(passed.nanoseconds, passed.ticks).unwrap();
+            calibration.restart(end, stretch);
         }
-        rate
+        calibration.rate().unwrap()
     }
 
     #[test]
@@ -221,6 +235,7 @@ mod tests {
         let start = Reading { tsc: 0, took: 0, count: 999 };
         let again = Stretch { start, shift: 0, again: true };
         let rate = Rate::from_hertz(1_000_000_000);
+        assert_eq!(again.until(Reading { tsc: 499, took: 0, count: 500 }, None), None);
         let at = |tsc, count| Reading { tsc, took: 0, count };
         assert_eq!(again.until(at(10_000_000, 500), rate), None);
         let passed = Some(Passed { ticks: 1_499, nanoseconds: 1_499 });
@@ -233,20 +248,14 @@ mod tests {
     fn odd_readings_do_not_overflow() {
         let readings = [(0, 0, 0), (u64::MAX, u64::MAX, u32::MAX), (u64::MAX, 0, 1), (1, 1, 1)]
             .map(|(tsc, took, count)| Reading { tsc, took, count });
-        for rate in [None, Rate::from_hertz(1), Rate::from_hertz(u64::MAX)] {
-            for again in [false, true] {
-                let stretch = |start| Stretch { start, shift: 7, again };
-                let mut calibration = Calibration::new(stretch(readings[1]));
-                for end in readings
-                    .iter()
-                    .flat_map(|&start| {
-                        calibration.restart(start, rate, stretch(start));
-                        readings
-                    })
-                    .collect::<Vec<_>>()
-                {
-                    calibration.sum(end, rate);
-                    calibration.restart(end, rate, stretch(end));
+        for again in [false, true] {
+            for (shift, first) in [0, 4, 7].into_iter().flat_map(|s| readings.map(|r| (s, r))) {
+                let stretch = |start| Stretch { start, shift, again };
+                let mut calibration = Calibration::new(stretch(first));
+                for end in readings.into_iter().flat_map(|end| [first, end, end]) {
+                    calibration.guess(end);
+                    calibration.learn(end);
+                    calibration.restart(end, stretch(end));
                 }
             }
         }

@@ -10,11 +10,14 @@ mod rate;
 mod rtc;
 mod timer;
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    ops::RangeInclusive,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use super::{cpu, cpuid};
 use crate::{Hypervisor, IrqLock, in_interrupt};
-use calibration::{CERTAIN_FRACTION, Calibration};
+use calibration::{CERTAIN_FRACTION, Calibration, Reading};
 use rate::Rate;
 use timer::{Divider, Run};
 
@@ -36,6 +39,9 @@ const NEVER: u64 = u64::MAX;
 
 /// Deadlines less far away than this, in nanoseconds, teach nothing if they are reached.
 const SHORT_DEADLINE: u64 = 1_000_000;
+
+/// Rates that a TSC may have: 0.25 to 8 GHz.
+const PLAUSIBLE: RangeInclusive<Rate> = Rate(1 << 29)..=Rate(1 << 34);
 
 /// First CPUID leaf of KVM, or 0 if the hypervisor is another.
 static KVM_LEAVES: AtomicU64 = AtomicU64::new(0);
@@ -97,33 +103,43 @@ fn time_at(ticks: u64) -> u64 {
     BASE_TIME.load(Ordering::Relaxed).saturating_add(since)
 }
 
-fn known_rate() -> Option<Rate> {
-    Some(Rate(RATE.load(Ordering::Relaxed))).filter(|rate| rate.0 != 0)
-}
-
 /// Takes what has been learnt into account from now on.
 fn refine(calibration: &mut Option<Calibration>) {
     let Some(known) = calibration else { return };
     let reading = timer::observe();
-    let old = known_rate();
-    let sum = known.sum(reading, old);
-    let Some(rate) = Rate::from_pair(sum.nanoseconds, sum.ticks) else {
-        // Nothing is certain yet. It may be when this much has passed.
-        let wait = reading.took.saturating_mul(CERTAIN_FRACTION);
-        REFINE_AT.store(reading.tsc.saturating_add(wait), Ordering::Relaxed);
-        return;
+    let sum = known.learn(reading);
+    let is_first = RATE.load(Ordering::Relaxed) == 0;
+    let rate = match known.rate() {
+        None if is_first => Some(provisional_rate(known, reading)),
+        rate => rate,
     };
-    // The first time, the sum tells how late it is.
-    let time = if old.is_some() { time_at(reading.tsc) } else { sum.nanoseconds };
-    BASE_TIME.store(time, Ordering::Relaxed);
-    BASE_TICKS.store(reading.tsc, Ordering::Relaxed);
-    RATE.store(rate.0, Ordering::Relaxed);
-    // Next when half as much again has been seen.
-    REFINE_AT.store(reading.tsc.saturating_add(sum.ticks / 2), Ordering::Relaxed);
-    if sum.suffices() {
+    if let Some(rate) = rate {
+        let time = if is_first { 0 } else { time_at(reading.tsc) };
+        BASE_TIME.store(time, Ordering::Relaxed);
+        if !is_first {
+            BASE_TICKS.store(reading.tsc, Ordering::Relaxed);
+        }
+        RATE.store(rate.0, Ordering::Relaxed);
+    }
+    // Next when half as much again has been seen, or when the stretch may have become certain.
+    let wait = match sum {
+        Some(sum) => sum.ticks / 2,
+        None => reading.took.saturating_mul(CERTAIN_FRACTION),
+    };
+    REFINE_AT.store(reading.tsc.saturating_add(wait), Ordering::Relaxed);
+    if sum.is_some_and(|sum| sum.suffices()) {
         REFINE_AT.store(u64::MAX, Ordering::Relaxed);
         *calibration = None;
     }
+}
+
+/// A rate for the first millisecond, before any reading is certain.
+fn provisional_rate(known: &Calibration, reading: Reading) -> Rate {
+    let guess = known.guess(reading);
+    guess
+        .and_then(|passed| Rate::from_pair(passed.nanoseconds, passed.ticks))
+        .filter(|rate| PLAUSIBLE.contains(rate))
+        .unwrap_or(*PLAUSIBLE.start())
 }
 
 /// Raises the timer interrupt at `deadline`, in nanoseconds since boot, or at once if that has
@@ -143,11 +159,12 @@ pub fn set_deadline(deadline: Option<u64>) {
             let end = timer::observe();
             let run = match left {
                 NEVER => Run::Silent,
-                // What runs again must not do so before it can be silenced.
+                // What runs again must not do so before it can be silenced, and needs a rate.
                 0..SHORT_DEADLINE => Run::Once,
+                _ if calibration.rate().is_none() => Run::Once,
                 _ => Run::Again,
             };
-            calibration.restart(end, known_rate(), timer::count_down(left, run));
+            calibration.restart(end, timer::count_down(left, run));
         }
     });
 }

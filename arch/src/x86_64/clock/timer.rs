@@ -109,9 +109,9 @@ pub(super) fn stop() {
     apic::write(Register::TimerInitial, 0);
 }
 
-/// Lets a counter that runs [`Run::Again`] run on without interrupts.
+/// Lets the counter run on, as it runs, without interrupts.
 pub(super) fn silence() {
-    set_vector(PERIODIC | MASKED | u32::from(interrupts::TIMER));
+    set_vector(VECTOR.load(Ordering::Relaxed) | MASKED);
 }
 
 /// Reads TSC and counter at the same time, as nearly as can be.
