@@ -4,12 +4,18 @@ use core::fmt;
 
 use mayfly_device::DeviceError;
 
-use crate::{config, memory};
+use crate::{block, config, memory, net};
 
 /// What went wrong, with the subsystem's own error inside.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
+    /// The network.
+    Net(net::Error),
+    /// The boot arguments about the network.
+    NetConfig(net::ConfigError),
+    /// A disk.
+    Block(block::Error),
     /// A device, below network and disk.
     Device(DeviceError),
     /// The boot arguments.
@@ -28,6 +34,9 @@ pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Net(error) => error.fmt(f),
+            Self::NetConfig(error) => error.fmt(f),
+            Self::Block(error) => error.fmt(f),
             Self::Device(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
@@ -39,6 +48,9 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
+            Self::Net(error) => Some(error),
+            Self::NetConfig(error) => Some(error),
+            Self::Block(error) => Some(error),
             Self::Device(error) => Some(error),
             Self::Config(error) => Some(error),
             Self::Memory(error) => Some(error),
@@ -58,6 +70,9 @@ macro_rules! from {
 }
 
 from! {
+    net::Error => Net,
+    net::ConfigError => NetConfig,
+    block::Error => Block,
     DeviceError => Device,
     config::ConfigError => Config,
     memory::OutOfMemory => Memory,

@@ -19,13 +19,13 @@ mod machine;
 #[doc(hidden)]
 pub mod macro_support;
 pub mod memory;
+pub mod net;
 pub mod power;
 #[cfg(target_os = "none")]
 mod report;
 #[cfg(target_os = "none")]
 mod symbols;
 pub mod sync;
-pub mod net;
 pub mod time;
 
 pub use config::BootArguments;
