@@ -33,7 +33,9 @@ pub(crate) fn init(levels: Option<&str>) {
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(most_verbose);
     if let Some(bad) = bad {
-        warn!("boot argument log: `{bad}` is not off, error, warn, info, debug, trace or MODULE=LEVEL");
+        warn!(
+            "boot argument log: `{bad}` is not off, error, warn, info, debug, trace or MODULE=LEVEL"
+        );
     }
 }
 

@@ -36,7 +36,10 @@ pub(crate) fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         let _ = write!(Out, "\n    at {location}");
     }
     let _ = writeln!(Out);
-    finish(StackFrame { pc: panic as *const () as usize, fp: cpu::frame_pointer() }, ExitStatus::PANIC)
+    finish(
+        StackFrame { pc: panic as *const () as usize, fp: cpu::frame_pointer() },
+        ExitStatus::PANIC,
+    )
 }
 
 /// Makes sure that there is one report.

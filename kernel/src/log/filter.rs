@@ -48,7 +48,9 @@ impl Filter {
     pub(super) fn allows(&self, metadata: &Metadata<'_>) -> bool {
         let target = metadata.target();
         let matching = self.modules.iter().find(|(module, _)| {
-            target.strip_prefix(module.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+            target
+                .strip_prefix(module.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
                 || target.split("::").any(|segment| segment == module.as_str())
         });
         metadata.level() <= matching.map_or(self.default, |(_, level)| *level)

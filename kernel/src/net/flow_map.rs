@@ -55,7 +55,6 @@ impl<T> FlowMap<T> {
         self.len
     }
 
-
     /// Number of slots: every [`Id::slot`] is below it.
     pub(super) fn slots(&self) -> usize {
         self.slots.len()

@@ -1,4 +1,5 @@
 //! A crash ends at once with its status.
+//@ machine: microvm gic3
 //@ status: 7
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
 //! Variables cannot be executed.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: variables of the image, which are not executable
 #![no_std]

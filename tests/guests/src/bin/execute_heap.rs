@@ -1,4 +1,5 @@
 //! The heap cannot be executed.
+//@ machine: microvm gic3
 //@ dies: 102
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
 //! Constants cannot be executed.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: constants of the image
 #![no_std]

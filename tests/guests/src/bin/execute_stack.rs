@@ -1,4 +1,5 @@
 //! The stack cannot be executed.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: main stack, which is not executable
 #![no_std]

@@ -1,4 +1,5 @@
 //! An error of main is logged and gives status 1.
+//@ machine: microvm gic3
 //@ dies: 1
 //@ report: main ended with an error: the dog ate it
 #![no_std]

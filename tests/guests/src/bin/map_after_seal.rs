@@ -1,4 +1,5 @@
 //! A mapping that is asked for after the seal is an error, not a fault.
+//@ machine: microvm gic3
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
 //! A panic while a panic is reported ends with one line.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: another fault while the report was written
 #![no_std]
@@ -11,7 +12,7 @@ use core::fmt;
 struct Nested;
 
 impl fmt::Display for Nested {
-    fn fmt(&self, _: &mut fmt::Formatter<'_'>) -> fmt::Result {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         panic!("second panic")
     }
 }

@@ -1,4 +1,5 @@
 //! A panic is reported once, with its place, the functions that led there, the tasks and the log.
+//@ machine: microvm gic3
 //@ dies: 101
 //@ report: mayfly: panic: the number is 7
 //@ report: panic_report.rs

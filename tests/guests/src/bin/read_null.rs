@@ -1,4 +1,5 @@
 //! A read near a null pointer dies.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: NULL page
 #![no_std]

@@ -1,4 +1,5 @@
 //! A write through a null pointer dies.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: NULL page
 #![no_std]

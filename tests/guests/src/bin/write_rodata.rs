@@ -1,4 +1,5 @@
 //! Constants cannot be written.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: constants of the image, which are read-only
 #![no_std]

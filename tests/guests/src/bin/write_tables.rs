@@ -1,4 +1,5 @@
 //! Page tables cannot be written once they are sealed.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: page tables, which are sealed
 #![no_std]

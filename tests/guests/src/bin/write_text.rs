@@ -1,4 +1,5 @@
 //! Code cannot be written.
+//@ machine: microvm gic3
 //@ dies: 102
 //@ report: code of the image, which is read-only
 #![no_std]
