@@ -2,25 +2,23 @@
 //!
 //! The APIC timer counts nanoseconds but is started anew for each deadline, so no single reading
 //! tells the time since boot. Instead every stretch from one start to the next gives a pair, ticks of
-//! the TSC and nanoseconds of the timer; the sums of all pairs give the rate, and the moments between
-//! stretches, which belong to neither sum, do no harm. Arithmetic only, tested on the host.
+//! the TSC and nanoseconds of the timer; the sums of the pairs give the rate, and the moments between
+//! stretches, which belong to neither sum, do no harm.
+//!
+//! No reading of two clocks is sharp: between them the hypervisor may even stop the guest. But the TSC
+//! before and after tells how sharp it is. So each sum carries its doubt, and a stretch counts only if
+//! it makes the whole less doubtful. Arithmetic only, tested on the host.
 
 use super::rate::Rate;
-
-/// Stretches shorter than this, in nanoseconds, are not counted: how long it takes to read the clocks
-/// would show in the result. At first all are short, so a fraction of the sum will do as well.
-const SHORT: u64 = 1_000_000;
-const SHORT_FRACTION: u64 = 16;
-
-/// Nor are stretches whose ends are less certain than this fraction of them: the hypervisor may have
-/// stopped the guest between reading one clock and the other.
-pub const CERTAIN_FRACTION: u64 = 256;
 
 /// A counter that takes this long, in nanoseconds, has not started again when it is first looked at.
 const LONG: u64 = 60_000_000_000;
 
-/// Nanoseconds after which the rate is known well enough: reading the clocks takes about 10^-6 s.
-const ENOUGH: u64 = 16_000_000_000;
+/// One part of doubt in this many ticks is little enough: 0.1 µs a second.
+const ENOUGH: u64 = 10_000_000;
+
+/// One in this many is enough to tell how often a counter has started again.
+const USEFUL: u64 = 8;
 
 /// A moment at which both clocks were dealt with.
 #[derive(Clone, Copy, Debug)]
@@ -44,100 +42,134 @@ pub struct Stretch {
     pub again: bool,
 }
 
-/// Ticks of the TSC and nanoseconds that passed meanwhile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What passed on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passed {
-    pub ticks: u64,
-    pub nanoseconds: u64,
+    /// On the TSC.
+    ticks: u64,
+    /// On the timer.
+    nanoseconds: u64,
+    /// How many ticks more or less it may be.
+    doubt: u64,
+}
+
+impl Passed {
+    const NOTHING: Self = Self { ticks: 0, nanoseconds: 0, doubt: 0 };
+
+    /// The rate that this tells, if any.
+    fn rate(&self) -> Option<Rate> {
+        Rate::from_pair(self.nanoseconds, self.ticks)
+    }
+
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            ticks: self.ticks.saturating_add(other.ticks),
+            nanoseconds: self.nanoseconds.saturating_add(other.nanoseconds),
+            doubt: self.doubt.saturating_add(other.doubt),
+        }
+    }
+
+    /// Whether the doubt is at most one part in `parts`.
+    fn is_certain(&self, parts: u64) -> bool {
+        self.ticks != 0 && u128::from(self.doubt) * u128::from(parts) <= self.ticks.into()
+    }
+
+    /// Whether the doubt is in smaller proportion than that of `other`.
+    fn is_better(&self, other: &Self) -> bool {
+        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        product(self.doubt, other.ticks) < product(other.doubt, self.ticks)
+            || (other.ticks == 0 && self.is_certain(1))
+    }
 }
 
 impl Stretch {
     /// What passed from the start to `end`. How often the counter has started again is found from
-    /// `rate`; without one, only a counter that cannot have is believed.
-    fn until(&self, end: Reading, rate: Option<Rate>) -> Option<Passed> {
+    /// what is `known`; `None` if that does not tell.
+    fn until(&self, end: Reading, known: &Passed) -> Option<Passed> {
         let ticks = end.tsc.saturating_sub(self.start.tsc);
         let initial = self.start.count;
         let in_period = u64::from(initial.saturating_sub(end.count)) << self.shift;
-        if !self.again {
-            return (end.count != 0).then_some(Passed { ticks, nanoseconds: in_period });
-        }
         let period = (u64::from(initial) + 1) << self.shift;
-        let Some(rate) = rate else {
-            return (period >= LONG).then_some(Passed { ticks, nanoseconds: in_period });
+        let nanoseconds = if !self.again {
+            (end.count != 0).then_some(in_period)?
+        } else if !known.is_certain(USEFUL) {
+            (period >= LONG).then_some(in_period)?
+        } else {
+            let expected = known.rate()?.nanoseconds(ticks);
+            let doubt = u128::from(expected) * u128::from(known.doubt) / u128::from(known.ticks);
+            // Half a period would be ambiguous.
+            if doubt > u128::from(period / 4) {
+                return None;
+            }
+            let periods = (expected.saturating_sub(in_period) + period / 2) / period;
+            in_period.checked_add(periods.checked_mul(period)?)?
         };
-        let expected = rate.nanoseconds(ticks);
-        // Half a period would be ambiguous; the rate is taken to be right within 1/64.
-        if expected / 64 > period / 4 {
-            return None;
-        }
-        let periods = (expected.saturating_sub(in_period) + period / 2) / period;
-        Some(Passed { ticks, nanoseconds: in_period.checked_add(periods.checked_mul(period)?)? })
-    }
-
-    /// Whether the ends are sharp enough for what is between them.
-    fn is_certain(&self, end: Reading) -> bool {
-        let doubt = self.start.took.saturating_add(end.took);
-        doubt <= end.tsc.saturating_sub(self.start.tsc) / CERTAIN_FRACTION
+        // A count may be about to change when it is read.
+        let count = ticks.saturating_mul(1 << self.shift).checked_div(nanoseconds)?;
+        let doubt = self.start.took.saturating_add(end.took).saturating_add(count);
+        Some(Passed { ticks, nanoseconds, doubt })
     }
 }
 
 /// What is known so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Calibration {
-    /// All stretches that count.
+    /// The stretches that count.
     sum: Passed,
-    /// The rate, once there was a certain reading.
-    rate: Option<Rate>,
+    /// The sum, or the sum with a part of the stretch that goes on: what is least in doubt.
+    best: Passed,
     stretch: Stretch,
 }
 
 impl Calibration {
     /// Starts with a stretch.
     pub const fn new(stretch: Stretch) -> Self {
-        Self { sum: Passed { ticks: 0, nanoseconds: 0 }, rate: None, stretch }
+        Self { sum: Passed::NOTHING, best: Passed::NOTHING, stretch }
     }
 
-    /// The rate, if it is certain. Until then a counter that starts again teaches nothing.
+    /// The rate that is least in doubt, if there is one at all.
     pub fn rate(&self) -> Option<Rate> {
-        self.rate
+        self.best.rate()
+    }
+
+    /// Whether a counter that starts again can be understood.
+    pub fn is_useful(&self) -> bool {
+        self.best.is_certain(USEFUL)
+    }
+
+    /// Whether there is nothing more to learn.
+    pub fn is_enough(&self) -> bool {
+        self.best.is_certain(ENOUGH)
+    }
+
+    /// Looks at the stretch that goes on. Returns at how many ticks to look again.
+    pub fn look(&mut self, now: Reading) -> u64 {
+        match self.stretch.until(now, &self.best) {
+            Some(passed) => {
+                let sum = self.sum.plus(&passed);
+                if sum.is_better(&self.best) {
+                    self.best = sum;
+                }
+                // When half as much again has been seen.
+                now.tsc.saturating_add(sum.ticks / 2)
+            }
+            // This stretch will not help; the next may.
+            None => now.tsc.saturating_add(self.best.ticks / 2),
+        }
     }
 
     /// Ends the stretch and starts another.
     pub fn restart(&mut self, end: Reading, next: Stretch) {
-        if let Some(sum) = self.learn(end)
-            && sum.nanoseconds - self.sum.nanoseconds
-                >= SHORT.min(self.sum.nanoseconds / SHORT_FRACTION)
-        {
-            self.sum = sum;
+        if let Some(passed) = self.stretch.until(end, &self.best) {
+            let sum = self.sum.plus(&passed);
+            if sum.is_better(&self.sum) {
+                self.sum = sum;
+            }
+            if sum.is_better(&self.best) {
+                self.best = sum;
+            }
         }
         self.stretch = next;
-    }
-
-    /// Looks at the stretch that goes on. Returns all that passed, if that is certain; `rate` has
-    /// been adapted to it then.
-    pub fn learn(&mut self, now: Reading) -> Option<Passed> {
-        let passed = self.stretch.until(now, self.rate)?;
-        if !self.stretch.is_certain(now) {
-            return None;
-        }
-        let sum = Passed {
-            ticks: self.sum.ticks.checked_add(passed.ticks)?,
-            nanoseconds: self.sum.nanoseconds.checked_add(passed.nanoseconds)?,
-        };
-        self.rate = Some(Rate::from_pair(sum.nanoseconds, sum.ticks)?);
-        Some(sum)
-    }
-
-    /// What passed since the start of the stretch, certain or not.
-    pub fn guess(&self, now: Reading) -> Option<Passed> {
-        self.stretch.until(now, self.rate)
-    }
-}
-
-impl Passed {
-    /// Whether this tells the rate well enough for good.
-    pub fn suffices(&self) -> bool {
-        self.nanoseconds >= ENOUGH
     }
 }
 
@@ -196,7 +228,7 @@ mod tests {
         let mut stretch = machine.start(u32::MAX, 4, true, [100, 100]);
         let mut calibration = Calibration::new(stretch);
         machine.time += 300_000;
-        calibration.learn(machine.read(&stretch)).unwrap();
+        calibration.look(machine.read(&stretch));
         assert!(error(calibration.rate().unwrap(), hertz) < 0.001);
         for round in 0..rounds {
             machine.time += lasts(round);
@@ -231,17 +263,24 @@ mod tests {
     }
 
     #[test]
+    fn deadlines_that_are_always_reached_teach() {
+        let hertz = 2_600_000_000;
+        let rate = learn(hertz, 500, |_| 3_000_000, |_| 3_010_000, |_| [300, 300]);
+        assert!(error(rate, hertz) < 1e-4, "{}", error(rate, hertz));
+    }
+
+    #[test]
     fn an_ambiguous_stretch_is_left_out() {
         let start = Reading { tsc: 0, took: 0, count: 999 };
-        let again = Stretch { start, shift: 0, again: true };
-        let rate = Rate::from_hertz(1_000_000_000);
-        assert_eq!(again.until(Reading { tsc: 499, took: 0, count: 500 }, None), None);
         let at = |tsc, count| Reading { tsc, took: 0, count };
-        assert_eq!(again.until(at(10_000_000, 500), rate), None);
-        let passed = Some(Passed { ticks: 1_499, nanoseconds: 1_499 });
-        assert_eq!(again.until(at(1_499, 500), rate), passed);
+        let again = Stretch { start, shift: 0, again: true };
+        let known = Passed { ticks: 1_000_000, nanoseconds: 1_000_000, doubt: 1000 };
+        assert_eq!(again.until(at(1_000_000, 500), &known), None);
+        assert_eq!(again.until(at(499, 500), &Passed::NOTHING), None);
+        let passed = Passed { ticks: 1_499, nanoseconds: 1_499, doubt: 1 };
+        assert_eq!(again.until(at(1_499, 500), &known), Some(passed));
         let once = Stretch { again: false, ..again };
-        assert_eq!(once.until(at(1_499, 0), rate), None);
+        assert_eq!(once.until(at(1_499, 0), &known), None);
     }
 
     #[test]
@@ -253,9 +292,9 @@ mod tests {
                 let stretch = |start| Stretch { start, shift, again };
                 let mut calibration = Calibration::new(stretch(first));
                 for end in readings.into_iter().flat_map(|end| [first, end, end]) {
-                    calibration.guess(end);
-                    calibration.learn(end);
+                    calibration.look(end);
                     calibration.restart(end, stretch(end));
+                    calibration.rate();
                 }
             }
         }

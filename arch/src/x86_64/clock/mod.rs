@@ -10,14 +10,11 @@ mod rate;
 mod rtc;
 mod timer;
 
-use core::{
-    ops::RangeInclusive,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::{cpu, cpuid};
 use crate::{Hypervisor, IrqLock, in_interrupt};
-use calibration::{CERTAIN_FRACTION, Calibration, Reading};
+use calibration::Calibration;
 use rate::Rate;
 use timer::{Divider, Run};
 
@@ -40,8 +37,8 @@ const NEVER: u64 = u64::MAX;
 /// Deadlines less far away than this, in nanoseconds, teach nothing if they are reached.
 const SHORT_DEADLINE: u64 = 1_000_000;
 
-/// Rates that a TSC may have: 0.25 to 8 GHz.
-const PLAUSIBLE: RangeInclusive<Rate> = Rate(1 << 29)..=Rate(1 << 34);
+/// The rate for the first microseconds, before there is any reading: 4 GHz.
+const PROVISIONAL: Rate = Rate(1 << 30);
 
 /// First CPUID leaf of KVM, or 0 if the hypervisor is another.
 static KVM_LEAVES: AtomicU64 = AtomicU64::new(0);
@@ -63,7 +60,7 @@ pub(super) fn init(hypervisor: Hypervisor, leaves: u32) {
             }
         }
         None => CALIBRATION.with(|calibration| {
-            let stretch = timer::start(u32::MAX, Divider::MEDIUM, Run::Silent);
+            let stretch = timer::start_sharply(u32::MAX, Divider::MEDIUM, Run::Silent);
             *calibration = Some(Calibration::new(stretch));
             BASE_TICKS.store(stretch.start.tsc, Ordering::Relaxed);
             REFINE_AT.store(0, Ordering::Relaxed);
@@ -107,39 +104,19 @@ fn time_at(ticks: u64) -> u64 {
 fn refine(calibration: &mut Option<Calibration>) {
     let Some(known) = calibration else { return };
     let reading = timer::observe();
-    let sum = known.learn(reading);
-    let is_first = RATE.load(Ordering::Relaxed) == 0;
-    let rate = match known.rate() {
-        None if is_first => Some(provisional_rate(known, reading)),
-        rate => rate,
-    };
-    if let Some(rate) = rate {
-        let time = if is_first { 0 } else { time_at(reading.tsc) };
-        BASE_TIME.store(time, Ordering::Relaxed);
-        if !is_first {
-            BASE_TICKS.store(reading.tsc, Ordering::Relaxed);
-        }
-        RATE.store(rate.0, Ordering::Relaxed);
+    let next = known.look(reading);
+    let first = RATE.load(Ordering::Relaxed) == 0;
+    if !first {
+        BASE_TIME.store(time_at(reading.tsc), Ordering::Relaxed);
+        BASE_TICKS.store(reading.tsc, Ordering::Relaxed);
     }
-    // Next when half as much again has been seen, or when the stretch may have become certain.
-    let wait = match sum {
-        Some(sum) => sum.ticks / 2,
-        None => reading.took.saturating_mul(CERTAIN_FRACTION),
-    };
-    REFINE_AT.store(reading.tsc.saturating_add(wait), Ordering::Relaxed);
-    if sum.is_some_and(|sum| sum.suffices()) {
+    let rate = known.rate().unwrap_or(PROVISIONAL);
+    RATE.store(rate.0, Ordering::Relaxed);
+    REFINE_AT.store(next, Ordering::Relaxed);
+    if known.is_enough() {
         REFINE_AT.store(u64::MAX, Ordering::Relaxed);
         *calibration = None;
     }
-}
-
-/// A rate for the first millisecond, before any reading is certain.
-fn provisional_rate(known: &Calibration, reading: Reading) -> Rate {
-    let guess = known.guess(reading);
-    guess
-        .and_then(|passed| Rate::from_pair(passed.nanoseconds, passed.ticks))
-        .filter(|rate| PLAUSIBLE.contains(rate))
-        .unwrap_or(*PLAUSIBLE.start())
 }
 
 /// Raises the timer interrupt at `deadline`, in nanoseconds since boot, or at once if that has
@@ -161,7 +138,7 @@ pub fn set_deadline(deadline: Option<u64>) {
                 NEVER => Run::Silent,
                 // What runs again must not do so before it can be silenced, and needs a rate.
                 0..SHORT_DEADLINE => Run::Once,
-                _ if calibration.rate().is_none() => Run::Once,
+                _ if !calibration.is_useful() => Run::Once,
                 _ => Run::Again,
             };
             calibration.restart(end, timer::count_down(left, run));

@@ -1,7 +1,7 @@
 //! From ticks of a counter to nanoseconds and back. Arithmetic only, tested on the host.
 
 /// Nanoseconds in 2^32 ticks. With counters of 10 MHz to 10 GHz it is exact to a few parts in 10^9.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(pub u64);
 
 /// Bits after the binary point.

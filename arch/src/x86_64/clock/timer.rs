@@ -104,6 +104,19 @@ pub(super) fn start(count: u32, divider: Divider, run: Run) -> Stretch {
     Stretch { start, shift: divider.shift, again: run != Run::Once }
 }
 
+/// Starts the counter with `count`, again if something came between that and reading the TSC.
+pub(super) fn start_sharply(count: u32, divider: Divider, run: Run) -> Stretch {
+    let mut stretch = start(count, divider, run);
+    for _ in 1..TRIES {
+        // It takes about as long to read the counter as to write it.
+        if stretch.start.took <= observe().took.saturating_mul(4) {
+            break;
+        }
+        stretch = start(count, divider, run);
+    }
+    stretch
+}
+
 /// Stops a counter that runs [`Run::Once`].
 pub(super) fn stop() {
     apic::write(Register::TimerInitial, 0);
