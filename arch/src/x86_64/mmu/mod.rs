@@ -140,10 +140,10 @@ pub(super) fn describe(address: usize) -> Option<&'static str> {
     const TABLES_BASE: usize = tables::RECURSIVE_BASE;
     const DIRECT_END: usize = DIRECT_BASE + DIRECT_SIZE as usize;
     match address {
-        DIRECT_BASE..DIRECT_END => Some("the direct map of RAM"),
-        TABLES_BASE..tables::RECURSIVE_END => Some("the page tables"),
-        DEVICE_BASE..DEVICE_END => Some("the device window"),
-        _ => image::describe(address),
+        DIRECT_BASE..DIRECT_END => Some("direct map of RAM"),
+        TABLES_BASE..tables::RECURSIVE_END => Some("page tables, which are sealed"),
+        DEVICE_BASE..DEVICE_END => Some("device window"),
+        _ => crate::image::protected_part(address),
     }
 }
 

@@ -4,12 +4,12 @@
 use core::ptr;
 
 use super::tables::{self, Flags};
-use crate::{PAGE_SIZE, PhysAddr, machine::image, start_info::PhysicalMemory};
+use crate::{PAGE_SIZE, PhysAddr, start_info::PhysicalMemory};
 
 /// Maps `frame` at the scratch page while `f` runs with its address.
 fn with_frame<R>(frame: PhysAddr, flags: Flags, f: impl FnOnce(*mut u8) -> R) -> R {
     assert!(!super::is_sealed(), "the scratch page is gone once page tables are sealed");
-    let page = image::tables_start();
+    let page = crate::image::tables().start;
     // SAFETY: not sealed. The page table covers this address by its making (linker/x86_64.ld), and
     // nothing but this function uses it. Before RAM is mapped no reference into the frame exists;
     // later only frames come here that are going to be tables, to which none exist either.

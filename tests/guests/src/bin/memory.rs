@@ -13,14 +13,14 @@ use mayfly::{
 
 #[mayfly::main]
 async fn main() -> Result {
-    let before = (memory::stats().free_frames * memory::PAGE_SIZE);
+    let before = memory::stats().free_frames * memory::PAGE_SIZE;
     for round in 0..20_usize {
         let blocks: Vec<Box<[u8]>> =
             (1..200).map(|n| mayfly::alloc::vec![n as u8; n * (round + 1)].into()).collect();
         let intact = blocks.iter().enumerate().all(|(i, b)| b.iter().all(|&x| x == (i + 1) as u8));
         check(intact, "a block was overwritten by another")?;
     }
-    let after = (memory::stats().free_frames * memory::PAGE_SIZE);
+    let after = memory::stats().free_frames * memory::PAGE_SIZE;
     check(after + 64 * 1024 >= before, "freed memory did not come back")?;
 
     let mut huge: Vec<u8> = Vec::new();
