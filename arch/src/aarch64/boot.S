@@ -50,6 +50,10 @@ entry:
 
     // EL2 offers nothing that a guest needs: give EL1 the timer, the GIC and its own identity,
     // trap nothing, and leave for good (HCD: an hvc from EL1 is undefined from now on).
+    adrp    x0, vectors
+    add     x0, x0, :lo12:vectors
+    msr     vbar_el2, x0
+    isb
     ldr     x0, =((1 << 31) | (1 << 29))    // HCR_EL2: RW, HCD
     msr     hcr_el2, x0
     mov     x0, #3                          // CNTHCTL_EL2: EL1PCTEN, EL1PCEN
@@ -339,7 +343,7 @@ halt:
     b       halt
 
 early_message:
-    .asciz  "mayfly: fault before the MMU was on: x0 does not point to a device tree in memory\r\n"
+    .asciz  "mayfly: fault before the MMU was on: too little memory behind the image, or a processor that it does not know\n"
     .balign 4
     .ltorg
 

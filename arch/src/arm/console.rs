@@ -21,6 +21,10 @@ pub(crate) const UART_GUESS: u64 = 0x0900_0000;
 /// FR.TXFF: the transmit FIFO is full.
 const TRANSMIT_FULL: u32 = 1 << 5;
 
+/// How often a full FIFO is looked at before the UART is given up: far longer than a slow line
+/// takes for a byte. What is not a UART may look full for ever.
+const PATIENCE: u32 = 1 << 22;
+
 /// Nothing is known yet.
 const UNKNOWN: usize = 0;
 /// There is no UART.
@@ -62,8 +66,10 @@ pub fn write(bytes: &[u8]) {
     // access, and at worst output of both is mixed.
     let mut registers = unsafe { UniqueMmioPointer::<Registers>::new(registers) };
     for byte in bytes {
-        while field!(registers, flags).read() & TRANSMIT_FULL != 0 {
-            core::hint::spin_loop();
+        let full = |_: &u32| field!(registers, flags).read() & TRANSMIT_FULL != 0;
+        if (0..PATIENCE).take_while(full).count() == PATIENCE as usize {
+            UART.store(NONE, Ordering::Relaxed);
+            return;
         }
         field!(registers, data).write(u32::from(*byte));
     }

@@ -10,7 +10,7 @@ use arm_gic::{
     gicv2::{self, GicV2},
     gicv3::{
         GicCpuInterface, GicDistributor, GicRedistributor, Group, HIGHEST_NS_PRIORITY,
-        registers::{Gicd, GicrSgi},
+        registers::{Gicd, GicrSgi, Pidr2},
     },
 };
 use safe_mmio::{field, field_shared};
@@ -27,6 +27,8 @@ pub enum GicError {
     NoSystemRegisters,
     /// None of the redistributors belongs to this CPU.
     NoRedistributor,
+    /// Where the tree has it there is something else, or nothing.
+    NotThere,
 }
 
 impl fmt::Display for GicError {
@@ -40,6 +42,10 @@ impl fmt::Display for GicError {
             Self::NoRedistributor => {
                 f.write_str("no GICv3 redistributor of the device tree belongs to this CPU")
             }
+            Self::NotThere => f.write_str(
+                "no interrupt controller answers where the device tree has one; \
+                 pass the tree of this machine",
+            ),
         }
     }
 }
@@ -159,6 +165,14 @@ fn new_v2(distributor: PhysRange, cpu_interface: PhysRange) -> Result<Controller
     gic.setup();
     // To a guest in the non-secure state, bit 0 is what enables its group 1.
     gic.enable_group0(true);
+    // A hole in the address space reads as zeros or ones, and some as what was written last; but
+    // no distributor has all of the numbers that ones would be.
+    let typer = gic.typer();
+    let ones =
+        typer.num_irqs() == 1024 && typer.cpu_count() == 8 && typer.lockable_spi_count() == 31;
+    if ones || gic.get_priority_mask() == 0 {
+        return Err(GicError::NotThere);
+    }
     Ok(Controller::V2(gic))
 }
 
@@ -191,6 +205,9 @@ fn new_v3(distributor: PhysRange, redistributors: PhysRange) -> Result<Controlle
     // SAFETY: device memory, mapped for ever at the address that the tree names; nobody else
     // drives it.
     let mut distributor = GicDistributor::new(unsafe { UniqueMmioPointer::new(gicd) });
+    if !is_v3(distributor.pidr2()) {
+        return Err(GicError::NotThere);
+    }
     let mut redistributor = find_redistributor(redistributors)?;
     GicCpuInterface::enable_system_register_el1();
     // An error means that it is awake already.
@@ -211,6 +228,9 @@ fn find_redistributor(region: PhysRange) -> Result<GicRedistributor<'static>, Gi
         let pointer = map_registers::<GicrSgi>(base)?;
         // SAFETY: device memory, mapped for ever; at most one driver is made of each frame.
         let redistributor = GicRedistributor::new(unsafe { UniqueMmioPointer::new(pointer) });
+        if !is_v3(redistributor.pidr2()) {
+            return Err(GicError::NotThere);
+        }
         let typer = redistributor.typer();
         if typer.core_mpidr() == registers::affinity() {
             return Ok(redistributor);
@@ -223,6 +243,11 @@ fn find_redistributor(region: PhysRange) -> Result<GicRedistributor<'static>, Gi
         base.0 = base.0.saturating_add(frames * size_of::<GicrSgi>() as u64);
     }
     Err(GicError::NoRedistributor)
+}
+
+/// Whether an identification register is that of a GICv3 or GICv4.
+fn is_v3(id: Pidr2) -> bool {
+    matches!(id.arch_rev(), 3 | 4)
 }
 
 /// Maps the registers `T` at `base`.
