@@ -15,6 +15,7 @@
 //   r8, r9  counter at entry
 //   r10     1 if the loader entered in Hyp mode
 //   r11     how many early faults there were
+//   r0 to r3, r6, r12 are for everyone
 
     .arch   armv7-a
     .arch_extension virt
@@ -133,27 +134,25 @@ in_svc:
     ldr     r1, ={TREE_MAGIC}
     cmp     r0, r1
     bne     tree_is_safe
-    ldr     r2, [r4, #4]
-    rev     r2, r2
-    cmp     r2, #{TREE_MAX}
+    ldr     r6, [r4, #4]
+    rev     r6, r6
+    cmp     r6, #{TREE_MAX}
     bhi     tree_is_safe
     mov     r0, r4
-    add     r1, r4, r2
+    add     r1, r4, r6
     bl      clean_invalidate
     // Upwards, so the copy runs from the end to the start.
-    add     r2, r2, #3
-    bic     r2, r2, #3
-    add     r0, r4, r2
-    add     r1, r3, r2
+    add     r6, r6, #3
+    bic     r6, r6, #3
+    add     r0, r4, r6
+    add     r1, r3, r6
     mov     r4, r3
 2:  ldr     r2, [r0, #-4]!
     str     r2, [r1, #-4]!
     cmp     r1, r4
     bhi     2b
-    ldr     r1, [r4, #4]
-    rev     r1, r1
     mov     r0, r4
-    add     r1, r4, r1
+    add     r1, r4, r6
     bl      clean_invalidate
 tree_is_safe:
 
