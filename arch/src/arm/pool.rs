@@ -115,20 +115,34 @@ impl TableMemory for Pool {
 
     fn write_pages(&mut self, table: PhysAddr, first: usize, count: usize, page: u64) -> bool {
         assert!(first <= ENTRIES && count <= ENTRIES - first);
-        let entries = self.entries(table);
+        // SAFETY: as in `read`; both stay in the page or just behind its end.
+        let (mut entry, end) = unsafe {
+            let first = self.entries(table).add(first);
+            (first, first.add(count))
+        };
         let mut descriptor = page;
-        for index in first..first + count {
-            // SAFETY: as in `read` and `write`; the range ends at the last entry.
+        while entry < end {
+            // SAFETY: as in `read` and `write`; `entry` lies before the end.
             unsafe {
-                let entry = entries.add(index);
                 if is_valid(entry.read_volatile()) {
                     return false;
                 }
                 entry.write_volatile(descriptor);
+                entry = entry.add(1);
             }
-            descriptor += PAGE;
+            // No address is so large that the sum wraps.
+            descriptor = descriptor.wrapping_add(PAGE);
         }
         true
+    }
+
+    fn clear(&mut self, table: PhysAddr, first: usize, count: usize) {
+        assert!(first <= ENTRIES && count <= ENTRIES - first);
+        let entries = self.entries(table);
+        for index in first..first + count {
+            // SAFETY: as in `read` and `write`; the range ends at the last entry.
+            unsafe { entries.add(index).write_volatile(0) };
+        }
     }
 
     fn allocate(&mut self) -> Option<PhysAddr> {

@@ -3,12 +3,19 @@
 use super::descriptor::{self, ADDRESS, ENTRIES, Permissions};
 use crate::{PhysAddr, PhysRange};
 
+/// Logarithms of the bytes that an entry of a level covers. Loops over levels shift by these,
+/// because ARMv7 divides 64-bit numbers by a loop.
+const LEVEL_1_SHIFT: u32 = 30;
+const LEVEL_2_SHIFT: u32 = 21;
+const LEVEL_3_SHIFT: u32 = 12;
+
 /// Bytes that an entry of level 1 covers.
-pub const LEVEL_1_SPAN: u64 = 1 << 30;
+#[cfg(test)]
+pub const LEVEL_1_SPAN: u64 = 1 << LEVEL_1_SHIFT;
 /// Bytes that an entry of level 2 covers.
-pub const LEVEL_2_SPAN: u64 = 1 << 21;
+pub const LEVEL_2_SPAN: u64 = 1 << LEVEL_2_SHIFT;
 /// Bytes that an entry of level 3 covers.
-const PAGE: u64 = 1 << 12;
+const PAGE: u64 = 1 << LEVEL_3_SHIFT;
 
 /// The memory that tables lie in.
 pub trait TableMemory {
@@ -19,6 +26,8 @@ pub trait TableMemory {
     /// Writes `count` entries of `table` from `first` on (at most up to the 512th), each with the
     /// address of the one before plus 4096. Stops and returns `false` at an entry that is valid.
     fn write_pages(&mut self, table: PhysAddr, first: usize, count: usize, page: u64) -> bool;
+    /// Makes `count` entries of `table` from `first` on (at most up to the 512th) invalid.
+    fn clear(&mut self, table: PhysAddr, first: usize, count: usize);
     /// A new table, all zero.
     fn allocate(&mut self) -> Option<PhysAddr>;
 }
@@ -48,42 +57,48 @@ pub fn map(
     if !aligned || virt.checked_add(physical.size()).is_none() {
         return Err(MappingError::BadRange);
     }
-    fill(memory, root, LEVEL_1_SPAN, virt, physical, permissions)
+    fill(memory, root, LEVEL_1_SHIFT, virt, physical, permissions)
 }
 
-/// Maps what lies under `table`, whose entries cover `span` bytes each.
+/// Maps what lies under `table`, whose entries cover 2 to the power of `shift` bytes each.
 fn fill(
     memory: &mut impl TableMemory,
     table: PhysAddr,
-    span: u64,
+    shift: u32,
     mut virt: u64,
     physical: PhysRange,
     permissions: Permissions,
 ) -> Result<(), MappingError> {
-    if span == PAGE {
-        let first = (virt / PAGE) as usize % ENTRIES;
+    if shift == LEVEL_3_SHIFT {
+        let first = entry_of(virt, shift);
         let count = (physical.size() / PAGE) as usize;
         let page = physical.start().0 | permissions.page();
         let done = memory.write_pages(table, first, count, page);
         return if done { Ok(()) } else { Err(MappingError::BadRange) };
     }
+    let span = 1 << shift;
     let mut from = physical.start().0;
     let end = physical.end().0;
     while from < end {
-        let index = (virt / span) as usize % ENTRIES;
+        let index = entry_of(virt, shift);
         let old = memory.read(table, index);
-        let step = (span - virt % span).min(end - from);
-        if step == span && from.is_multiple_of(span) && !descriptor::is_valid(old) {
+        let step = (span - (virt & (span - 1))).min(end - from);
+        if step == span && from & (span - 1) == 0 && !descriptor::is_valid(old) {
             memory.write(table, index, from | permissions.block());
         } else {
             let next = next_table(memory, table, index, old)?;
             let part = PhysRange::between(PhysAddr(from), PhysAddr(from + step));
-            fill(memory, next, span / ENTRIES as u64, virt, part, permissions)?;
+            fill(memory, next, shift - ENTRIES.ilog2(), virt, part, permissions)?;
         }
         virt += step;
         from += step;
     }
     Ok(())
+}
+
+/// Which entry of its table covers `virt`.
+fn entry_of(virt: u64, shift: u32) -> usize {
+    (virt >> shift) as usize % ENTRIES
 }
 
 /// The table that entry `index` of `table` points to, a new one if `old` is invalid.
@@ -111,10 +126,10 @@ pub fn tables_needed(ranges: impl Iterator<Item = PhysRange>) -> usize {
     let mut count = 0;
     for edge in ranges.flat_map(|range| [(range.start().0, 0), (range.end().0, 1)]) {
         let (address, is_end) = edge;
-        for (span, last) in [LEVEL_1_SPAN, LEVEL_2_SPAN].into_iter().zip(&mut last) {
+        for (shift, last) in [LEVEL_1_SHIFT, LEVEL_2_SHIFT].into_iter().zip(&mut last) {
             // An end belongs to the entry of the last byte before it.
-            let entry = (address.saturating_sub(is_end)) / span;
-            if !address.is_multiple_of(span) && *last != Some(entry) {
+            let entry = address.saturating_sub(is_end) >> shift;
+            if address >> shift << shift != address && *last != Some(entry) {
                 *last = Some(entry);
                 count += 1;
             }
@@ -136,11 +151,9 @@ pub fn unmap(
     let mut page = virt;
     while page < end {
         let table = last_table(memory, root, page).ok_or(MappingError::BadRange)?;
-        let table_end = (page / LEVEL_2_SPAN + 1) * LEVEL_2_SPAN;
-        while page < end.min(table_end) {
-            memory.write(table, (page / PAGE) as usize % ENTRIES, 0);
-            page += PAGE;
-        }
+        let step = (LEVEL_2_SPAN - page % LEVEL_2_SPAN).min(end - page);
+        memory.clear(table, entry_of(page, LEVEL_3_SHIFT), (step / PAGE) as usize);
+        page += step;
     }
     Ok(())
 }
@@ -148,8 +161,8 @@ pub fn unmap(
 /// The last-level table under which `virt` lies, if there is one.
 pub fn last_table(memory: &impl TableMemory, root: PhysAddr, virt: u64) -> Option<PhysAddr> {
     let mut table = root;
-    for span in [LEVEL_1_SPAN, LEVEL_2_SPAN] {
-        let entry = memory.read(table, (virt / span) as usize % ENTRIES);
+    for shift in [LEVEL_1_SHIFT, LEVEL_2_SHIFT] {
+        let entry = memory.read(table, entry_of(virt, shift));
         if !descriptor::is_table(entry) {
             return None;
         }

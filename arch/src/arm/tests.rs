@@ -73,6 +73,10 @@ impl TableMemory for Memory {
         })
     }
 
+    fn clear(&mut self, table: PhysAddr, first: usize, count: usize) {
+        (first..first + count).for_each(|index| self.write(table, index, 0));
+    }
+
     fn allocate(&mut self) -> Option<PhysAddr> {
         self.left = self.left.checked_sub(1)?;
         let table = ROOT.0 + self.tables.len() as u64 * PAGE;
