@@ -72,8 +72,26 @@ pub fn table_entries_written() {
 /// # Safety
 /// `page` points to 4096 bytes of normal memory, aligned to 4096, that nobody else uses.
 pub unsafe fn zero_page(page: *mut u64) {
-    // SAFETY: what the caller promises.
-    unsafe { page.write_bytes(0, PAGE_SIZE / size_of::<u64>()) };
+    // SAFETY: the page is the caller's. Written out because the library's loop takes four times as
+    // many instructions.
+    unsafe {
+        asm!(
+            "2:",
+            "stmia {page}!, {{r0-r3}}",
+            "stmia {page}!, {{r0-r3}}",
+            "stmia {page}!, {{r0-r3}}",
+            "stmia {page}!, {{r0-r3}}",
+            "cmp {page}, {end}",
+            "bne 2b",
+            page = inout(reg) page => _,
+            end = in(reg) page.wrapping_byte_add(PAGE_SIZE),
+            in("r0") 0,
+            in("r1") 0,
+            in("r2") 0,
+            in("r3") 0,
+            options(nostack),
+        );
+    }
 }
 
 /// Makes the processor forget all translations after entries have become invalid.
