@@ -137,5 +137,8 @@ pub enum Conduit {
 /// # Errors
 /// [`FdtError`] if `tree` is not a consistent tree of format version 17, or names no memory.
 pub fn discover(tree: &'static [u8]) -> Result<Discovered, FdtError> {
-    survey::Survey::run(&blocks::locate(tree)?)
+    // Filled in where it is returned, because it is large.
+    let mut found = Discovered::default();
+    survey::Survey::run(&blocks::locate(tree)?, &mut found)?;
+    Ok(found)
 }

@@ -32,8 +32,8 @@ enum BusKind {
 }
 
 /// A walk over a tree.
-pub(super) struct Survey {
-    found: Discovered,
+pub(super) struct Survey<'a> {
+    found: &'a mut Discovered,
     /// By depth: the node that the walk is in, as the bus of its children.
     buses: [Bus; MAX_DEPTH],
     /// `stdout-path`, without options.
@@ -41,16 +41,11 @@ pub(super) struct Survey {
     uarts: Vec<(&'static [u8], Uart), 4>,
 }
 
-impl Survey {
+impl Survey<'_> {
     /// Walks the whole tree.
-    pub fn run(tree: &Blocks) -> Result<Discovered, FdtError> {
+    pub fn run(tree: &Blocks, found: &mut Discovered) -> Result<(), FdtError> {
         let bus = Bus { cells: CellSizes::DEFAULT, kind: BusKind::Opaque };
-        let mut survey = Self {
-            found: Discovered::default(),
-            buses: [bus; MAX_DEPTH],
-            stdout: b"",
-            uarts: Vec::new(),
-        };
+        let mut survey = Survey { found, buses: [bus; MAX_DEPTH], stdout: b"", uarts: Vec::new() };
         survey.read_reservations(tree.reservations);
         let (mut nodes, mut node) = (Nodes::new(tree), Node::default());
         while nodes.next(&mut node)? {
@@ -92,14 +87,14 @@ impl Survey {
         }
     }
 
-    fn finish(mut self) -> Result<Discovered, FdtError> {
+    fn finish(self) -> Result<(), FdtError> {
         if self.found.memory.is_empty() {
             return Err(FdtError::NoMemory);
         }
         let named = self.stdout.rsplit(|&byte| byte == b'/').next();
         let console = self.uarts.iter().find(|(name, _)| Some(*name) == named);
         self.found.uart = console.or(self.uarts.first()).map(|(_, uart)| *uart);
-        Ok(self.found)
+        Ok(())
     }
 }
 
@@ -128,7 +123,7 @@ fn is_disabled(properties: &Properties) -> bool {
 }
 
 /// Memory and `/chosen`.
-impl Survey {
+impl Survey<'_> {
     /// The memory reservation block: pairs of address and size, ended by a pair of zeros.
     fn read_reservations(&mut self, block: &[u8]) {
         for entry in block.chunks_exact(16) {
@@ -204,7 +199,7 @@ fn first_of(value: &'static [u8], ends: &[u8]) -> &'static [u8] {
 }
 
 /// Devices.
-impl Survey {
+impl Survey<'_> {
     /// Records the device, if it is one of those that are known.
     fn device(&mut self, name: &'static [u8], node: &Properties, mut reg: Reg<'static>) {
         let mut range = || reg.next().and_then(Result::ok).filter(|range| !range.is_empty());
