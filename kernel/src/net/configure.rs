@@ -16,6 +16,7 @@ use super::{
     NetConfig,
     autoconf::Autoconf,
     config::{Ipv4Config, is_host_v4, is_host_v6},
+    port::Phy,
     stack::Stack,
 };
 
@@ -200,6 +201,14 @@ impl Stack {
         }
         self.addressing.name_servers = servers;
         self.changed();
+    }
+
+    /// Ends all queries, for the device is gone.
+    pub(super) fn forget_name_servers(&mut self) {
+        let Some(dns) = self.addressing.dns else { return };
+        self.base.get_mut::<dns::Socket<'_>>(dns).update_servers(&[]);
+        let mut phy = Phy { port: &mut self.port, frame: None };
+        self.interface.poll_egress(self.now, &mut phy, &mut self.base);
     }
 
     /// Applies what DHCP has agreed on, if that is new.

@@ -94,6 +94,7 @@ impl Stack {
     /// The device is gone: tells everybody who waits.
     fn die(&mut self) {
         self.is_dead = true;
+        self.forget_name_servers();
         self.address_waiters.wake();
         self.room_waiters.wake();
         for binding in self.bindings.values_mut() {

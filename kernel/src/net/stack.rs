@@ -55,6 +55,8 @@ pub(super) struct Stack {
     pub(super) room_waiters: WakerList,
     /// Tasks that wait for other addresses.
     pub(super) address_waiters: WakerList,
+    /// DNS queries under way.
+    pub(super) queries: usize,
     runner: WakerSlot,
     runner_is_awake: bool,
     /// The device is gone.
@@ -89,6 +91,7 @@ impl Stack {
             bindings: BTreeMap::new(),
             room_waiters: WakerList::default(),
             address_waiters: WakerList::default(),
+            queries: 0,
             runner: WakerSlot::new(),
             runner_is_awake: false,
             is_dead: false,
@@ -98,18 +101,14 @@ impl Stack {
         stack
     }
 
-    /// Takes in what the device has, sends what is due, and tells the device. Returns whether
-    /// there is more to do right away.
+    /// Sends what is due, takes in what the device has, and tells the device. Returns whether there
+    /// is more to do, after others had their turn.
+    ///
+    /// What comes in is not answered in the same call: the tasks that it wakes may have something
+    /// to say, and then the acknowledgement goes with that, and one window update is enough.
     pub(super) fn run(&mut self, now: Instant) -> bool {
         self.now = now;
         self.port.stats.runs += 1;
-        let mut budget = MAX_BURST;
-        while budget > 0
-            && let Some(received) = self.port.receive()
-        {
-            self.input(received);
-            budget -= 1;
-        }
         while let Some(slot) = self.deadlines.take_due(now) {
             if let Some(id) = self.connections.id_of_slot(slot) {
                 self.mark_dirty(id);
@@ -121,8 +120,15 @@ impl Stack {
         if has_room {
             self.room_waiters.wake();
         }
+        let mut budget = MAX_BURST;
+        while budget > 0
+            && let Some(received) = self.port.receive()
+        {
+            self.input(received);
+            budget -= 1;
+        }
         self.port.flush();
-        budget == 0 || (has_room && !self.dirty.is_empty())
+        budget == 0 || self.base_is_due || (has_room && !self.dirty.is_empty())
     }
 
     /// When `run` is to be called again, if nothing else happens.

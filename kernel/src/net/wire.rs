@@ -102,7 +102,9 @@ fn ipv4(packet: &[u8]) -> Option<Class> {
     let source = Ipv4Address::new(fixed[12], fixed[13], fixed[14], fixed[15]);
     let destination = Ipv4Address::new(fixed[16], fixed[17], fixed[18], fixed[19]);
     // RFC 1122 section 3.2.1.3: never valid as a source, or never seen on a wire.
-    if source.is_unspecified()
+    // Only one who asks for an address by DHCP has none.
+    let is_homeless = source.is_unspecified() && fixed[9] != PROTOCOL_UDP;
+    if is_homeless
         || source.is_broadcast()
         || source.is_multicast()
         || source.is_loopback()

@@ -1,7 +1,9 @@
 //! The socket layer against itself, against a plain smoltcp and against scripted peers, over a
 //! simulated link in virtual time.
 
+mod addresses;
 mod link;
+mod peer;
 mod support;
 mod tcp;
 mod udp;

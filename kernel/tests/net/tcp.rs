@@ -85,3 +85,55 @@ fn bulk_over_a_bad_link() {
     let faults = Faults { loss: 50, reorder: 100, duplicate: 20, corrupt: 10, ..Faults::default() };
     simulate(transfer(faults, 7, 300_000));
 }
+
+#[test]
+#[ignore]
+fn debug_loss() {
+    use std::{cell::Cell, rc::Rc};
+    mayfly_arch::simulation::start();
+    mayfly::executor::run(async {
+        let faults =
+            Faults { loss: 50, reorder: 100, duplicate: 20, corrupt: 10, ..Faults::default() };
+        let (link, a, b) = pair(faults, 7);
+        let n = Rc::new(Cell::new(0));
+        let start = mayfly::time::Instant::now();
+        link.tap(move |end, frame| {
+            n.set(n.get() + 1);
+            if frame[12..14] == [8, 0] && frame[23] == 6 {
+                let t = &frame[34..];
+                let u = |i: usize| u32::from_be_bytes(t[i..i + 4].try_into().unwrap());
+                println!(
+                    "{:?} {end} seq {} ack {} len {} win {} flags {:x}",
+                    start.elapsed(),
+                    u(4),
+                    u(8),
+                    frame.len() - 34 - usize::from(t[12] >> 4) * 4,
+                    u16::from_be_bytes([t[14], t[15]]),
+                    t[13]
+                );
+            }
+            true
+        });
+        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
+        let task = spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 3000];
+            let mut n = 0;
+            loop {
+                match stream.read(&mut buffer).await.unwrap() {
+                    0 => break,
+                    length => n += length,
+                }
+            }
+            println!("got {n}");
+        });
+        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
+        let r = mayfly::time::timeout(
+            std::time::Duration::from_secs(600),
+            stream.write_all(&pattern(300_000, 1)),
+        )
+        .await;
+        println!("{r:?}");
+        drop(task);
+    });
+}

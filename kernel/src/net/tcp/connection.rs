@@ -8,10 +8,13 @@ use alloc::vec::Vec;
 use smoltcp::{
     iface::{SocketHandle, SocketSet, SocketStorage},
     socket::tcp::{CongestionControl, Socket, SocketBuffer},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::net::{Error, TcpOptions};
+
+/// Time between two questions for the peer's window, when smoltcp asks none.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Who looks after a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub(in crate::net) struct Connection {
     pub(in crate::net) dirty: bool,
     /// Whether it stands in the line of those that may wait for a neighbour's address.
     pub(in crate::net) waits_for_neighbor: bool,
+    /// What the app asked for.
+    pub(in crate::net) keep_alive: Option<Duration>,
+    /// While the peer is asked for its window: bytes that waited to be acknowledged then.
+    stalled_with: Option<usize>,
     /// Why it ended, if it ended by itself.
     pub(in crate::net) error: Option<Error>,
     /// The sequence number after the peer's FIN, once that has come.
@@ -62,9 +69,33 @@ impl Connection {
             since: now,
             dirty: false,
             waits_for_neighbor: false,
+            keep_alive: None,
+            stalled_with: None,
             error: None,
             end_of_input: None,
         })
+    }
+
+    /// Asks the peer for its window when smoltcp has data to send but no timer left.
+    ///
+    /// That happens in 0.14 when a segment closes the window while the retransmission timer runs
+    /// (as an old one does that was overtaken): the timer expires into the closed window, and no
+    /// probe is ever sent. A keep-alive segment makes the peer tell its window as a probe would.
+    /// Returns whether the connection has stalled.
+    pub(in crate::net) fn revive(&mut self, has_deadline: bool) -> bool {
+        let keep_alive = self.keep_alive;
+        let stalled_with = self.stalled_with;
+        let socket = self.socket();
+        let queued = socket.send_queue();
+        if stalled_with.is_some_and(|before| queued < before) {
+            socket.set_keep_alive(keep_alive);
+            self.stalled_with = None;
+        } else if !has_deadline && queued > 0 && stalled_with.is_none() {
+            socket.set_keep_alive(Some(PROBE_INTERVAL));
+            self.stalled_with = Some(queued);
+            return true;
+        }
+        false
     }
 
     /// The socket.

@@ -280,7 +280,10 @@ impl Stack {
     /// Finds out when the connection wants to be looked at again.
     fn schedule(&mut self, id: Id, cause: Cause, limit: Option<Instant>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let wanted = self.interface.poll_at(self.now, &connection.set);
+        let mut wanted = self.interface.poll_at(self.now, &connection.set);
+        if connection.revive(wanted.is_some()) {
+            wanted = Some(self.now);
+        }
         let mut deadline = match wanted {
             Some(deadline) if deadline > self.now => Some(deadline),
             // It had its chance and did not take it. Whatever it waits for, do not spin.

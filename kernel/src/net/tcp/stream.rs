@@ -279,8 +279,27 @@ impl TcpStream {
     /// Says that nothing more will be written, after what has been. The peer reads to the end;
     /// this side can still read.
     pub fn shutdown_write(&mut self) {
+        self.close_write();
+    }
+
+    pub(super) fn close_write(&self) {
         self.with(|socket, _| socket.close());
         self.touch();
+    }
+
+    /// Whether `read` returns at once.
+    pub(super) fn is_readable(&self) -> bool {
+        self.with(|socket, _| socket.can_recv() || !socket.may_recv())
+    }
+
+    /// Whether `write` returns at once.
+    pub(super) fn is_writable(&self) -> bool {
+        self.with(|socket, _| socket.can_send() || !socket.may_send())
+    }
+
+    /// Fails if the connection has ended by itself.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.with(|_, error| error.map_or(Ok(()), Err))
     }
 
     /// Closes the connection: waits until the peer has acknowledged all that was written.
@@ -310,7 +329,13 @@ impl TcpStream {
     /// Asks the peer for a sign of life after each `interval` without any; `None` does not. A peer
     /// that does not answer is given up if [`set_timeout`](Self::set_timeout) says so.
     pub fn set_keep_alive(&mut self, interval: Option<Duration>) {
-        self.with(|socket, _| socket.set_keep_alive(interval.map(Into::into)));
+        let interval = interval.map(Into::into);
+        self.network.with(|stack| {
+            if let Some(connection) = stack.connections.get_mut(self.id) {
+                connection.keep_alive = interval;
+                connection.socket().set_keep_alive(interval);
+            }
+        });
         self.touch();
     }
 

@@ -42,6 +42,10 @@ impl Stack {
     pub(in crate::net) fn input_udp(&mut self, received: Received, segment: &Segment) {
         let flow = &segment.flow;
         let Some(binding) = self.bindings.get_mut(&flow.local.port) else {
+            if flow.remote.addr.is_unspecified() {
+                self.port.stats.dropped_frames += 1;
+                return;
+            }
             // DHCP, DNS, or nobody: smoltcp answers that the port is unreachable.
             self.base_is_due = true;
             return self.input_base(received.frame.bytes());

@@ -1,0 +1,384 @@
+use std::{
+    cell::Cell,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    rc::Rc,
+    time::Duration,
+};
+
+use mayfly::{
+    net::{AddressKind, Error, Ipv4Config, NetConfig, Network, UdpSocket},
+    spawn,
+    time::{Instant, sleep, timeout},
+};
+use smoltcp::{
+    phy::ChecksumCapabilities,
+    wire::{
+        DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+        Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpProtocol, IpRepr, Ipv4Packet,
+        Ipv4Repr, Ipv6Packet, Ipv6Repr, NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr,
+        NdiscRouterFlags,
+    },
+};
+
+use crate::{
+    link::{Faults, Link},
+    peer::Raw,
+    support::{SERVER, pair, simulate, static_config},
+};
+
+/// Hands out 10.0.0.99 and counts what clients ask for.
+async fn dhcp_server(network: Network, lease: u32, requests: Rc<Cell<u32>>) {
+    let socket = UdpSocket::bind(&network, 67).await.unwrap();
+    loop {
+        let datagram = socket.recv().await.unwrap();
+        let packet = DhcpPacket::new_checked(datagram.payload()).unwrap();
+        let request = DhcpRepr::parse(&packet).unwrap();
+        let message_type = match request.message_type {
+            DhcpMessageType::Discover => DhcpMessageType::Offer,
+            DhcpMessageType::Request => {
+                requests.set(requests.get() + 1);
+                DhcpMessageType::Ack
+            }
+            _ => continue,
+        };
+        let server = Ipv4Addr::new(10, 0, 0, 1);
+        let reply = DhcpRepr {
+            message_type,
+            transaction_id: request.transaction_id,
+            secs: 0,
+            client_hardware_address: request.client_hardware_address,
+            client_ip: Ipv4Addr::UNSPECIFIED,
+            your_ip: Ipv4Addr::new(10, 0, 0, 99),
+            server_ip: server,
+            router: Some(Ipv4Addr::new(10, 0, 0, 254)),
+            subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+            relay_agent_ip: Ipv4Addr::UNSPECIFIED,
+            broadcast: true,
+            requested_ip: None,
+            client_identifier: None,
+            server_identifier: Some(server),
+            parameter_request_list: None,
+            dns_servers: Some([Ipv4Addr::new(10, 0, 0, 53)].into_iter().collect()),
+            max_size: None,
+            renew_duration: None,
+            rebind_duration: None,
+            lease_duration: Some(lease),
+            additional_options: &[],
+        };
+        let mut bytes = vec![0; reply.buffer_len()];
+        reply.emit(&mut DhcpPacket::new_unchecked(&mut bytes[..])).unwrap();
+        socket.send_to(&bytes, "255.255.255.255:68".parse().unwrap()).await.unwrap();
+    }
+}
+
+#[test]
+fn dhcp_gives_an_address_and_renews_it() {
+    simulate(async {
+        let (link, a, b) = Link::new(Faults::default(), 1);
+        let server = Network::start(a.boxed(), static_config(1));
+        let requests = Rc::new(Cell::new(0));
+        spawn(dhcp_server(server, 1000, requests.clone())).detach();
+        let client = Network::start(b.boxed(), NetConfig { seed: 5, ..NetConfig::default() });
+        timeout(Duration::from_secs(1), client.wait_configured()).await.unwrap().unwrap();
+        let address = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 99)), 24);
+        assert!(client.addresses().contains(&address));
+        assert_eq!(client.gateways(), [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 254))]);
+        assert_eq!(client.name_servers(), [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 53))]);
+        assert_eq!(requests.get(), 1);
+        sleep(Duration::from_secs(2000)).await;
+        assert!(requests.get() >= 3, "the lease was not renewed");
+        assert!(client.addresses().contains(&address));
+        // The server goes away, and with it the lease.
+        link.set_faults(Faults { loss: 1000, ..Faults::default() });
+        let before = Instant::now();
+        client.changed().await.unwrap();
+        assert!(!client.addresses().contains(&address));
+        assert!(before.elapsed() <= Duration::from_secs(1000));
+    });
+}
+
+#[test]
+fn dhcp_goes_on_asking() {
+    simulate(async {
+        let (link, a, b) = Link::new(Faults { loss: 400, ..Faults::default() }, 3);
+        let server = Network::start(a.boxed(), static_config(1));
+        let client = Network::start(b.boxed(), NetConfig { seed: 5, ..NetConfig::default() });
+        assert!(timeout(Duration::from_secs(60), client.wait_configured()).await.is_err());
+        assert!(link.sent_by(1) > 5);
+        spawn(dhcp_server(server, 1000, Rc::default())).detach();
+        timeout(Duration::from_secs(120), client.wait_configured()).await.unwrap().unwrap();
+    });
+}
+
+fn router_advertisement(
+    router: Ipv6Addr,
+    prefix: Ipv6Addr,
+    lifetime: u16,
+    valid: u32,
+    hop_limit: u8,
+) -> Vec<u8> {
+    let source = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let repr = Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert {
+        hop_limit: 64,
+        flags: NdiscRouterFlags::empty(),
+        router_lifetime: smoltcp::time::Duration::from_secs(lifetime.into()),
+        reachable_time: smoltcp::time::Duration::ZERO,
+        retrans_time: smoltcp::time::Duration::ZERO,
+        lladdr: Some(EthernetAddress([2, 0, 0, 0, 0, 1]).into()),
+        mtu: None,
+        prefix_info: Some(NdiscPrefixInformation {
+            prefix_len: 64,
+            flags: NdiscPrefixInfoFlags::ADDRCONF | NdiscPrefixInfoFlags::ON_LINK,
+            valid_lifetime: smoltcp::time::Duration::from_secs(valid.into()),
+            preferred_lifetime: smoltcp::time::Duration::from_secs(valid.into()),
+            prefix,
+        }),
+    });
+    icmpv6(router, source, hop_limit, &repr)
+}
+
+fn icmpv6(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    hop_limit: u8,
+    repr: &Icmpv6Repr<'_>,
+) -> Vec<u8> {
+    let ip = Ipv6Repr {
+        src_addr: source,
+        dst_addr: destination,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: repr.buffer_len(),
+        hop_limit,
+    };
+    let mut bytes = vec![0; 54 + repr.buffer_len()];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+    frame.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
+    let [.., a, b, c, d] = destination.octets();
+    let group =
+        if destination.is_multicast() { [0x33, 0x33, a, b, c, d] } else { [2, 0, 0, 0, 0, 2] };
+    frame.set_dst_addr(EthernetAddress(group));
+    frame.set_ethertype(EthernetProtocol::Ipv6);
+    let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
+    ip.emit(&mut packet);
+    repr.emit(
+        &source,
+        &destination,
+        &mut Icmpv6Packet::new_unchecked(packet.payload_mut()),
+        &ChecksumCapabilities::default(),
+    );
+    bytes
+}
+
+fn ipv6_only() -> NetConfig {
+    NetConfig { ipv4: Ipv4Config::Off, seed: 9, ..NetConfig::default() }
+}
+
+#[test]
+fn routers_advertise_addresses() {
+    simulate(async {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let mut router = Raw(a);
+        let network = Network::start(b.boxed(), ipv6_only());
+        network.wait_configured().await.unwrap();
+        let link_local: IpAddr = "fe80::ff:fe00:2".parse().unwrap();
+        assert_eq!(network.addresses(), [(link_local, 64)]);
+        // It asks for routers by itself.
+        let frame = router.receive().await;
+        assert_eq!((frame[12], frame[13], frame[54]), (0x86, 0xdd, 133));
+        let me: Ipv6Addr = "fe80::1".parse().unwrap();
+        let prefix: Ipv6Addr = "2001:db8:1::".parse().unwrap();
+        // From beyond a router, from no link-local address, with a prefix that is none: nothing.
+        router.send(&router_advertisement(me, prefix, 600, 1200, 64));
+        router.send(&router_advertisement(prefix, prefix, 600, 1200, 255));
+        for bad in ["ff02::", "fe80::", "::1", "::"] {
+            router.send(&router_advertisement(me, bad.parse().unwrap(), 0, 3600, 255));
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(network.addresses().len(), 1);
+        router.send(&router_advertisement(me, prefix, 600, 1200, 255));
+        network.changed().await.unwrap();
+        let global: IpAddr = "2001:db8:1::ff:fe00:2".parse().unwrap();
+        assert_eq!(network.addresses(), [(link_local, 64), (global, 64)]);
+        assert_eq!(network.gateways(), [IpAddr::V6(me)]);
+        // The router expires first, then the prefix.
+        let start = Instant::now();
+        network.changed().await.unwrap();
+        assert_eq!(network.gateways(), [] as [IpAddr; 0]);
+        assert!(start.elapsed().as_secs().abs_diff(600) <= 1);
+        network.changed().await.unwrap();
+        assert_eq!(network.addresses(), [(link_local, 64)]);
+        assert!(start.elapsed().as_secs().abs_diff(1200) <= 1);
+    });
+}
+
+#[test]
+fn a_flood_of_advertisements_is_bounded() {
+    simulate(async {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let mut router = Raw(a);
+        let network = Network::start(b.boxed(), ipv6_only());
+        for number in 1..500 {
+            let me = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, number);
+            let prefix = Ipv6Addr::new(0x2001, 0xdb8, number, 0, 0, 0, 0, 0);
+            router.send(&router_advertisement(me, prefix, 1800, u32::MAX, 255));
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(network.addresses().len() <= 4);
+        assert_eq!(network.gateways().len(), 1);
+    });
+}
+
+#[test]
+fn pings_are_answered() {
+    simulate(async {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let mut peer = Raw(a);
+        let network = Network::start(b.boxed(), static_config(2));
+        let data = [7; 1000];
+        let ping = Icmpv4Repr::EchoRequest { ident: 1, seq_no: 2, data: &data };
+        let ip = IpRepr::Ipv4(Ipv4Repr {
+            src_addr: Ipv4Addr::new(10, 0, 0, 1),
+            dst_addr: Ipv4Addr::new(10, 0, 0, 2),
+            next_header: IpProtocol::Icmp,
+            payload_len: ping.buffer_len(),
+            hop_limit: 64,
+        });
+        let mut bytes = vec![0; 14 + ip.buffer_len()];
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+        frame.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
+        frame.set_dst_addr(EthernetAddress(network.mac()));
+        frame.set_ethertype(EthernetProtocol::Ipv4);
+        ip.emit(frame.payload_mut(), &ChecksumCapabilities::default());
+        let mut icmp = Icmpv4Packet::new_unchecked(&mut bytes[34..]);
+        ping.emit(&mut icmp, &ChecksumCapabilities::default());
+        // Our side must know the way back: answer its ARP request.
+        peer.send(&bytes);
+        let request = loop {
+            let frame = peer.receive().await;
+            if frame[12..14] == [8, 6] {
+                break frame;
+            }
+        };
+        let mut answer = request.clone();
+        answer[..6].copy_from_slice(&request[6..12]);
+        answer[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+        answer[21] = 2;
+        answer[22..28].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+        answer[28..32].copy_from_slice(&request[38..42]);
+        answer[32..42].copy_from_slice(&request[22..32]);
+        peer.send(&answer);
+        sleep(Duration::from_millis(1)).await;
+        peer.send(&bytes);
+        let reply = loop {
+            let frame = peer.receive().await;
+            if frame[12..14] == [8, 0] {
+                break frame;
+            }
+        };
+        let packet = Ipv4Packet::new_checked(&reply[14..]).unwrap();
+        assert!(packet.verify_checksum());
+        let icmp = Icmpv4Packet::new_checked(packet.payload()).unwrap();
+        let repr = Icmpv4Repr::parse(&icmp, &ChecksumCapabilities::default()).unwrap();
+        assert_eq!(repr, Icmpv4Repr::EchoReply { ident: 1, seq_no: 2, data: &data });
+        assert!(network.stats().sent_frames >= 2);
+    });
+}
+
+/// Answers A queries for `host.test` with 10.0.0.5 and everything else with NXDOMAIN; does not
+/// answer for names that begin with an `s`.
+async fn dns_server(network: Network) {
+    let socket = UdpSocket::bind(&network, 53).await.unwrap();
+    loop {
+        let datagram = socket.recv().await.unwrap();
+        let query = datagram.payload();
+        if query[13] == b's' {
+            continue;
+        }
+        let is_known = query[12..].starts_with(b"\x04host\x04test\0\0\x01");
+        let mut answer = query.to_vec();
+        answer[2] |= 0x80;
+        if is_known {
+            answer[7] = 1;
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 5]);
+        } else {
+            answer[3] |= 3;
+        }
+        socket.reply(&datagram, &answer).await.unwrap();
+    }
+}
+
+#[test]
+fn names_are_resolved() {
+    simulate(async {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let server = Network::start(a.boxed(), static_config(1));
+        spawn(dns_server(server)).detach();
+        let config = NetConfig { name_servers: vec![SERVER], ..static_config(2) };
+        let network = Network::start(b.boxed(), config);
+        let host = network.resolve("host.test", AddressKind::V4).await;
+        assert_eq!(host, Ok(vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5))]));
+        let literal = network.resolve("10.1.2.3", AddressKind::V4).await;
+        assert_eq!(literal, Ok(vec![IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3))]));
+        let kind = AddressKind::V4;
+        assert_eq!(network.resolve("other.test", kind).await, Err(Error::NameNotFound));
+        assert_eq!(network.resolve("", kind).await, Err(Error::InvalidName));
+        assert_eq!(network.resolve("a..b", kind).await, Err(Error::InvalidName));
+        assert_eq!(network.resolve(&"a.".repeat(200), kind).await, Err(Error::InvalidName));
+        assert_eq!(network.resolve("silent.test", kind).await, Err(Error::TimedOut));
+        // Cancelled queries do not count.
+        for _ in 0..100 {
+            let query = network.resolve("silent.test", kind);
+            assert!(timeout(Duration::from_millis(1), query).await.is_err());
+        }
+        assert!(network.resolve("host.test", kind).await.is_ok());
+    });
+}
+
+#[test]
+fn without_a_name_server_there_are_no_names() {
+    simulate(async {
+        let (_link, a, _b) = pair(Faults::default(), 1);
+        let host = a.resolve("host.test", AddressKind::V4).await;
+        assert_eq!(host, Err(Error::NoNameServer));
+    });
+}
+
+#[test]
+fn a_device_that_goes_takes_everything_with_it() {
+    simulate(async {
+        let (link, a, b) = Link::new(Faults::default(), 1);
+        let server = Network::start(a.boxed(), static_config(1));
+        let config = NetConfig { name_servers: vec![SERVER], ..static_config(2) };
+        let network = Network::start(b.boxed(), config);
+        let query = spawn({
+            let network = network.clone();
+            async move { network.resolve("silent.test", AddressKind::V4).await }
+        });
+        let receiver = UdpSocket::bind(&network, 5).await.unwrap();
+        let receive = spawn(async move { receiver.recv().await.map(drop) });
+        let mut listener = mayfly::net::TcpListener::bind(&network, 80).await.unwrap();
+        let accept = spawn(async move { listener.accept().await.map(drop) });
+        let change = spawn({
+            let network = network.clone();
+            async move { network.changed().await }
+        });
+        sleep(Duration::from_millis(10)).await;
+        link.cut();
+        assert_eq!(query.await.unwrap(), Err(Error::DeviceGone));
+        assert_eq!(receive.await.unwrap(), Err(Error::DeviceGone));
+        assert_eq!(accept.await.unwrap(), Err(Error::DeviceGone));
+        assert_eq!(change.await.unwrap(), Err(Error::DeviceGone));
+        drop(server);
+    });
+}
+
+#[test]
+fn an_idle_network_does_not_wake_up() {
+    simulate(async {
+        let (_link, a, _b) = pair(Faults::default(), 1);
+        sleep(Duration::from_secs(60)).await;
+        let before = a.stats().runs;
+        sleep(Duration::from_secs(3000)).await;
+        assert_eq!(a.stats().runs, before);
+    });
+}
