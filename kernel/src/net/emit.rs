@@ -6,7 +6,7 @@ use smoltcp::{
     wire::{
         ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
         Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, IpRepr, Ipv4Address, Ipv6Address,
-        NdiscRepr, UdpPacket, UdpRepr,
+        NdiscRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
     },
 };
 
@@ -64,14 +64,10 @@ fn to_group(port: &mut Port, source: Ipv6Address, group: Ipv6Address, repr: Icmp
         repr.buffer_len(),
         HOP_LIMIT_LINK,
     );
-    let Some(mut frame) = port.allocate(ETHERNET + ip.buffer_len()) else { return };
-    ethernet(&mut frame, port, multicast_v6(&group), EthernetProtocol::Ipv6);
-    let Some(packet) = frame.bytes_mut().get_mut(ETHERNET..) else { return };
-    let capabilities = ChecksumCapabilities::default();
-    ip.emit(&mut *packet, &capabilities);
-    if let Some(payload) = packet.get_mut(ip.header_len()..) {
+    let Some(mut frame) = packet(port, multicast_v6(&group), &ip) else { return };
+    if let Some(payload) = frame.bytes_mut().get_mut(ETHERNET + ip.header_len()..) {
         let mut payload = Icmpv6Packet::new_unchecked(payload);
-        repr.emit(&source, &group, &mut payload, &capabilities);
+        repr.emit(&source, &group, &mut payload, &ChecksumCapabilities::default());
     }
     port.send(frame);
 }
@@ -86,16 +82,10 @@ pub(super) fn udp<R>(
 ) -> Option<(FrameBuf, R)> {
     let ip =
         IpRepr::new(flow.local.addr, flow.remote.addr, IpProtocol::Udp, UDP + length, HOP_LIMIT);
-    let protocol = match ip {
-        IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
-        IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
-    };
-    let mut frame = port.allocate(ETHERNET + ip.buffer_len())?;
-    ethernet(&mut frame, port, EthernetAddress([0; 6]), protocol);
-    let packet = frame.bytes_mut().get_mut(ETHERNET..)?;
+    let mut frame = packet(port, EthernetAddress([0; 6]), &ip)?;
     let nothing = ChecksumCapabilities::ignored();
-    ip.emit(&mut *packet, &nothing);
-    let mut datagram = UdpPacket::new_unchecked(packet.get_mut(ip.header_len()..)?);
+    let datagram = frame.bytes_mut().get_mut(ETHERNET + ip.header_len()..)?;
+    let mut datagram = UdpPacket::new_unchecked(datagram);
     let repr = UdpRepr { src_port: flow.local.port, dst_port: flow.remote.port };
     let mut result = None;
     repr.emit(
@@ -108,6 +98,56 @@ pub(super) fn udp<R>(
     );
     checksum::fill(frame.bytes_mut(), port.info.checksums.on_transmit);
     Some((frame, result?))
+}
+
+/// Answers a TCP segment with an empty acknowledgement: `frame` is what came in, of `flow`; the
+/// answer has the sequence number `sequence` and acknowledges everything before `next`.
+pub(super) fn acknowledge(
+    port: &mut Port,
+    frame: &[u8],
+    flow: &Flow,
+    sequence: TcpSeqNumber,
+    next: TcpSeqNumber,
+) {
+    let repr = TcpRepr {
+        src_port: flow.local.port,
+        dst_port: flow.remote.port,
+        control: TcpControl::None,
+        seq_number: sequence,
+        ack_number: Some(next),
+        window_len: 0,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let (source, destination) = (flow.local.addr, flow.remote.addr);
+    let ip = IpRepr::new(source, destination, IpProtocol::Tcp, repr.buffer_len(), HOP_LIMIT);
+    let Some(&mac) = frame.get(6..).and_then(|rest| rest.first_chunk::<6>()) else { return };
+    let Some(mut answer) = packet(port, EthernetAddress(mac), &ip) else { return };
+    let segment = answer.bytes_mut().get_mut(ETHERNET + ip.header_len()..);
+    let nothing = ChecksumCapabilities::ignored();
+    if let Some(segment) = segment {
+        let mut segment = TcpPacket::new_unchecked(segment);
+        repr.emit(&mut segment, &source, &destination, &nothing);
+    }
+    checksum::fill(answer.bytes_mut(), port.info.checksums.on_transmit);
+    port.send(answer);
+}
+
+/// A frame with Ethernet and IP header, and room for the rest. Its checksums are zero.
+fn packet(port: &mut Port, destination: EthernetAddress, ip: &IpRepr) -> Option<FrameBuf> {
+    let protocol = match ip {
+        IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
+        IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
+    };
+    let mut frame = port.allocate(ETHERNET + ip.buffer_len())?;
+    ethernet(&mut frame, port, destination, protocol);
+    let packet = frame.bytes_mut().get_mut(ETHERNET..)?;
+    ip.emit(packet, &ChecksumCapabilities::ignored());
+    Some(frame)
 }
 
 /// Addresses a frame.

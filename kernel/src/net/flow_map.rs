@@ -90,6 +90,12 @@ impl<T> FlowMap<T> {
         if slot.generation == id.generation { slot.value.as_mut() } else { None }
     }
 
+    /// The flow of the value with this name.
+    pub(super) fn flow(&self, id: Id) -> Option<Flow> {
+        self.get(id)?;
+        self.slots.get(id.index as usize).map(|slot| slot.flow)
+    }
+
     /// The name of the value in slot number `slot`, if there is one.
     pub(super) fn id_of_slot(&self, slot: u32) -> Option<Id> {
         let found = self.slots.get(slot as usize)?;

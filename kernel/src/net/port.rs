@@ -13,7 +13,11 @@ use smoltcp::{
     wire::ETHERNET_HEADER_LEN,
 };
 
-use super::{checksum, stats::Stats};
+use super::{
+    checksum,
+    stats::Stats,
+    wire::{ETHERTYPE_ARP, ETHERTYPE_IPV6, PROTOCOL_ICMPV6, u16_at},
+};
 
 /// The network device and what sending on it needs.
 pub(super) struct Port {
@@ -27,6 +31,8 @@ pub(super) struct Port {
     /// Frames that the device is known to take.
     room: usize,
     unflushed: bool,
+    /// How often smoltcp has asked the link for a neighbour's address.
+    pub(super) questions: u64,
     pub(super) stats: Stats,
 }
 
@@ -49,6 +55,7 @@ impl Port {
             spare: None,
             room: 0,
             unflushed: false,
+            questions: 0,
             stats: Stats::default(),
         }
     }
@@ -164,6 +171,7 @@ impl TxToken for Transmit<'_> {
             Some(mut frame) => {
                 let result = fill(frame.bytes_mut());
                 checksum::fill(frame.bytes_mut(), self.0.info.checksums.on_transmit);
+                self.0.questions += u64::from(is_question(frame.bytes()));
                 self.0.send(frame);
                 result
             }
@@ -174,5 +182,15 @@ impl TxToken for Transmit<'_> {
                 fill(&mut alloc::vec![0; length])
             }
         }
+    }
+}
+
+/// Whether the frame is an ARP packet or a neighbour solicitation, which has no other purpose than
+/// to find a neighbour when smoltcp sends it for a connection.
+fn is_question(frame: &[u8]) -> bool {
+    match u16_at(frame, 12) {
+        Some(ETHERTYPE_ARP) => true,
+        Some(ETHERTYPE_IPV6) => frame.get(20) == Some(&PROTOCOL_ICMPV6),
+        _ => false,
     }
 }

@@ -21,7 +21,7 @@ use super::{
     neighbors::Neighbors,
     port::{Phy, Port},
     random::Random,
-    tcp::{Connection, Listener},
+    tcp::{Connection, Listener, TimeWait},
     udp::{self, Binding},
     waker::{WakerList, WakerSlot},
     wire::{Class, PROTOCOL_TCP, PROTOCOL_UDP, classify},
@@ -49,6 +49,9 @@ pub(super) struct Stack {
     /// Connections that may have something to send.
     pub(super) dirty: VecDeque<Id>,
     pub(super) neighbor_waiters: Vec<Id>,
+    /// Connections without an owner.
+    pub(super) orphans: usize,
+    pub(super) time_wait: TimeWait,
     pub(super) listeners: BTreeMap<u16, Listener>,
     pub(super) bindings: BTreeMap<u16, Box<Binding>>,
     /// Tasks that wait for room in the device.
@@ -87,6 +90,8 @@ impl Stack {
             deadlines: Deadlines::new(),
             dirty: VecDeque::new(),
             neighbor_waiters: Vec::new(),
+            orphans: 0,
+            time_wait: TimeWait::new(random.next()),
             listeners: BTreeMap::new(),
             bindings: BTreeMap::new(),
             room_waiters: WakerList::default(),
@@ -134,7 +139,9 @@ impl Stack {
     /// When `run` is to be called again, if nothing else happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let autoconf = self.autoconf.as_ref().and_then(Autoconf::deadline);
-        [self.deadlines.first(), self.base_deadline, self.neighbors.deadline(), autoconf]
+        let neighbors = self.neighbors.deadline();
+        let time_wait = self.time_wait.deadline();
+        [self.deadlines.first(), self.base_deadline, neighbors, autoconf, time_wait]
             .into_iter()
             .flatten()
             .min()
@@ -213,6 +220,9 @@ impl Stack {
             let interface = &self.interface;
             let source = |to: &IpAddress| interface.get_source_address(to);
             self.neighbors.ask_again(&mut self.port, source, self.now);
+        }
+        if self.time_wait.deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.time_wait.expire(self.now);
         }
         self.run_autoconf();
     }

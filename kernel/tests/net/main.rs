@@ -2,6 +2,7 @@
 //! simulated link in virtual time.
 
 mod addresses;
+mod heap;
 mod link;
 mod peer;
 mod support;

@@ -1,48 +1,34 @@
 //! What the stack does with TCP segments and connections.
 
-use alloc::collections::VecDeque;
-
 use mayfly_device::FrameBuf;
 use smoltcp::{
+    iface::PollResult,
     socket::tcp::State,
     time::{Duration, Instant},
 };
 
-use super::connection::{Connection, Owner};
+use super::{
+    connection::{Connection, Owner},
+    segment::{RST, Tcp},
+};
 use crate::net::{
-    Error, TcpOptions, flow_map::Id, port::Phy, stack::Stack, waker::WakerSlot, wire::Segment,
+    Error,
+    flow_map::Id,
+    port::Phy,
+    stack::Stack,
+    wire::{Flow, Segment},
 };
 
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
-/// How long a connection without an owner may take to send what is left and close.
-const LINGER_TIME: Duration = Duration::from_secs(30);
 /// Segments that one connection may send before others have their turn.
 const MAX_BURST: usize = 16;
 /// When to look again at a connection that wants to send but sends nothing.
 const STALL_TIME: Duration = Duration::from_millis(100);
 
-/// TCP header flags (RFC 9293 section 3.1).
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
-
-/// A port that accepts connections.
-pub(in crate::net) struct Listener {
-    /// Connections that may be half open or wait to be accepted.
-    pub(in crate::net) backlog: usize,
-    /// Connections that are.
-    pub(in crate::net) pending: usize,
-    /// Those that wait to be accepted, and some that are gone by now.
-    pub(in crate::net) ready: VecDeque<Id>,
-    pub(in crate::net) waker: WakerSlot,
-    pub(in crate::net) options: TcpOptions,
-}
-
 /// What has just happened to a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+enum Cause {
     /// A segment came in.
     Input,
     /// A segment that resets it came in.
@@ -62,99 +48,86 @@ impl Stack {
             self.port.stats.dropped_frames += 1;
             return;
         }
-        match self.connections.find(flow) {
-            Some(id) => self.input_connection(id, bytes, segment),
-            None => self.input_unconnected(bytes, segment),
+        if let Some(id) = self.connections.find(flow) {
+            return self.input_connection(id, bytes, segment);
         }
-    }
-
-    fn input_connection(&mut self, id: Id, bytes: &[u8], segment: &Segment) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let mut phy = Phy { port: &mut self.port, frame: Some(bytes) };
-        self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
-        let flags = flags(bytes, segment);
-        if flags & FIN != 0 {
-            connection.end_of_input = end_of(bytes, segment);
+        let Some(tcp) = Tcp::of(bytes, segment) else { return };
+        if self.input_time_wait(bytes, segment, &tcp) {
+            return;
         }
-        self.settle(id, if flags & RST != 0 { Cause::Reset } else { Cause::Input });
-    }
-
-    fn input_unconnected(&mut self, bytes: &[u8], segment: &Segment) {
-        let flags = flags(bytes, segment);
-        let is_request = flags & (SYN | ACK | RST | FIN) == SYN;
-        if is_request && self.listeners.contains_key(&segment.flow.local.port) {
-            self.open(bytes, segment);
+        if tcp.is_request() && self.listeners.contains_key(&flow.local.port) {
+            self.request(bytes, segment);
         } else {
             // smoltcp answers with a reset.
             self.input_base(bytes);
         }
     }
 
-    /// Makes a connection for a request, if the listener may have another.
-    fn open(&mut self, bytes: &[u8], segment: &Segment) {
-        let local = segment.flow.local;
-        let Some(listener) = self.listeners.get_mut(&local.port) else { return };
-        if listener.pending >= listener.backlog {
-            self.port.stats.dropped_requests += 1;
-            return;
+    /// Takes a segment of a connection in.
+    pub(super) fn input_connection(&mut self, id: Id, bytes: &[u8], segment: &Segment) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(tcp) = Tcp::of(bytes, segment) else { return };
+        let mut phy = Phy { port: &mut self.port, frame: Some(bytes) };
+        self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
+        if let Some(end) = tcp.end_of_input() {
+            connection.end_of_input = Some(end);
         }
-        let options = listener.options;
-        let owner = Owner::HalfOpen(local.port);
-        let Some(mut connection) = Connection::new(&options, owner, self.now) else {
-            self.port.stats.out_of_memory += 1;
-            return;
-        };
-        if connection.socket().listen(local).is_err() {
-            return;
-        }
-        let Some(id) = self.insert(segment, connection) else { return };
-        if let Some(listener) = self.listeners.get_mut(&local.port) {
-            listener.pending += 1;
-        }
-        self.input_connection(id, bytes, segment);
-    }
-
-    fn insert(&mut self, segment: &Segment, connection: Connection) -> Option<Id> {
-        let id = self.add_connection(segment.flow, connection);
-        if id.is_none() {
-            self.port.stats.out_of_memory += 1;
-        }
-        id
+        self.settle(id, if tcp.flags & RST != 0 { Cause::Reset } else { Cause::Input });
     }
 
     /// Adds a connection to all tables. `None` if there is no memory for that.
-    pub(in crate::net) fn add_connection(
-        &mut self,
-        flow: crate::net::wire::Flow,
-        connection: Connection,
-    ) -> Option<Id> {
-        let id = self.connections.insert(flow, connection).ok()?;
+    pub(super) fn add_connection(&mut self, flow: Flow, connection: Connection) -> Option<Id> {
+        let id = self.connections.insert(flow, connection).ok();
         let slots = self.connections.slots();
-        let reserved = self.deadlines.reserve(slots)
+        let is_reserved = self.deadlines.reserve(slots)
             && self.dirty.try_reserve(slots.saturating_sub(self.dirty.len())).is_ok()
-            && self
-                .neighbor_waiters
-                .try_reserve(slots.saturating_sub(self.neighbor_waiters.len()))
-                .is_ok();
-        if !reserved {
-            self.connections.remove(id);
-            return None;
+            && {
+                let more = slots.saturating_sub(self.neighbor_waiters.len());
+                self.neighbor_waiters.try_reserve(more).is_ok()
+            };
+        if let (Some(id), true) = (id, is_reserved) {
+            self.port.stats.connections = self.connections.len() as u32;
+            return Some(id);
         }
-        self.port.stats.connections = self.connections.len() as u32;
-        Some(id)
+        if let Some(id) = id {
+            self.connections.remove(id);
+        }
+        self.port.stats.out_of_memory += 1;
+        None
     }
 
     /// Forgets a connection without telling the peer.
-    pub(in crate::net) fn discard(&mut self, id: Id) {
+    pub(super) fn discard(&mut self, id: Id) {
         let Some(connection) = self.connections.remove(id) else { return };
         self.deadlines.remove(id.slot());
-        self.deadlines.give_back();
         self.port.stats.connections = self.connections.len() as u32;
-        if let Owner::HalfOpen(port) | Owner::Ready(port) = connection.owner
-            && let Some(listener) = self.listeners.get_mut(&port)
-        {
-            listener.pending -= 1;
+        if self.connections.len() == 0 {
+            self.give_back();
         }
+        self.disown(id, connection.owner);
+    }
+
+    /// Takes a connection out of the books of its owner.
+    pub(super) fn disown(&mut self, id: Id, owner: Owner) {
+        match owner {
+            Owner::HalfOpen(port) | Owner::Ready(port) => {
+                let Some(listener) = self.listeners.get_mut(&port) else { return };
+                listener.pending -= 1;
+                if matches!(owner, Owner::Ready(_)) {
+                    listener.ready.retain(|ready| *ready != id);
+                }
+                self.answer_requests(port);
+            }
+            Owner::Orphan => self.orphans -= 1,
+            Owner::Stream => {}
+        }
+    }
+
+    /// Returns the memory that the tables took when there were connections.
+    fn give_back(&mut self) {
+        self.deadlines.give_back();
+        self.dirty = Default::default();
+        self.neighbor_waiters = Default::default();
     }
 
     /// Puts a connection into the line of those that may have something to send.
@@ -172,16 +145,16 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(id) else { return true };
         connection.dirty = false;
         let state = connection.socket().state();
-        let before = self.port.stats.sent_frames;
+        let before = self.port.stats.sent_frames - self.port.questions;
         for _ in 0..MAX_BURST {
             let mut phy = Phy { port: &mut self.port, frame: None };
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
-            if result == smoltcp::iface::PollResult::None {
+            if result == PollResult::None {
                 break;
             }
         }
         let has_room = self.port.has_room();
-        if has_room && self.port.stats.sent_frames == before {
+        if has_room && self.port.stats.sent_frames - self.port.questions == before {
             self.suspect_neighbor(id);
         }
         self.settle(id, Cause::Output(state));
@@ -209,7 +182,7 @@ impl Stack {
     }
 
     /// Brings everything in line with the state that a connection has reached.
-    pub(super) fn settle(&mut self, id: Id, cause: Cause) {
+    fn settle(&mut self, id: Id, cause: Cause) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let state = connection.socket().state();
         let mut limit = None;
@@ -226,21 +199,20 @@ impl Stack {
             Owner::HalfOpen(port) => match state {
                 State::Listen | State::Closed => return self.discard(id),
                 State::SynReceived => {
-                    limit = Some(connection.since + HANDSHAKE_TIME);
-                    if limit <= Some(self.now) {
+                    let until = connection.since + HANDSHAKE_TIME;
+                    if until <= self.now {
                         return self.discard(id);
                     }
+                    limit = Some(until);
                 }
                 _ => self.make_ready(id, port),
             },
             Owner::Ready(_) if state == State::Closed => return self.discard(id),
             Owner::Ready(_) => {}
-            Owner::Orphan => {
-                limit = Some(connection.since + LINGER_TIME);
-                if self.settle_orphan(id) {
-                    return;
-                }
-            }
+            Owner::Orphan => match self.settle_orphan(id) {
+                None => return,
+                until => limit = until,
+            },
         }
         self.schedule(id, cause, limit);
     }
@@ -255,28 +227,6 @@ impl Stack {
         }
     }
 
-    /// Returns whether the connection is gone.
-    fn settle_orphan(&mut self, id: Id) -> bool {
-        let Some(connection) = self.connections.get_mut(id) else { return true };
-        let over = self.now >= connection.since + LINGER_TIME;
-        let socket = connection.socket();
-        // Nobody reads it, but the peer must be able to go on to its own FIN.
-        while socket.recv(|bytes| (bytes.len(), bytes.len())).is_ok_and(|length| length > 0) {}
-        let reset_is_sent = socket.remote_endpoint().is_none();
-        match socket.state() {
-            State::Closed if reset_is_sent || over => self.discard(id),
-            State::TimeWait if over => self.discard(id),
-            State::Closed => return false,
-            _ if over => {
-                socket.abort();
-                self.mark_dirty(id);
-                return false;
-            }
-            _ => return false,
-        }
-        true
-    }
-
     /// Finds out when the connection wants to be looked at again.
     fn schedule(&mut self, id: Id, cause: Cause, limit: Option<Instant>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
@@ -284,17 +234,20 @@ impl Stack {
         if connection.revive(wanted.is_some()) {
             wanted = Some(self.now);
         }
+        let is_due = wanted.is_some_and(|deadline| deadline <= self.now);
+        if !is_due && self.retire(id) {
+            return;
+        }
         let mut deadline = match wanted {
-            Some(deadline) if deadline > self.now => Some(deadline),
             // It had its chance and did not take it. Whatever it waits for, do not spin.
-            Some(_) if matches!(cause, Cause::Output(_)) && self.port.has_room() => {
+            Some(_) if is_due && matches!(cause, Cause::Output(_)) && self.port.has_room() => {
                 Some(self.now + STALL_TIME)
             }
-            Some(_) => {
+            Some(_) if is_due => {
                 self.mark_dirty(id);
                 None
             }
-            None => None,
+            wanted => wanted,
         };
         if let Some(limit) = limit
             && deadline.is_none_or(|deadline| limit < deadline)
@@ -305,16 +258,4 @@ impl Stack {
             self.deadlines.at_latest(id.slot(), deadline);
         }
     }
-}
-
-fn flags(bytes: &[u8], segment: &Segment) -> u8 {
-    bytes.get(segment.start + 13).copied().unwrap_or(0)
-}
-
-/// The sequence number after the last byte and the FIN of a segment.
-fn end_of(bytes: &[u8], segment: &Segment) -> Option<i32> {
-    let header = bytes.get(segment.start..segment.end)?;
-    let length = segment.end - segment.start - usize::from(*header.get(12)? >> 4) * 4;
-    let sequence = i32::from_be_bytes(*header.get(4..)?.first_chunk()?);
-    Some(sequence.wrapping_add(length as i32).wrapping_add(1))
 }

@@ -1,14 +1,14 @@
 //! Ports that accept connections.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::vec::Vec;
 use core::{
     future::poll_fn,
     net::SocketAddr,
     task::{Context, Poll},
 };
 
-use super::{TcpOptions, TcpStream, connection::Owner, engine::Listener};
-use crate::net::{Error, Network, stack::Stack, waker::WakerSlot};
+use super::{Listener, TcpOptions, TcpStream, connection::Owner};
+use crate::net::{Error, Network, flow_map::Id, stack::Stack};
 
 /// Connections that may wait to be accepted, unless `bind_with` says otherwise.
 const DEFAULT_BACKLOG: usize = 128;
@@ -84,14 +84,7 @@ impl Stack {
         if self.listeners.contains_key(&port) {
             return Err(Error::AddressInUse);
         }
-        let listener = Listener {
-            backlog: backlog.max(1),
-            pending: 0,
-            ready: VecDeque::new(),
-            waker: WakerSlot::new(),
-            options,
-        };
-        self.listeners.insert(port, listener);
+        self.listeners.insert(port, Listener::new(backlog, options));
         Ok(())
     }
 
@@ -99,19 +92,22 @@ impl Stack {
         &mut self,
         port: u16,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(crate::net::flow_map::Id, SocketAddr), Error>> {
+    ) -> Poll<Result<(Id, SocketAddr), Error>> {
         if self.is_dead {
             return Poll::Ready(Err(Error::DeviceGone));
         }
         let Some(listener) = self.listeners.get_mut(&port) else {
             return Poll::Ready(Err(Error::Closed));
         };
-        while let Some(id) = listener.ready.pop_front() {
-            let Some(connection) = self.connections.get_mut(id) else { continue };
-            let Some(peer) = connection.socket().remote_endpoint() else { continue };
-            connection.owner = Owner::Stream;
-            listener.pending -= 1;
-            return Poll::Ready(Ok((id, peer.into())));
+        if let Some(id) = listener.ready.pop_front()
+            && let Some(flow) = self.connections.flow(id)
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            let owner = core::mem::replace(&mut connection.owner, Owner::Stream);
+            self.update_clock();
+            self.disown(id, owner);
+            self.wake_runner();
+            return Poll::Ready(Ok((id, flow.remote.into())));
         }
         listener.waker.register(cx.waker());
         crate::executor::describe(crate::executor::Awaiting::new(

@@ -1,16 +1,21 @@
 //! TCP.
 
+mod backlog;
 mod connection;
 mod engine;
 mod io;
 mod listener;
 mod options;
+mod orphan;
+mod segment;
 mod split;
 mod stream;
+mod time_wait;
 
+pub(super) use backlog::Listener;
 pub(super) use connection::Connection;
-pub(super) use engine::Listener;
 pub use listener::TcpListener;
 pub use options::TcpOptions;
 pub use split::{OwnedReadHalf, OwnedWriteHalf};
 pub use stream::TcpStream;
+pub(super) use time_wait::TimeWait;

@@ -412,31 +412,10 @@ impl Stack {
         (0..count).find_map(|step| {
             let port = *EPHEMERAL.start() + ((first + step) % count) as u16;
             let flow = Flow { local: IpEndpoint::new(source, port), remote };
-            let is_free =
-                !self.listeners.contains_key(&port) && self.connections.find(&flow).is_none();
+            let is_free = !self.listeners.contains_key(&port)
+                && self.connections.find(&flow).is_none()
+                && !self.time_wait.contains(&flow);
             is_free.then_some(flow)
         })
-    }
-
-    /// Takes a connection over from its owner, to be closed in the background.
-    pub(super) fn abandon(&mut self, id: Id, reset: bool) {
-        self.update_clock();
-        let now = self.now;
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if let Owner::Ready(port) | Owner::HalfOpen(port) = connection.owner
-            && let Some(listener) = self.listeners.get_mut(&port)
-        {
-            listener.pending -= 1;
-        }
-        connection.owner = Owner::Orphan;
-        connection.since = now;
-        let socket = connection.socket();
-        if reset {
-            socket.abort();
-        } else {
-            socket.close();
-        }
-        self.mark_dirty(id);
-        self.wake_runner();
     }
 }

@@ -1,0 +1,162 @@
+//! Requests for connections: how many a listener takes, and what becomes of the others.
+//!
+//! A listener has a bounded number of connections that are half open or wait to be accepted. The
+//! requests beyond that wait themselves, as the few bytes that they are, and are answered as soon
+//! as there is room; those that find no room there either are dropped, which makes the client ask
+//! again. Nobody is refused.
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+
+use smoltcp::time::{Duration, Instant};
+
+use super::{
+    TcpOptions,
+    connection::{Connection, Owner},
+};
+use crate::net::{
+    flow_map::Id,
+    stack::Stack,
+    waker::WakerSlot,
+    wire::{Class, Segment, classify},
+};
+
+/// Requests that may wait, for each connection that may.
+const REQUESTS_PER_CONNECTION: usize = 8;
+/// How long a request waits. By then the client has sent another one (RFC 6298 section 2.1).
+const REQUEST_TIME: Duration = Duration::from_secs(1);
+/// Longest frame of a request: Ethernet, IPv6 and TCP with all options.
+const MAX_REQUEST: usize = 14 + 40 + 60;
+/// A handshake that takes longer may be given up when others wait for its place.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Time between two searches for such handshakes.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
+
+struct Request {
+    frame: Box<[u8]>,
+    since: Instant,
+}
+
+/// A port that accepts connections.
+pub(in crate::net) struct Listener {
+    /// Connections that may be half open or wait to be accepted.
+    backlog: usize,
+    /// Connections that are.
+    pub(in crate::net) pending: usize,
+    /// Those that wait to be accepted, in order.
+    pub(in crate::net) ready: VecDeque<Id>,
+    requests: VecDeque<Request>,
+    searched_at: Instant,
+    pub(in crate::net) waker: WakerSlot,
+    options: TcpOptions,
+}
+
+impl Listener {
+    /// A listener without connections.
+    pub(super) fn new(backlog: usize, options: TcpOptions) -> Self {
+        Self {
+            backlog: backlog.max(1),
+            pending: 0,
+            ready: VecDeque::new(),
+            requests: VecDeque::new(),
+            searched_at: Instant::ZERO,
+            waker: WakerSlot::new(),
+            options,
+        }
+    }
+
+    /// Keeps a request for later. Returns false if it has to be dropped.
+    fn keep(&mut self, bytes: &[u8], segment: &Segment, now: Instant) -> bool {
+        let Some(bytes) = bytes.get(..segment.end) else { return false };
+        if bytes.len() > MAX_REQUEST
+            || self.requests.len() >= self.backlog.saturating_mul(REQUESTS_PER_CONNECTION)
+            || self.requests.try_reserve(1).is_err()
+        {
+            return false;
+        }
+        let mut frame = Vec::new();
+        if frame.try_reserve_exact(bytes.len()).is_err() {
+            return false;
+        }
+        frame.extend_from_slice(bytes);
+        self.requests.push_back(Request { frame: frame.into_boxed_slice(), since: now });
+        true
+    }
+}
+
+impl Stack {
+    /// A request for a connection to a port with a listener has come in.
+    pub(super) fn request(&mut self, bytes: &[u8], segment: &Segment) {
+        let port = segment.flow.local.port;
+        let Some(listener) = self.listeners.get(&port) else { return };
+        if listener.pending >= listener.backlog {
+            self.give_up_handshakes(port);
+        }
+        let Some(listener) = self.listeners.get_mut(&port) else { return };
+        if listener.pending < listener.backlog {
+            self.open(bytes, segment);
+        } else if !listener.keep(bytes, segment, self.now) {
+            self.port.stats.dropped_requests += 1;
+        }
+    }
+
+    /// Answers requests that wait, as long as there is room.
+    pub(super) fn answer_requests(&mut self, port: u16) {
+        while let Some(listener) = self.listeners.get_mut(&port)
+            && listener.pending < listener.backlog
+            && let Some(request) = listener.requests.pop_front()
+        {
+            let mac = self.port.info.mac;
+            let is_fresh = self.now < request.since + REQUEST_TIME;
+            if is_fresh
+                && let Class::Tcp(segment) = classify(&request.frame, mac)
+                && self.connections.find(&segment.flow).is_none()
+            {
+                self.open(&request.frame, &segment);
+            }
+        }
+        if let Some(listener) = self.listeners.get_mut(&port)
+            && listener.requests.is_empty()
+        {
+            listener.requests = VecDeque::new();
+        }
+    }
+
+    /// Makes a connection for a request.
+    fn open(&mut self, bytes: &[u8], segment: &Segment) {
+        let local = segment.flow.local;
+        let Some(listener) = self.listeners.get(&local.port) else { return };
+        let owner = Owner::HalfOpen(local.port);
+        let Some(mut connection) = Connection::new(&listener.options, owner, self.now) else {
+            self.port.stats.out_of_memory += 1;
+            return;
+        };
+        if connection.socket().listen(local).is_err() {
+            return;
+        }
+        let Some(id) = self.add_connection(segment.flow, connection) else { return };
+        if let Some(listener) = self.listeners.get_mut(&local.port) {
+            listener.pending += 1;
+        }
+        self.input_connection(id, bytes, segment);
+    }
+
+    /// Makes room by giving up handshakes that take too long: after a flood of requests from
+    /// nowhere, real clients get a place within seconds.
+    fn give_up_handshakes(&mut self, port: u16) {
+        let now = self.now;
+        let Some(listener) = self.listeners.get_mut(&port) else { return };
+        if now < listener.searched_at + SEARCH_INTERVAL {
+            return;
+        }
+        listener.searched_at = now;
+        let ids: Vec<Id> = self.connections.ids().collect();
+        for id in ids {
+            if let Some(connection) = self.connections.get(id)
+                && connection.owner == Owner::HalfOpen(port)
+                && now >= connection.since + PATIENCE
+            {
+                self.discard(id);
+            }
+        }
+    }
+}

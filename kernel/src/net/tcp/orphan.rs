@@ -1,0 +1,109 @@
+//! Connections whose stream is gone: they send what is left, say goodbye and return their memory.
+
+use alloc::vec::Vec;
+
+use smoltcp::{
+    socket::tcp::State,
+    time::{Duration, Instant},
+};
+
+use super::connection::Owner;
+use crate::net::{flow_map::Id, stack::Stack};
+
+/// How long a connection without an owner may take to send what is left and close.
+const LINGER_TIME: Duration = Duration::from_secs(30);
+/// How long the reset that ends it then may wait for room in the device.
+const RESET_TIME: Duration = Duration::from_secs(1);
+/// Connections without an owner. With more, those that take longest are reset.
+const MAX_ORPHANS: usize = 256;
+/// Who has been at it for so long may be reset then.
+const HURRY_TIME: Duration = Duration::from_secs(2);
+
+impl Stack {
+    /// Takes a connection over from its owner: resets it, or closes it in the background.
+    pub(in crate::net) fn abandon(&mut self, id: Id, reset: bool) {
+        self.update_clock();
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let owner = core::mem::replace(&mut connection.owner, Owner::Orphan);
+        if owner == Owner::Orphan {
+            return;
+        }
+        connection.since = now;
+        let socket = connection.socket();
+        if reset {
+            socket.abort();
+        } else {
+            socket.close();
+        }
+        self.disown(id, owner);
+        self.orphans += 1;
+        if self.orphans > MAX_ORPHANS {
+            self.hurry(id);
+        }
+        self.mark_dirty(id);
+        self.wake_runner();
+    }
+
+    /// There are too many: resets those that take long, or if none does, the newest.
+    fn hurry(&mut self, newest: Id) {
+        let now = self.now;
+        let before = self.orphans;
+        let ids: Vec<Id> = self.connections.ids().collect();
+        for id in ids {
+            let Some(connection) = self.connections.get(id) else { continue };
+            if connection.owner == Owner::Orphan && now >= connection.since + HURRY_TIME {
+                self.discard(id);
+            }
+        }
+        if self.orphans == before
+            && let Some(connection) = self.connections.get_mut(newest)
+        {
+            connection.socket().abort();
+        }
+    }
+
+    /// Looks whether an orphan is done. Returns until when it may exist, or `None` if it is gone.
+    pub(super) fn settle_orphan(&mut self, id: Id) -> Option<Instant> {
+        let connection = self.connections.get_mut(id)?;
+        let until = connection.since + LINGER_TIME;
+        let is_over = self.now >= until;
+        let socket = connection.socket();
+        // Nobody reads it, but the peer must be able to go on to its own FIN.
+        while socket.recv(|bytes| (bytes.len(), bytes.len())).is_ok_and(|length| length > 0) {}
+        let is_reset_sent = socket.remote_endpoint().is_none();
+        match socket.state() {
+            State::Closed if is_reset_sent || is_over => {
+                self.discard(id);
+                return None;
+            }
+            State::Closed => {}
+            _ if is_over => {
+                socket.abort();
+                connection.since = self.now + RESET_TIME - LINGER_TIME;
+                self.mark_dirty(id);
+                return Some(self.now + RESET_TIME);
+            }
+            _ => {}
+        }
+        Some(until)
+    }
+
+    /// Replaces an orphan that only waits for late segments by an entry of a few bytes. Returns
+    /// whether it did.
+    pub(super) fn retire(&mut self, id: Id) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        if connection.owner != Owner::Orphan || connection.socket().state() != State::TimeWait {
+            return false;
+        }
+        if let (Some(flow), Some(end)) = (self.connections.flow(id), self.end_of_input(id)) {
+            self.time_wait.add(flow, end, self.now);
+        }
+        self.discard(id);
+        true
+    }
+
+    fn end_of_input(&self, id: Id) -> Option<i32> {
+        self.connections.get(id)?.end_of_input
+    }
+}
