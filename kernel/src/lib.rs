@@ -26,6 +26,7 @@ mod report;
 #[cfg(target_os = "none")]
 mod symbols;
 pub mod sync;
+pub mod random;
 pub mod time;
 
 pub use config::BootArguments;

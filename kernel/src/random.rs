@@ -1,0 +1,168 @@
+//! Random bytes that nobody can guess.
+//!
+//! A ChaCha20 generator, seeded from every source that the machine has: the processor's
+//! instruction (RDRAND, RNDR), what the loader passed (device tree `rng-seed`), and entropy devices
+//! such as virtio-rng, whose answer arrives a little after the start. It is seeded anew when an app
+//! asks for bytes and the last time was five minutes or a megabyte ago.
+//!
+//! Without any source there is no generator: [`fill`] fails, and the log says what to do about it.
+
+mod generator;
+mod sources;
+
+use core::{fmt, future::poll_fn};
+
+use alloc::{boxed::Box, vec::Vec};
+use mayfly_arch::BootInfo;
+use mayfly_device::EntropySource;
+use rand_core::{TryCryptoRng, TryRng};
+
+use self::sources::Sources;
+use crate::executor::{self, Awaiting};
+
+mayfly_arch::local! {
+    static SOURCES: Sources = Sources::new();
+}
+
+/// There is no source of randomness, or none has answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoEntropy;
+
+impl fmt::Display for NoEntropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no source of randomness; give the guest a virtio-rng device or a processor with \
+             RDRAND or RNDR (-cpu max)",
+        )
+    }
+}
+
+impl core::error::Error for NoEntropy {}
+
+/// Fills `bytes` with random bytes fit for keys.
+///
+/// # Errors
+/// When there is no source of randomness, or none has answered yet (see [`ready`]). `bytes` is
+/// unchanged then.
+pub fn fill(bytes: &mut [u8]) -> Result<(), NoEntropy> {
+    SOURCES.with(|sources| sources.fill(bytes))
+}
+
+/// Whether [`fill`] works.
+pub fn is_seeded() -> bool {
+    SOURCES.with(Sources::is_seeded)
+}
+
+/// Waits until [`fill`] works. The kernel does so before it calls `main`.
+///
+/// # Errors
+/// When no source is left that could answer.
+pub async fn ready() -> Result<(), NoEntropy> {
+    poll_fn(|cx| {
+        let ready = SOURCES.with(|sources| sources.poll_ready(cx));
+        if ready.is_pending() {
+            executor::describe(Awaiting::new("entropy from a device", 0));
+        }
+        ready
+    })
+    .await
+}
+
+/// A number to start counting from: from the generator if it is seeded, otherwise from the clock,
+/// which **an attacker can guess**. For what only has to differ from the last time, such as port
+/// and sequence numbers, and would rather be guessable than not work at all.
+pub fn insecure_seed() -> u64 {
+    let mut bytes = [0; 8];
+    match fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(NoEntropy) => SOURCES.with(Sources::guessable),
+    }
+}
+
+/// The system's generator for crates that take one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRandom;
+
+impl TryRng for SystemRandom {
+    type Error = NoEntropy;
+
+    fn try_next_u32(&mut self) -> Result<u32, NoEntropy> {
+        let mut bytes = [0; 4];
+        fill(&mut bytes).map(|()| u32::from_ne_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, NoEntropy> {
+        let mut bytes = [0; 8];
+        fill(&mut bytes).map(|()| u64::from_ne_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        fill(bytes)
+    }
+}
+
+impl TryCryptoRng for SystemRandom {}
+
+/// Seeds the generator from what is at hand: the processor and the loader.
+pub(crate) fn init(info: &BootInfo) {
+    SOURCES.with(|sources| sources.init(&info.seed));
+}
+
+/// Starts the task that asks `devices` for entropy, now and whenever the generator is to be seeded
+/// anew. Says so in the log if there is no source at all.
+pub(crate) fn start(devices: Vec<Box<dyn EntropySource>>) {
+    if devices.is_empty() {
+        if !is_seeded() {
+            log::warn!("{NoEntropy}");
+        }
+        return;
+    }
+    SOURCES.with(|sources| sources.expect_devices(true));
+    executor::spawn_named("entropy", serve(devices)).detach();
+}
+
+/// Asks the devices for entropy whenever it is wanted, until none is left that works.
+async fn serve(mut devices: Vec<Box<dyn EntropySource>>) {
+    while !devices.is_empty() {
+        let mut index = 0;
+        while let Some(device) = devices.get_mut(index) {
+            let mut bytes = [0; generator::SEED_SIZE];
+            let answer = poll_fn(|cx| {
+                let answer = device.poll_fill(cx, &mut bytes);
+                if answer.is_pending() {
+                    executor::describe(Awaiting::new("an entropy device", 0));
+                }
+                answer
+            });
+            match answer.await {
+                Ok(count) => {
+                    let count = count.min(bytes.len());
+                    SOURCES.with(|sources| sources.absorb(bytes.get(..count).unwrap_or_default()));
+                    index += 1;
+                }
+                Err(error) => {
+                    log::warn!("entropy device is not used any more: {error}");
+                    drop(devices.swap_remove(index));
+                }
+            }
+        }
+        if devices.is_empty() {
+            break;
+        }
+        poll_fn(|cx| {
+            let wanted = SOURCES.with(|sources| sources.poll_wanted(cx));
+            if wanted.is_pending() {
+                executor::describe(Awaiting::new("a wish for entropy", 0));
+            }
+            wanted
+        })
+        .await;
+    }
+    SOURCES.with(|sources| sources.expect_devices(false));
+    if !is_seeded() {
+        log::warn!("{NoEntropy}");
+    }
+}
+
+#[cfg(test)]
+mod tests;
