@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod app;
 mod arch;
 mod build;
+mod ci;
 mod describe;
 mod doctor;
 mod new;
@@ -41,6 +42,7 @@ enum Command {
     Describe(describe::Options),
     Symbolize(symbolize::Options),
     Doctor(doctor::Options),
+    Ci(ci::Options),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test(options) => options.execute(),
         Command::Size(options) => options.execute(),
         Command::Describe(options) => options.execute(),
+        Command::Ci(options) => options.execute(),
         Command::Doctor(options) => options.execute(),
         Command::Symbolize(options) => options.execute(),
     })

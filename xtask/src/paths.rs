@@ -12,6 +12,11 @@ pub fn repository() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
+/// Where tools go that we install for ourselves.
+pub fn tools() -> PathBuf {
+    repository().join("target/tools")
+}
+
 /// The linker script of an architecture.
 pub fn linker_script(arch: Arch) -> PathBuf {
     repository().join("linker").join(arch.name()).with_extension("ld")

@@ -23,7 +23,8 @@ mod runner;
 mod variant;
 
 use case::Case;
-use runner::{Runner, Tally};
+use runner::Runner;
+pub use runner::Tally;
 
 /// Runs the tests: on the host, in QEMU, and of the examples with real clients.
 #[derive(Args)]

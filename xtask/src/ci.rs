@@ -1,0 +1,220 @@
+//! `ci`: every check that a change has to pass, and then the tests.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use crate::app::{self, cargo};
+use crate::arch::Arch;
+use crate::doctor::first_line;
+use crate::{paths, setup, test, tools, ui};
+
+/// Runs every check that a change has to pass: format, lints, documentation, licences, tests.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask ci
+  cargo xtask ci --quick      without the tests
+
+The last line is `N passed, N failed`, checks and tests together.")]
+pub struct Options {
+    /// Leaves out the tests.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// A check: what it is called, and what it does.
+type Check = (String, Box<dyn Fn() -> Result<()>>);
+
+impl Options {
+    /// Runs the checks, all of them even when one fails.
+    pub fn execute(&self) -> Result<u8> {
+        // It takes minutes to compile if it is not installed, and nothing else waits for it.
+        let deny = Deny::prepare();
+        for arch in Arch::ALL {
+            setup::rust_target(arch)?;
+        }
+        let (mut passed, mut failed) = (0, 0);
+        let mut count = |name: &str, start: Instant, result: Result<()>| {
+            let seconds = start.elapsed().as_secs_f32();
+            match result {
+                Ok(()) => {
+                    passed += 1;
+                    println!("pass  ci/{name} ({seconds:.1} s)");
+                }
+                Err(error) => {
+                    failed += 1;
+                    println!("FAIL  ci/{name} ({seconds:.1} s): {error:#}");
+                }
+            }
+        };
+        for (name, work) in checks() {
+            ui::progress("Checking", &name);
+            let start = Instant::now();
+            count(&name, start, work());
+        }
+        let tests = if self.quick { None } else { Some(test::Options::everything().run()?) };
+        ui::progress("Checking", "deny");
+        let start = Instant::now();
+        match deny.check() {
+            Ok(()) => count("deny", start, Ok(())),
+            Err(Unavailable::NotInstalled(reason)) => println!("skip  ci/deny: {reason}"),
+            Err(Unavailable::Failed(error)) => count("deny", start, Err(error)),
+        }
+        let tests = tests.unwrap_or_default();
+        println!("{} passed, {} failed", passed + tests.passed, failed + tests.failed);
+        Ok(u8::from(failed + tests.failed > 0))
+    }
+}
+
+/// The checks, in the order of how soon they tell.
+fn checks() -> Vec<Check> {
+    let mut checks: Vec<Check> = vec![
+        ("fmt".into(), Box::new(|| run(cargo().args(["fmt", "--all", "--check"])))),
+        ("lints-everywhere".into(), Box::new(every_crate_opts_in)),
+        ("clippy/host".into(), Box::new(clippy_host)),
+    ];
+    checks.extend(Arch::ALL.map(|arch| -> Check {
+        (format!("clippy/{arch}"), Box::new(move || clippy_target(arch)))
+    }));
+    checks.push(("doc".into(), Box::new(documentation)));
+    checks
+}
+
+/// Runs a command in the checkout; what it prints is shown.
+fn run(command: &mut Command) -> Result<()> {
+    tools::run(command.current_dir(paths::repository()).stdin(Stdio::null()))
+}
+
+/// The test guests break rules on purpose, on bare metal only.
+fn clippy_host() -> Result<()> {
+    let arguments = ["clippy", "--quiet", "--workspace", "--exclude", "guests", "--all-targets"];
+    run(cargo().args(arguments).args(["--", "--deny", "warnings"]))
+}
+
+fn clippy_target(arch: Arch) -> Result<()> {
+    let arguments = ["clippy", "--quiet", "--workspace", "--exclude", "xtask"];
+    run(cargo().args(arguments).args(["--target", arch.target(), "--", "--deny", "warnings"]))
+}
+
+fn documentation() -> Result<()> {
+    let arguments = ["doc", "--quiet", "--workspace", "--exclude", "guests", "--no-deps"];
+    run(cargo().args(arguments).env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+/// Every crate must say `[lints] workspace = true`: cargo does not mind if one forgets.
+fn every_crate_opts_in() -> Result<()> {
+    let metadata = app::metadata(&paths::repository().join("Cargo.toml"))?;
+    let mut without = Vec::new();
+    for package in app::list(&metadata["packages"]) {
+        let manifest = package["manifest_path"].as_str().context("a package has a manifest")?;
+        let text = std::fs::read_to_string(manifest)?;
+        if !opts_in(&text) {
+            without.push(manifest.to_owned());
+        }
+    }
+    ensure!(without.is_empty(), "no `[lints] workspace = true` in {}", without.join(", "));
+    Ok(())
+}
+
+/// Whether a manifest takes the workspace's lints.
+fn opts_in(manifest: &str) -> bool {
+    let mut lines = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
+    lines.any(|line| line == "workspace = true")
+}
+
+/// cargo-deny, which may have to be compiled first.
+struct Deny {
+    install: Option<Child>,
+}
+
+/// Why a check has not passed.
+enum Unavailable {
+    /// There is no cargo-deny, which is said and not counted.
+    NotInstalled(String),
+    /// There is, and it found something.
+    Failed(anyhow::Error),
+}
+
+impl Deny {
+    /// Starts to install it if it is not there, with what the other checks leave of the machine.
+    fn prepare() -> Self {
+        if Self::command().is_some() {
+            return Self { install: None };
+        }
+        ui::progress("Installing", "cargo-deny, in the background");
+        let root = paths::tools();
+        let mut command = Command::new("nice");
+        // Unoptimised, it is there in a third of the time, and it has little to do.
+        command.args(["-n", "19", "cargo", "install", "--quiet", "--locked", "--debug"]);
+        command.args(["cargo-deny", "--root"]).arg(&root);
+        // Not in our target directory: it would wait for our builds, and they for it.
+        command.env("CARGO_TARGET_DIR", root.join("build"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { install: command.spawn().ok() }
+    }
+
+    /// How to call it, if it is there.
+    fn command() -> Option<Command> {
+        let own = paths::tools().join("bin/cargo-deny");
+        [Path::new("cargo-deny"), &own].into_iter().find_map(|program| {
+            first_line(Command::new(program).arg("--version")).map(|_| Command::new(program))
+        })
+    }
+
+    /// Checks licences, duplicates and sources; and known vulnerabilities, if the list of those can
+    /// be fetched.
+    fn check(mut self) -> Result<(), Unavailable> {
+        if let Some(install) = &mut self.install {
+            install.wait().ok();
+        }
+        let Some(mut command) = Self::command() else {
+            let how = "`cargo install --locked cargo-deny` installs it";
+            return Err(Unavailable::NotInstalled(format!(
+                "cargo-deny cannot be installed; {how}"
+            )));
+        };
+        let offline = ["--log-level", "error", "check", "licenses", "bans", "sources"];
+        run(command.args(offline)).map_err(Unavailable::Failed)?;
+        Self::advisories().map_err(Unavailable::Failed)
+    }
+
+    fn advisories() -> Result<()> {
+        let Some(mut command) = Self::command() else { return Ok(()) };
+        command.args(["--log-level", "error", "check", "advisories"]);
+        let output = command.current_dir(paths::repository()).output()?;
+        let messages = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            return Ok(());
+        }
+        if messages.contains("failed to fetch advisory database") {
+            println!("skip  ci/deny-advisories: the advisory database cannot be fetched from here");
+            return Ok(());
+        }
+        bail!("{}", messages.trim())
+    }
+}
+
+impl Drop for Deny {
+    fn drop(&mut self) {
+        if let Some(install) = &mut self.install {
+            install.kill().ok();
+            install.wait().ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_opt_in_to_the_lints_or_do_not() {
+        assert!(opts_in("[package]\n\n[lints]\nworkspace = true\n"));
+        assert!(!opts_in("[package]\nversion.workspace = true\n"));
+        assert!(!opts_in("[lints]\n[dependencies]\n"));
+        every_crate_opts_in().unwrap();
+    }
+}
