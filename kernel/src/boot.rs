@@ -1,16 +1,18 @@
 //! From the architecture's hands to the app's `main`. Reads top to bottom.
 
 use alloc::boxed::Box;
-use core::pin::Pin;
+use core::{mem, pin::Pin};
 
 use mayfly_arch::{BootInfo, mmu, power};
 
 use crate::{
-    chart, config, console, devices, executor, interrupts, log,
+    chart, config, console,
+    devices::Devices,
+    executor, interrupts, log,
     machine::Machine,
     memory,
     power::{self as end, ExitStatus},
-    report,
+    random, report,
 };
 
 mayfly_arch::kernel_entry! {
@@ -37,16 +39,21 @@ fn start(info: &'static BootInfo) -> ! {
     greet(info);
     chart::mark("memory and log");
 
-    let mut devices = devices::start(info);
+    random::init(info);
+    let mut devices = Devices::start(info);
     chart::mark("devices");
 
     mmu::seal();
     chart::mark("seal");
 
-    let consoles = core::mem::take(&mut devices.consoles);
+    let consoles = mem::take(&mut devices.consoles);
+    let entropy = mem::take(&mut devices.entropy);
     let machine = Machine::new(info, devices);
     let status = executor::run(async move {
         console::start(consoles);
+        random::start(entropy);
+        // Without a source, what needs randomness says so when it is used.
+        let _ = random::ready().await;
         chart::mark("executor");
         match __mayfly_main(machine).await {
             Ok(()) => ExitStatus::SUCCESS,

@@ -4,7 +4,7 @@ use core::fmt;
 
 use mayfly_device::DeviceError;
 
-use crate::{block, config, memory, net};
+use crate::{block, config, memory, net, random};
 
 /// What went wrong, with the subsystem's own error inside.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum Error {
     Config(config::ConfigError),
     /// Memory ran out.
     Memory(memory::OutOfMemory),
+    /// There is no source of randomness.
+    NoEntropy(random::NoEntropy),
     /// A device that the app needs is not there; the text names it and says how to add it.
     Missing(&'static str),
     /// An error of the app's own.
@@ -40,6 +42,7 @@ impl fmt::Display for Error {
             Self::Device(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
+            Self::NoEntropy(error) => error.fmt(f),
             Self::Missing(text) | Self::App(text) => f.write_str(text),
         }
     }
@@ -54,6 +57,7 @@ impl core::error::Error for Error {
             Self::Device(error) => Some(error),
             Self::Config(error) => Some(error),
             Self::Memory(error) => Some(error),
+            Self::NoEntropy(error) => Some(error),
             Self::Missing(_) | Self::App(_) => None,
         }
     }
@@ -76,5 +80,6 @@ from! {
     DeviceError => Device,
     config::ConfigError => Config,
     memory::OutOfMemory => Memory,
+    random::NoEntropy => NoEntropy,
     &'static str => App,
 }

@@ -21,12 +21,12 @@ pub mod macro_support;
 pub mod memory;
 pub mod net;
 pub mod power;
+pub mod random;
 #[cfg(target_os = "none")]
 mod report;
 #[cfg(target_os = "none")]
 mod symbols;
 pub mod sync;
-pub mod random;
 pub mod time;
 
 pub use config::BootArguments;

@@ -13,6 +13,7 @@ use crate::{
     devices::Devices,
     net::{NetConfig, Network},
     power::{self, ExitStatus},
+    random,
 };
 
 /// The machine: its boot arguments and its devices. A device starts to work when it is first asked
@@ -80,7 +81,8 @@ impl Machine {
         let mut networks = self.networks.borrow_mut();
         let slot = networks.get_mut(index).ok_or(MISSING)?;
         let network = slot.handle(|device| {
-            let config = NetConfig::from_arguments(self.info.command_line, index)?;
+            let mut config = NetConfig::from_arguments(self.info.command_line, index)?;
+            config.seed = random::insecure_seed();
             Ok(Network::start(device, config))
         });
         network.ok_or(MISSING)?
