@@ -5,6 +5,7 @@
 //! what makes no sense is a [`StartInfoError`] or a warning. Knows no hardware, so that it is
 //! tested on the host.
 
+pub mod acpi;
 mod regions;
 pub mod virtio_mmio;
 

@@ -21,28 +21,30 @@ pub fn on_command_line(
         .map(|value| parse(value).ok_or("a virtio_mmio.device= argument makes no sense"))
 }
 
+/// A transport from numbers that somebody stated, if they make sense.
+pub(super) fn transport(base: u64, size: u64, irq: u64) -> Option<VirtioMmio> {
+    let irq = u32::try_from(irq).ok().filter(|&irq| irq < MAX_IRQ)?;
+    let registers = PhysRange::new(PhysAddr(base), size).filter(|own| own.size() >= MIN_SIZE)?;
+    Some(VirtioMmio { registers, irq: Irq(irq) })
+}
+
 fn parse(value: &str) -> Option<VirtioMmio> {
     let (size, rest) = value.split_once('@')?;
     let mut parts = rest.split(':');
-    let base = number(parts.next()?)?;
-    let irq = u32::try_from(number(parts.next()?)?).ok().filter(|&irq| irq < MAX_IRQ)?;
-    let size = number(size).filter(|&size| size >= MIN_SIZE)?;
-    Some(VirtioMmio { registers: PhysRange::new(PhysAddr(base), size)?, irq: Irq(irq) })
+    transport(number(parts.next()?)?, number(size)?, number(parts.next()?)?)
 }
 
-/// A number as the C library's `memparse` takes it: decimal or hexadecimal, with K, M or G.
+/// A number as Linux's `memparse` takes it: decimal or hexadecimal, with K, M or G.
 fn number(text: &str) -> Option<u64> {
-    let (digits, scale) = match text.as_bytes().last()? {
-        b'k' | b'K' => (&text[..text.len() - 1], 1 << 10),
-        b'm' | b'M' => (&text[..text.len() - 1], 1 << 20),
-        b'g' | b'G' => (&text[..text.len() - 1], 1 << 30),
-        _ => (text, 1),
-    };
+    let (digits, shift) = [(['k', 'K'], 10), (['m', 'M'], 20), (['g', 'G'], 30)]
+        .into_iter()
+        .find_map(|(suffix, shift)| Some((text.strip_suffix(suffix)?, shift)))
+        .unwrap_or((text, 0));
     let value = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => digits.parse(),
     };
-    value.ok()?.checked_mul(scale)
+    value.ok()?.checked_mul(1 << shift)
 }
 
 #[cfg(test)]

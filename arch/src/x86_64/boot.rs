@@ -10,9 +10,9 @@ use super::{
     cpuid, exceptions, image, interrupts, mmu, pci, power,
 };
 use crate::{
-    BootInfo, Device, Irq, PciHost, PhysAddr, PhysRange, Uart, UartKind,
+    BootInfo, Device, Irq, MAX_DEVICES, PciHost, PhysAddr, PhysRange, Uart, UartKind, VirtioMmio,
     kernel_entry::upcall,
-    start_info::{self, StartInfo, virtio_mmio},
+    start_info::{self, StartInfo, acpi, virtio_mmio},
 };
 
 global_asm!(include_str!("boot.S"), start = sym start, options(att_syntax));
@@ -22,6 +22,8 @@ global_asm!(
     interrupt = sym interrupts::on_interrupt,
     options(att_syntax),
 );
+
+type Devices = Vec<Device, MAX_DEVICES>;
 
 /// Exit status of a guest that cannot start.
 const EXIT_STATUS: u8 = 1;
@@ -100,17 +102,18 @@ fn text(range: PhysRange) -> &'static str {
 }
 
 /// What a driver may be started for.
-fn find_devices(command_line: &str, info: &mut StartInfo) -> Vec<Device, { crate::MAX_DEVICES }> {
-    let mut devices = Vec::new();
+fn find_devices(command_line: &str, info: &mut StartInfo) -> Devices {
+    let mut devices = Devices::new();
     if console::is_present() {
         let kind = UartKind::Port16550(console::COM1);
         // The first two of many that fit.
         let _ = devices.push(Device::Uart(Uart { kind, irq: Some(COM1_IRQ) }));
     }
-    if pci::is_present() {
+    let has_pci = pci::is_present();
+    if has_pci {
         let _ = devices.push(Device::PciHost(PciHost::Ports));
     }
-    for transport in virtio_mmio::on_command_line(command_line) {
+    let mut add = |transport: Result<VirtioMmio, &'static str>| {
         let added = transport.and_then(|transport| {
             devices
                 .push(Device::VirtioMmio(transport))
@@ -120,6 +123,25 @@ fn find_devices(command_line: &str, info: &mut StartInfo) -> Vec<Device, { crate
             // The first eight warnings will do.
             let _ = info.warnings.push(text);
         }
+    };
+    virtio_mmio::on_command_line(command_line).for_each(&mut add);
+    if !has_pci {
+        read_acpi(info.rsdp, |transport| add(Ok(transport)));
     }
     devices
+}
+
+/// Reads the ACPI tables of a machine without PCI.
+fn read_acpi(root: PhysAddr, mut add: impl FnMut(VirtioMmio)) {
+    let memory = mmu::Unmapped { limit: mmu::memory_limit() };
+    if root == PhysAddr(0) {
+        return;
+    }
+    let Some(tables) = acpi::Tables::find(&memory, root) else { return };
+    let mut power_off = None;
+    tables.scan(&memory, |found| match found {
+        acpi::Found::Transport(transport) => add(transport),
+        acpi::Found::PowerOff(value) => power_off = Some(value),
+    });
+    power::use_registers(tables.sleep_control.zip(power_off), tables.reset);
 }

@@ -1,13 +1,26 @@
 //! The ways to stop.
 
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::{
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, Ordering},
+};
 
 use x86_64::instructions::{hlt, interrupts, port::PortWriteOnly};
 
-use super::{console::print_line, pci};
+use super::{console::print_line, mmu, pci};
+use crate::{PhysAddr, PhysRange};
 
 /// Port of QEMU's `isa-debug-exit` device, 0 if the command line names none.
 static DEBUG_EXIT: AtomicU16 = AtomicU16::new(0);
+
+/// A register of hardware-reduced ACPI, and what to write to it. Null where there is none.
+struct Register {
+    address: AtomicPtr<u8>,
+    value: AtomicU8,
+}
+
+static SLEEP_CONTROL: Register = Register::none();
+static RESET: Register = Register::none();
 
 /// PM1 control register: sleep type 0, which QEMU's DSDT gives for S5, and SLP_EN (ACPI 6.5,
 /// 4.8.3.2.1).
@@ -40,9 +53,43 @@ pub fn configure(command_line: &str) {
     DEBUG_EXIT.store(port.unwrap_or(0), Ordering::Relaxed);
 }
 
+/// Switches off and resets by these registers, each a byte of memory, from now on.
+pub(super) fn use_registers(sleep: Option<(PhysAddr, u8)>, reset: Option<(PhysAddr, u8)>) {
+    SLEEP_CONTROL.set(sleep);
+    RESET.set(reset);
+}
+
+impl Register {
+    const fn none() -> Self {
+        Self { address: AtomicPtr::new(ptr::null_mut()), value: AtomicU8::new(0) }
+    }
+
+    /// Maps the register. Nothing happens if it cannot be.
+    fn set(&self, register: Option<(PhysAddr, u8)>) {
+        let Some((address, value)) = register else { return };
+        let mapped = PhysRange::new(address, 1).map(mmu::map_device);
+        if let Some(Ok(pointer)) = mapped {
+            self.value.store(value, Ordering::Relaxed);
+            self.address.store(pointer.as_ptr(), Ordering::Relaxed);
+        }
+    }
+
+    /// Writes to the register if there is one, and waits for what comes of it.
+    fn write(&self) {
+        let address = self.address.load(Ordering::Relaxed);
+        if !address.is_null() {
+            // SAFETY: `set` mapped a byte of device registers here, which by the machine's
+            // description ends or restarts the guest.
+            unsafe { address.write_volatile(self.value.load(Ordering::Relaxed)) };
+            spin();
+        }
+    }
+}
+
 /// Ends the guest with `status`.
 pub fn power_off(status: u8) -> ! {
     leave(status);
+    SLEEP_CONTROL.write();
     if let Some(port) = pci::power_control() {
         // SAFETY: the PM1a control register of the machine's power management function; the
         // machine is gone after this, or nothing happened.
@@ -80,6 +127,7 @@ fn leave(status: u8) {
 }
 
 fn reset() -> ! {
+    RESET.write();
     // SAFETY: these ports reset the machine, which is what is wanted, or are not there.
     unsafe {
         PortWriteOnly::new(RESET_CONTROL).write(RESET_NOW);
