@@ -73,15 +73,16 @@ mod machine;
 #[path = "host/mod.rs"]
 mod machine;
 
+pub use machine::{NAME, clock, console, cpu, interrupts, mmu, power};
+#[cfg(not(target_os = "none"))]
+pub use machine::{poll, simulation};
+
 /// Arithmetic of the x86-64 clock, which needs no x86-64 to be tested.
 #[cfg(test)]
 #[path = "x86_64/clock"]
 #[allow(dead_code, reason = "only the tests use it on the host")]
 mod x86_64_clock {
+    mod calendar;
     mod calibration;
     mod rate;
 }
-
-pub use machine::{NAME, clock, console, cpu, interrupts, mmu, power};
-#[cfg(not(target_os = "none"))]
-pub use machine::{poll, simulation};

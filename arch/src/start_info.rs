@@ -324,3 +324,6 @@ fn find_module(
     }
     Ok(Some(module))
 }
+
+#[cfg(test)]
+mod tests;

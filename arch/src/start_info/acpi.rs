@@ -153,3 +153,6 @@ fn read<const N: usize>(memory: &impl PhysicalMemory, address: PhysAddr) -> Opti
     let mut bytes = [0; N];
     memory.read(address, &mut bytes).then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! emulation, it is learnt from the APIC timer while the guest runs ([`calibration`]): nobody waits.
 //! A better rate changes how fast `now` goes on from where it is, so it never jumps.
 
+mod calendar;
 mod calibration;
 mod kvm;
 mod rate;

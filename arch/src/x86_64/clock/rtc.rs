@@ -1,5 +1,6 @@
 //! The battery-backed clock of the PC (Motorola MC146818A), read once for the time of day.
 
+use super::calendar;
 use x86_64::instructions::port::{Port, PortWriteOnly};
 
 const INDEX: u16 = 0x70;
@@ -17,10 +18,7 @@ const STATUS_B: u8 = 11;
 const STATUS_D: u8 = 13;
 
 const UPDATING: u8 = 1 << 7;
-const BINARY: u8 = 1 << 2;
-const HOURS_24: u8 = 1 << 1;
 const VALID: u8 = 0x80;
-const PM: u8 = 1 << 7;
 
 /// Reads until two are the same. An update takes about 2 ms once a second; a read of all registers
 /// takes longer than a microsecond.
@@ -38,7 +36,8 @@ pub(super) fn read() -> Option<u64> {
         }
         let first = fields();
         if register(STATUS_A) & UPDATING == 0 && fields() == first {
-            return decode(first, register(STATUS_B)).map(|seconds| seconds * 1_000_000_000);
+            return calendar::seconds(first, register(STATUS_B))
+                .map(|seconds| seconds * 1_000_000_000);
         }
     }
     None
@@ -46,29 +45,6 @@ pub(super) fn read() -> Option<u64> {
 
 fn fields() -> [u8; 6] {
     [YEAR, MONTH, DAY, HOUR, MINUTE, SECOND].map(register)
-}
-
-/// Seconds since 1970.
-fn decode(fields: [u8; 6], format: u8) -> Option<u64> {
-    let number =
-        |raw: u8| u64::from(if format & BINARY != 0 { raw } else { raw / 16 * 10 + raw % 16 });
-    let [year, month, day, hour, minute, second] = fields;
-    let hour = if format & HOURS_24 != 0 {
-        number(hour)
-    } else {
-        number(hour & !PM) % 12 + if hour & PM != 0 { 12 } else { 0 }
-    };
-    let (month, day) = (number(month), number(day));
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Two digits: this century, for which one year in four is a leap year without exception.
-    let years = number(year) + 30;
-    const DAYS_BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let before = DAYS_BEFORE.get(month as usize - 1)?;
-    let leap_day = u64::from((years + 2).is_multiple_of(4) && month > 2);
-    let days = years * 365 + (years + 1) / 4 + before + leap_day + day - 1;
-    Some(((days * 24 + hour) * 60 + number(minute)) * 60 + number(second))
 }
 
 fn register(index: u8) -> u8 {
