@@ -39,7 +39,8 @@ pub mod start_info;
 
 pub use address::{PAGE_SIZE, PhysAddr, PhysRange};
 pub use boot_info::{
-    BootInfo, Device, HostDevice, HostLink, Hypervisor, MAX_DEVICES, MAX_REGIONS, PciHost, Uart, UartKind, VirtioMmio,
+    BootInfo, Device, HostDevice, HostLink, Hypervisor, MAX_DEVICES, MAX_REGIONS, PciHost, Uart,
+    UartKind, VirtioMmio,
 };
 pub use fault::{Fault, StackFrame};
 pub use kernel_entry::{Interrupt, Irq};

@@ -56,6 +56,7 @@ entry:
     isb
     ldr     x0, =((1 << 31) | (1 << 29))    // HCR_EL2: RW, HCD
     msr     hcr_el2, x0
+    isb                                     // with E2H clear the registers below mean what follows
     mov     x0, #3                          // CNTHCTL_EL2: EL1PCTEN, EL1PCEN
     msr     cnthctl_el2, x0
     msr     cntvoff_el2, xzr
@@ -117,12 +118,16 @@ at_el1:
     ldr     w4, ={TREE_MAX}
     cmp     w24, w4
     b.hi    tree_is_safe
+    add     x24, x24, #7
+    and     x24, x24, #~7
     mov     x0, x19
     add     x1, x19, x24
     bl      clean_invalidate
+    // Stale lines must not be written over the copy later.
+    mov     x0, x3
+    add     x1, x3, x24
+    bl      clean_invalidate
     // Upwards, so the copy runs from the end to the start.
-    add     x24, x24, #7
-    and     x24, x24, #~7
     add     x0, x19, x24
     add     x1, x3, x24
     b       3f

@@ -241,9 +241,9 @@ pub fn is_sealed() -> bool {
 pub(crate) fn window_of(address: usize) -> Option<&'static str> {
     let direct_end = layout::DIRECT_BASE + layout::DIRECT.size() as usize;
     if (layout::DIRECT_BASE..direct_end).contains(&address) {
-        Some("direct map of RAM: not mapped, read-only or not executable there")
+        Some("direct map of RAM")
     } else if (layout::DEVICE_BASE..layout::DEVICE_END).contains(&address) {
-        Some("window of device registers")
+        Some("device window")
     } else {
         None
     }
