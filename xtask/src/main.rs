@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 mod app;
 mod arch;
+mod bench;
 mod build;
 mod ci;
 mod describe;
@@ -39,6 +40,7 @@ enum Command {
     Run(run::Options),
     Test(test::Options),
     Size(size::Options),
+    Bench(bench::Options),
     Describe(describe::Options),
     Symbolize(symbolize::Options),
     Doctor(doctor::Options),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Build(options) => options.execute(),
         Command::Run(options) => options.execute(),
         Command::Test(options) => options.execute(),
+        Command::Bench(options) => options.execute(),
         Command::Size(options) => options.execute(),
         Command::Describe(options) => options.execute(),
         Command::Ci(options) => options.execute(),

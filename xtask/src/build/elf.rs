@@ -63,6 +63,11 @@ fn segments_of<H: FileHeader<Endian = Endianness>>(file: &[u8]) -> Result<Vec<Se
         .collect())
 }
 
+/// The address of the first instruction.
+pub fn entry(file: &[u8]) -> Result<u64> {
+    Ok(object::File::parse(file)?.entry())
+}
+
 /// The address of the symbol `name`, which the linker script defines.
 pub fn symbol(file: &object::File<'_>, name: &str) -> Result<u64> {
     file.symbols()

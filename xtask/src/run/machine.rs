@@ -43,7 +43,7 @@ impl Machine {
     }
 
     /// How devices are attached, as the last part of QEMU's names for them.
-    fn transport(self) -> &'static str {
+    pub fn transport(self) -> &'static str {
         match self {
             Self::Microvm | Self::Virt => "device",
             Self::Q35 | Self::Pc => "pci",

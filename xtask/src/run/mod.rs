@@ -21,6 +21,7 @@ mod unix;
 
 pub use machine::{Guest, Hardware, Machine, guest_status};
 pub use network::{Forward, Network, Protocol, choose_host_ports, declared};
+pub use probe::answers;
 use process::Plain;
 pub use process::{Console, End, Running, interrupted};
 

@@ -91,6 +91,12 @@ impl DebugInfo {
         places
     }
 
+    /// The addresses at which an instruction of another line of the source starts.
+    pub fn instructions(&self) -> Vec<u64> {
+        let rows = self.lines.find_location_range(self.text.start, self.text.end);
+        rows.map(|rows| rows.map(|(address, ..)| address).collect()).unwrap_or_default()
+    }
+
     /// The function that `address` lies in, from the symbol table.
     fn function_at(&self, address: u64) -> String {
         let next = self.functions.partition_point(|(start, _)| *start <= address);

@@ -35,8 +35,19 @@ impl TestGuest {
     pub fn start(
         image: &Image,
         hardware: Hardware,
+        network: Network,
+        arguments: &[String],
+    ) -> Result<Self> {
+        Self::start_with(image, hardware, network, arguments, Vec::new())
+    }
+
+    /// Starts a guest with more arguments for QEMU.
+    pub fn start_with(
+        image: &Image,
+        hardware: Hardware,
         mut network: Network,
         arguments: &[String],
+        extra: Vec<String>,
     ) -> Result<Self> {
         if let Network::User(forwards) = &mut network {
             choose_host_ports(forwards)?;
@@ -49,7 +60,7 @@ impl TestGuest {
             network,
             arguments: arguments.to_vec(),
             gdb: None,
-            extra: Vec::new(),
+            extra,
         };
         let mut command = Command::new(image.arch.qemu());
         command.args(guest.qemu_arguments()?).stdin(std::process::Stdio::null());
@@ -161,7 +172,7 @@ pub struct TemporaryFile(PathBuf);
 impl TemporaryFile {
     /// A disk of `size` zeros; `size` is a number with a suffix, as for QEMU.
     pub fn disk(size: &str) -> Result<Self> {
-        let file = Self::new("disk")?;
+        let file = Self::new("disk");
         let length = bytes_of(size)?;
         std::fs::File::create(&file.0)
             .and_then(|disk| disk.set_len(length))
@@ -170,11 +181,11 @@ impl TemporaryFile {
     }
 
     /// A name that nobody else uses.
-    pub fn new(kind: &str) -> Result<Self> {
+    pub fn new(kind: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("mayfly-{kind}-{}-{count}", std::process::id());
-        Ok(Self(std::env::temp_dir().join(name)))
+        Self(std::env::temp_dir().join(name))
     }
 
     /// Where it is.

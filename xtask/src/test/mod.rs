@@ -23,6 +23,7 @@ mod runner;
 mod variant;
 
 use case::Case;
+pub use guest::{TemporaryFile, TestGuest};
 use runner::Runner;
 pub use runner::Tally;
 
@@ -105,15 +106,16 @@ impl Options {
         let how = How { release: self.release, ..How::default() };
         let guests = self.chosen(guests::cases(arch, &how)?);
         let examples = self.chosen(examples::cases(arch, &how));
-        if !self.list && !(guests.is_empty() && examples.is_empty()) {
-            setup::programs(&[arch.qemu()])?;
-        }
-        if !self.list && !examples.is_empty() {
-            setup::programs(&examples::PROGRAMS)?;
-        }
+        self.need(guests.len() + examples.len(), &[arch.qemu()])?;
+        self.need(examples.len(), &examples::PROGRAMS)?;
         self.build_and_run(runner, guests, &|names| guests::compile(arch, &how, names));
         self.build_and_run(runner, examples, &|names| examples::compile(arch, &how, names));
         Ok(())
+    }
+
+    /// Sees to it that the programs are there that so many tests use.
+    fn need(&self, tests: usize, programs: &[&str]) -> Result<()> {
+        if tests == 0 || self.list { Ok(()) } else { setup::programs(programs) }
     }
 
     /// Builds the images that tests use, all together because that is quicker, and runs the tests.

@@ -14,7 +14,11 @@ use crate::arch::Arch;
 use crate::build::{self, How};
 use crate::run::{Network, declared};
 
+mod client;
+mod echo;
 mod hello;
+mod http;
+mod timer;
 
 /// The programs that the checks use.
 pub const PROGRAMS: [&str; 4] = ["curl", "dig", "nc", "wrk"];
@@ -40,7 +44,12 @@ const fn check(name: &'static str, body: fn(&mut TestGuest) -> Result<()>) -> Ch
 }
 
 /// The examples and what is checked of each.
-const EXAMPLES: [(&str, &[Check]); 1] = [("hello", hello::CHECKS)];
+const EXAMPLES: [(&str, &[Check]); 4] = [
+    ("hello", hello::CHECKS),
+    ("timer", timer::CHECKS),
+    ("echo", echo::CHECKS),
+    ("http", http::CHECKS),
+];
 
 /// The checks on each machine of an architecture.
 pub fn cases(arch: Arch, how: &How) -> Vec<Case> {

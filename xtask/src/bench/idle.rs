@@ -1,0 +1,49 @@
+//! `bench idle`: instructions for each second in which nobody asks for anything.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::live::Live;
+use super::table::{self, Figure};
+use crate::arch::ArchChoice;
+use crate::ui;
+
+/// Seconds to let the guest come to rest, and those that are counted.
+const REST: u64 = 3;
+const COUNTED: u64 = 10;
+
+/// Counts the instructions of a guest that serves HTTP, for each second in which nobody asks.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench idle
+  cargo xtask bench idle --arch armv7 --json")]
+pub struct Options {
+    /// Architectures to measure.
+    #[arg(long, value_enum, default_value = "all")]
+    arch: ArchChoice,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    /// Measures, and prints.
+    pub fn execute(&self) -> Result<()> {
+        let mut figures = Vec::new();
+        for &arch in self.arch.list() {
+            ui::progress("Counting", format_args!("idle instructions on {arch}"));
+            let mut live = Live::start("http", arch)?;
+            live.http_port()?;
+            sleep(Duration::from_secs(REST));
+            let before = live.counter.instructions();
+            sleep(Duration::from_secs(COUNTED));
+            let count = (live.counter.instructions() - before) / COUNTED;
+            figures.push(Figure { name: "idle second", arch, value: Some(count) });
+        }
+        table::print(&figures, "instructions", self.json);
+        Ok(())
+    }
+}

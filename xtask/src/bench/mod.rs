@@ -1,0 +1,51 @@
+//! `bench`: figures, counted in guest instructions where that is possible, because those are the
+//! same on every machine.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+mod boot;
+mod counter;
+mod idle;
+mod live;
+mod marks;
+mod memory;
+mod peer;
+mod requests;
+mod table;
+
+/// Measures how an app boots, serves and idles.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench boot                      instructions by boot step, up to the first ping
+  cargo xtask bench requests --arch all       instructions for each echo and each HTTP request
+  cargo xtask bench idle --json
+  cargo xtask bench memory                    the smallest memory that still serves
+
+Images are release builds. Instructions are counted by a plugin of QEMU's translator, which gcc
+compiles from xtask/src/bench/count.c; each iteration of an x86 REP instruction counts as one.")]
+pub struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Boot(boot::Options),
+    Requests(requests::Options),
+    Idle(idle::Options),
+    Memory(memory::Options),
+}
+
+impl Options {
+    /// Measures, and prints a table or JSON.
+    pub fn execute(&self) -> Result<u8> {
+        match &self.what {
+            What::Boot(options) => options.execute(),
+            What::Requests(options) => options.execute(),
+            What::Idle(options) => options.execute(),
+            What::Memory(options) => options.execute(),
+        }
+        .map(|()| 0)
+    }
+}

@@ -1,0 +1,55 @@
+//! echo: sends back what it gets, to nc.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::client;
+use super::{Check, check};
+use crate::run::Protocol;
+use crate::test::guest::TestGuest;
+
+pub const CHECKS: &[Check] =
+    &[check("tcp", tcp), check("udp", udp), Check { memory: "2M", ..check("in-2-mebibytes", tcp) }];
+
+/// Attempts to get the first answer, while the guest boots.
+const ATTEMPTS: u32 = 60;
+
+/// A stream of a megabyte comes back as it was, and the connection is closed in order.
+fn tcp(guest: &mut TestGuest) -> Result<()> {
+    let port = guest.port(7, Protocol::Tcp)?.to_string();
+    first_answer(guest, &["-N", "-w", "1", "127.0.0.1", &port])?;
+    let stream: Vec<u8> =
+        (0..1_u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+    let mut nc = Command::new("nc");
+    nc.args(["-N", "-w", "20", "127.0.0.1", &port]);
+    let answer = client::run(&mut nc, &stream)?.stdout;
+    ensure!(answer.len() == stream.len(), "{} of {} bytes came back", answer.len(), stream.len());
+    ensure!(answer == stream, "the bytes that came back are others");
+    Ok(())
+}
+
+/// A datagram comes back.
+fn udp(guest: &mut TestGuest) -> Result<()> {
+    let port = guest.port(7, Protocol::Udp)?.to_string();
+    first_answer(guest, &["-u", "-w", "1", "127.0.0.1", &port])
+}
+
+/// Sends a line by nc until it comes back.
+fn first_answer(guest: &mut TestGuest, arguments: &[&str]) -> Result<()> {
+    const LINE: &[u8] = b"is anyone there?\n";
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let mut nc = Command::new("nc");
+        match client::run(nc.args(arguments), LINE) {
+            Ok(output) if output.stdout == LINE => return Ok(()),
+            other => last = Some(other),
+        }
+        // Tells if the guest has ended.
+        guest.until("the next attempt", Duration::from_secs(1), |_| Some(()))?;
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let last = last.context("there was no attempt")??;
+    anyhow::bail!("what comes back is `{}`", String::from_utf8_lossy(&last.stdout))
+}

@@ -1,0 +1,183 @@
+//! http: serves a small site to curl and wrk.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::client::{self, curl, curl_text};
+use super::{Check, check};
+use crate::paths;
+use crate::test::guest::TestGuest;
+
+pub const CHECKS: &[Check] = &[
+    check("serves-every-file", serves_every_file),
+    check("knows-http", knows_http),
+    check("keeps-connections", keeps_connections),
+    check("tells-no-secrets", tells_no_secrets),
+    check("many-at-once", many_at_once),
+    check("load", load),
+    Check { memory: "4M", ..check("in-4-mebibytes", serves_every_file) },
+];
+
+/// The files that the image was made with.
+fn site() -> PathBuf {
+    paths::repository().join("examples/http/site")
+}
+
+/// Each file of the site arrives as it is.
+fn serves_every_file(guest: &mut TestGuest) -> Result<()> {
+    let url = client::http_url(guest)?;
+    let site = site();
+    let files = files_below(&site)?;
+    ensure!(files.len() > 3, "the site has only {} files", files.len());
+    for file in files {
+        let name = file.strip_prefix(&site)?.to_str().context("a file's name is not UTF-8")?;
+        let body = curl(&["--fail", &format!("{url}/{}", name.trim_end_matches("index.html"))])?;
+        client::same_as_file(&body, &file)?;
+    }
+    Ok(())
+}
+
+/// Methods, ranges and conditions do what RFC 9110 says.
+fn knows_http(guest: &mut TestGuest) -> Result<()> {
+    let url = client::http_url(guest)?;
+    let style = format!("{url}/style.css");
+    let length = site().join("style.css").metadata()?.len();
+
+    let head = curl_text(&["--head", &style])?.to_lowercase();
+    ensure!(head.starts_with("http/1.1 200"), "HEAD is answered {head}");
+    ensure!(
+        head.contains(&format!("content-length: {length}\r\n")),
+        "HEAD tells no length: {head}"
+    );
+    ensure!(head.contains("content-type: text/css"), "HEAD tells no type: {head}");
+
+    let part = curl(&["--fail", "--range", "10-19", &style])?;
+    let whole = std::fs::read(site().join("style.css"))?;
+    ensure!(part == whole[10..20], "bytes 10 to 19 are others");
+    for (arguments, status) in [
+        (&["--range", "99999999-"][..], "416"),
+        (&["--request", "POST", "--data", "x=1"], "405"),
+        (&["--header", "If-None-Match: *"], "304"),
+    ] {
+        let got = status_of(arguments, &style)?;
+        ensure!(got == status, "{} is answered {got} instead of {status}", arguments.join(" "));
+    }
+    let got = status_of(&[], &format!("{url}/no-such-page"))?;
+    ensure!(got == "404", "a page that is not there is answered {got}");
+    Ok(())
+}
+
+/// The status code of an answer.
+fn status_of(arguments: &[&str], url: &str) -> Result<String> {
+    let fixed = ["--output", "/dev/null", "--write-out", "%{http_code}"];
+    curl_text(&[&fixed, arguments, &[url]].concat())
+}
+
+/// Several requests go over one connection.
+fn keeps_connections(guest: &mut TestGuest) -> Result<()> {
+    let url = client::http_url(guest)?;
+    let urls = format!("{url}/style.css?[1-20]");
+    let fixed = ["--fail", "--output", "/dev/null", "--write-out", "%{num_connects} "];
+    let connects = curl_text(&[&fixed[..], &[&urls]].concat())?;
+    let total: u32 = connects.split_whitespace().filter_map(|n| n.parse::<u32>().ok()).sum();
+    ensure!(total == 1, "20 requests took {total} connections");
+    Ok(())
+}
+
+/// No path leads out of the site.
+fn tells_no_secrets(guest: &mut TestGuest) -> Result<()> {
+    let url = client::http_url(guest)?;
+    for path in ["/../Cargo.toml", "/images/../../Cargo.toml", "/%2e%2e/Cargo.toml", "//etc/passwd"]
+    {
+        let got = status_of(&["--path-as-is"], &format!("{url}{path}"))?;
+        ensure!(got == "404" || got == "400", "{path} is answered {got}");
+    }
+    Ok(())
+}
+
+/// Hundreds of connections at once are all served.
+fn many_at_once(guest: &mut TestGuest) -> Result<()> {
+    const REQUESTS: usize = 400;
+    let url = client::http_url(guest)?;
+    let urls = format!("{url}/style.css?[1-{REQUESTS}]");
+    let codes = curl_text(&[
+        "--parallel",
+        "--parallel-immediate",
+        "--parallel-max",
+        "100",
+        "--header",
+        "Connection: close",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{http_code}\\n",
+        &urls,
+    ])?;
+    let served = codes.lines().filter(|code| *code == "200").count();
+    ensure!(served == REQUESTS, "{served} of {REQUESTS} requests were served");
+    Ok(())
+}
+
+/// wrk, with few and many connections, sees no error.
+fn load(guest: &mut TestGuest) -> Result<()> {
+    let url = client::http_url(guest)?;
+    for connections in ["1", "16", "64"] {
+        let mut wrk = Command::new("wrk");
+        wrk.args(["--threads", "1", "--duration", "2s", "--timeout", "10s"]);
+        wrk.args(["--connections", connections]).arg(format!("{url}/style.css"));
+        let output = client::run(&mut wrk, &[])?;
+        judge_wrk(&String::from_utf8_lossy(&output.stdout))
+            .with_context(|| format!("wrk with {connections} connections"))?;
+    }
+    // It must still be there, and answer rightly.
+    let body = curl(&["--fail", &format!("{url}/style.css")])?;
+    client::same_as_file(&body, &site().join("style.css"))
+}
+
+/// Whether wrk has seen answers, and none that was an error.
+fn judge_wrk(report: &str) -> Result<()> {
+    for bad in ["Socket errors", "Non-2xx"] {
+        if let Some(line) = report.lines().find(|line| line.contains(bad)) {
+            anyhow::bail!("{}", line.trim());
+        }
+    }
+    let requests: Option<u64> = report
+        .lines()
+        .find(|line| line.contains(" requests in "))
+        .and_then(|line| line.split_whitespace().next()?.parse().ok());
+    ensure!(requests.is_some_and(|requests| requests > 0), "no request was answered: {report}");
+    Ok(())
+}
+
+/// All files below `directory`.
+fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("cannot read {}", directory.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_of_wrk_are_judged() {
+        judge_wrk("Running 2s test\n  123 requests in 2.00s, 1MB read\n").unwrap();
+        assert!(judge_wrk("  0 requests in 2.00s, 1MB read\n").is_err());
+        let errors =
+            "  9 requests in 2.00s\n  Socket errors: connect 0, read 1, write 0, timeout 0\n";
+        assert!(judge_wrk(errors).unwrap_err().to_string().contains("read 1"));
+        assert!(judge_wrk("  9 requests in 2.00s\n  Non-2xx or 3xx responses: 3\n").is_err());
+    }
+}
