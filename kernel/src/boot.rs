@@ -1,7 +1,7 @@
 //! From the architecture's hands to the app's `main`. Reads top to bottom.
 
 use alloc::boxed::Box;
-use core::{mem, pin::Pin};
+use core::{pin::Pin, time::Duration};
 
 use mayfly_arch::{BootInfo, mmu, power};
 
@@ -12,7 +12,7 @@ use crate::{
     machine::Machine,
     memory,
     power::{self as end, ExitStatus},
-    random, report,
+    random, report, time,
 };
 
 mayfly_arch::kernel_entry! {
@@ -29,6 +29,9 @@ unsafe extern "Rust" {
     safe fn __mayfly_main(machine: Machine) -> MainFuture;
 }
 
+/// How long `main` waits for an entropy device to answer, if there is no other source.
+const ENTROPY_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Starts the kernel on what discovery found, then the app, and ends with the app's status.
 fn start(info: &'static BootInfo) -> ! {
     chart::mark("discovery");
@@ -39,21 +42,21 @@ fn start(info: &'static BootInfo) -> ! {
     greet(info);
     chart::mark("memory and log");
 
-    random::init(info);
     let mut devices = Devices::start(info);
+    random::init(info);
     chart::mark("devices");
 
     mmu::seal();
     chart::mark("seal");
 
-    let consoles = mem::take(&mut devices.consoles);
-    let entropy = mem::take(&mut devices.entropy);
+    let consoles = core::mem::take(&mut devices.consoles);
+    let entropy = core::mem::take(&mut devices.entropy);
     let machine = Machine::new(info, devices);
     let status = executor::run(async move {
         console::start(consoles);
         random::start(entropy);
-        // Without a source, what needs randomness says so when it is used.
-        let _ = random::ready().await;
+        // Without randomness the app starts all the same, and gets an error where it needs some.
+        let _ = time::timeout(ENTROPY_PATIENCE, random::ready()).await;
         chart::mark("executor");
         match __mayfly_main(machine).await {
             Ok(()) => ExitStatus::SUCCESS,

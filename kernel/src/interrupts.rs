@@ -77,7 +77,7 @@ fn next_handler(
 }
 
 /// How many interrupts arrived that no handler was registered for.
-pub fn spurious() -> u32 {
+pub(crate) fn spurious() -> u32 {
     SPURIOUS.load(Ordering::Relaxed)
 }
 

@@ -10,7 +10,7 @@ use core::{
 
 use mayfly_arch::{Fault, StackFrame, backtrace, cpu};
 
-use crate::{executor, log, memory, power::ExitStatus, symbols::Place};
+use crate::{executor, interrupts, log, memory, power::ExitStatus, symbols::Place};
 
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
@@ -63,6 +63,10 @@ fn finish(frame: StackFrame, status: ExitStatus) -> ! {
     let _ = writeln!(Out, "memory: {}", memory::stats());
     if let Some(failure) = memory::last_failure() {
         let _ = writeln!(Out, "    last failed allocation: {failure}");
+    }
+    let spurious = interrupts::spurious();
+    if spurious > 0 {
+        let _ = writeln!(Out, "interrupts that nobody expected: {spurious}");
     }
     let _ = writeln!(Out, "tasks:");
     if !executor::tasks(|task| _ = writeln!(Out, "    {task}")) {
