@@ -21,7 +21,7 @@ mod pool;
 
 pub use block::{BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion, MAX_DISCARD};
 pub use block_buffer::{BlockBuffer, MIN_SECTOR_SIZE};
-pub use checksum::{PartialChecksum, prepare_checksum};
+pub use checksum::PartialChecksum;
 pub use console::ConsoleDevice;
 pub use entropy::EntropySource;
 pub use error::DeviceError;

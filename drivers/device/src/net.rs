@@ -24,8 +24,9 @@ pub struct NetInfo {
 /// Which side computes TCP and UDP checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
-    /// The device fills them in on transmit: the stack leaves the field zero, and the driver does
-    /// the rest (see [`prepare_checksum`](crate::prepare_checksum)).
+    /// The device fills them in on transmit, in every frame that has one (see
+    /// [`PartialChecksum`](crate::PartialChecksum)): the stack leaves the sum of the pseudo header
+    /// in the field.
     pub on_transmit: bool,
     /// The device may have checked them on receive: [`Received::checked`] tells, frame by frame.
     pub on_receive: bool,

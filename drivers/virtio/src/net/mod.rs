@@ -20,8 +20,8 @@ use core::{
 };
 
 use mayfly_device::{
-    Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, Received,
-    Segmentation, prepare_checksum,
+    Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, PartialChecksum,
+    Received, Segmentation,
 };
 use virtio_drivers::transport::Transport as Registers;
 
@@ -217,7 +217,7 @@ impl VirtioNet {
             return Err(DeviceError::Gone);
         }
         let checksum = match self.info.checksums.on_transmit {
-            true => prepare_checksum(frame.bytes_mut()),
+            true => PartialChecksum::locate(frame.bytes()),
             false => None,
         };
         if segment.is_some() && checksum.is_none() {
