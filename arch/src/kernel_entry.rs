@@ -21,8 +21,8 @@ pub enum Interrupt {
 ///   mapped and the console usable.
 /// - `interrupt: fn(Interrupt)` runs with interrupts off, on the interrupted stack or one of its
 ///   own. It only marks and wakes: no allocation, no device work beyond the acknowledgement.
-/// - `fault: fn(&Fault<'_>) -> !` reports and stops. It may itself fault: the architecture then
-///   calls it again, and the kernel must notice.
+/// - `fault: fn(&Fault<'_>) -> !` reports and stops. It is called once: when it faults itself, the
+///   architecture says so in one line and stops the machine.
 #[macro_export]
 macro_rules! kernel_entry {
     (start: $start:path, interrupt: $interrupt:path, fault: $fault:path $(,)?) => {
