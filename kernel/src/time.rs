@@ -7,7 +7,8 @@ mod queue;
 mod sleep;
 mod timeout;
 
-use core::{cell::RefCell, time::Duration};
+use core::cell::{Cell, RefCell};
+pub use core::time::Duration;
 
 use mayfly_arch::clock;
 
@@ -19,7 +20,30 @@ pub use timeout::{TimedOut, Timeout, timeout, timeout_at};
 use queue::TimerQueue;
 
 mayfly_arch::local! {
-    static TIMERS: RefCell<TimerQueue> = RefCell::new(TimerQueue::new());
+    static TIMERS: Timers = Timers {
+        queue: RefCell::new(TimerQueue::new()),
+        earliest: Cell::new(NEVER),
+    };
+}
+
+/// The deadline of no timer.
+const NEVER: u64 = u64::MAX;
+
+struct Timers {
+    queue: RefCell<TimerQueue>,
+    /// The earliest deadline in the queue, to be looked at after every few polls.
+    earliest: Cell<u64>,
+}
+
+impl Timers {
+    fn with<R>(f: impl FnOnce(&mut TimerQueue) -> R) -> R {
+        TIMERS.with(|timers| {
+            let mut queue = timers.queue.borrow_mut();
+            let result = f(&mut queue);
+            timers.earliest.set(queue.earliest().unwrap_or(NEVER));
+            result
+        })
+    }
 }
 
 /// Time since 1970-01-01 00:00 UTC, or `None` on a machine without a clock that tells it. It can
@@ -30,24 +54,23 @@ pub fn wall_clock() -> Option<Duration> {
 
 /// The deadline of the earliest timer, as the clock counts.
 pub(crate) fn next_deadline() -> Option<u64> {
-    TIMERS.with(|timers| timers.borrow().earliest())
+    Some(TIMERS.with(|timers| timers.earliest.get())).filter(|earliest| *earliest != NEVER)
 }
 
 /// Wakes all tasks whose timers are due.
+#[inline]
 pub(crate) fn fire_due() {
-    TIMERS.with(|timers| {
-        if timers.borrow().earliest().is_none() {
-            return;
+    if TIMERS.with(|timers| timers.earliest.get()) != NEVER {
+        fire_until(clock::now());
+    }
+}
+
+fn fire_until(now: u64) {
+    while TIMERS.with(|timers| timers.earliest.get()) <= now {
+        if let Some(waker) = Timers::with(|queue| queue.pop_due(now)) {
+            waker.wake();
         }
-        let now = clock::now();
-        loop {
-            let waker = timers.borrow_mut().pop_due(now);
-            match waker {
-                Some(waker) => waker.wake(),
-                None => break,
-            }
-        }
-    });
+    }
 }
 
 /// Nanoseconds in `duration`; one of more than 584 years lasts for ever.

@@ -3,8 +3,7 @@
 use alloc::boxed::Box;
 use core::{
     cell::{Cell, OnceCell, RefCell},
-    mem,
-    pin::{Pin, pin},
+    pin::pin,
     task::{Context, Poll, Waker},
 };
 
@@ -14,7 +13,7 @@ use super::{
     Awaiting, JoinError, TaskInfo, TaskName,
     ready::QueueRef,
     slab::{NONE, Slab},
-    task::{BoxedFuture, Outcome, Stage, Task, What},
+    task::{BoxedFuture, Outcome, Stage, Task, Turn},
 };
 use crate::{memory::OutOfMemory, time};
 
@@ -47,10 +46,15 @@ impl Executor {
     /// # Errors
     /// When there is no memory; the future is dropped then.
     pub(super) fn admit(&self, future: BoxedFuture, name: TaskName) -> Result<u32, OutOfMemory> {
-        self.start(Stage::Idle(future), name, true)
+        self.start(Some(future), name, true)
     }
 
-    fn start(&self, stage: Stage, name: TaskName, has_handle: bool) -> Result<u32, OutOfMemory> {
+    fn start(
+        &self,
+        future: Option<BoxedFuture>,
+        name: TaskName,
+        has_handle: bool,
+    ) -> Result<u32, OutOfMemory> {
         let queue = self.queue.get_or_init(QueueRef::new);
         let mut tasks = self.tasks.borrow_mut();
         let index = tasks.insert("a task")?;
@@ -59,7 +63,7 @@ impl Executor {
             tasks.remove(index);
             return Err(error);
         }
-        task.start(stage, name, has_handle);
+        task.start(future, name, has_handle);
         Ok(index)
     }
 
@@ -68,112 +72,86 @@ impl Executor {
         assert!(!self.is_running.replace(true), "executor::run called by a task; await instead");
         let _end = EndOfRun(self);
         let mut main = pin!(main);
-        if let Err(error) = self.start(Stage::Main, name, false) {
-            panic!("{error}");
-        }
-        let mut polls = 0;
+        let main_index = match self.start(None, name, false) {
+            Ok(index) => index,
+            Err(error) => panic!("{error}"),
+        };
+        let mut polls = POLLS_BETWEEN_TIMERS;
         loop {
-            let Some(Turn { index, what, waker }) = self.next() else {
-                self.idle();
-                continue;
-            };
-            match what {
-                What::Task { future, wanted } => self.poll(index, future, waker, wanted),
-                What::Main => {
-                    if let Poll::Ready(result) = self.poll_main(index, main.as_mut(), waker) {
-                        return result;
-                    }
-                }
-            }
-            polls += 1;
-            if polls == POLLS_BETWEEN_TIMERS {
+            if polls == POLLS_BETWEEN_TIMERS || self.batch.get() == NONE {
                 polls = 0;
                 time::fire_due();
             }
-        }
-    }
-
-    /// The next task in the order of wake-ups.
-    fn next(&self) -> Option<Turn> {
-        loop {
-            if self.batch.get() == NONE && !self.take_batch() {
-                return None;
-            }
-            let mut tasks = self.tasks.borrow_mut();
-            let index = self.batch.get();
-            let task = tasks.get_mut(index);
-            self.batch.set(task.shared().next());
-            if let Some((what, waker)) = task.take_for_poll() {
-                return Some(Turn { index, what, waker });
-            }
-            vacate_if_over(&mut tasks, index);
-        }
-    }
-
-    /// Takes all tasks that were woken, oldest first. Returns whether there is one.
-    fn take_batch(&self) -> bool {
-        time::fire_due();
-        let Some(queue) = self.queue.get() else { return false };
-        let mut newest = queue.take();
-        let tasks = self.tasks.borrow();
-        let mut batch = NONE;
-        while newest != NONE {
-            let shared = tasks.get(newest).shared();
-            let older = shared.next();
-            shared.set_next(batch);
-            batch = newest;
-            newest = older;
-        }
-        self.batch.set(batch);
-        batch != NONE
-    }
-
-    fn poll(&self, index: u32, mut future: BoxedFuture, waker: Waker, wanted: bool) {
-        self.awaiting.set(None);
-        match future.as_mut().poll_erased(&mut Context::from_waker(&waker), wanted) {
-            Poll::Pending => {
-                if !self.suspend(index, Stage::Idle(future), waker) {
-                    self.cancel(index);
+            polls += 1;
+            match self.run_one() {
+                Ran::Task => {}
+                Ran::Nothing => self.idle(),
+                Ran::Main(waker) => {
+                    self.awaiting.set(None);
+                    if let Poll::Ready(result) =
+                        main.as_mut().poll(&mut Context::from_waker(&waker))
+                    {
+                        self.finish(main_index, waker, Ok(Box::new(())));
+                        return result;
+                    }
+                    self.suspend(main_index, None, waker);
                 }
             }
+        }
+    }
+
+    /// Polls the task that was woken first. The main task is left to the caller.
+    fn run_one(&self) -> Ran {
+        let mut tasks = self.tasks.borrow_mut();
+        let mut index = self.batch.get();
+        if index == NONE {
+            index = self.queue.get().map_or(NONE, |queue| queue.take());
+            if index == NONE {
+                return Ran::Nothing;
+            }
+        }
+        let mut task = tasks.get_mut(index);
+        if self.batch.get() == NONE && task.shared().next() != NONE {
+            index = reverse(&tasks, index);
+            task = tasks.get_mut(index);
+        }
+        let (turn, next) = task.take_turn();
+        self.batch.set(next);
+        let Some(Turn { future, waker, is_wanted }) = turn else {
+            vacate_if_over(&mut tasks, index);
+            return Ran::Task;
+        };
+        let Some(mut future) = future else { return Ran::Main(waker) };
+        drop(tasks);
+        self.awaiting.set(None);
+        match future.as_mut().poll_erased(&mut Context::from_waker(&waker), is_wanted) {
+            Poll::Pending => self.suspend(index, Some(future), waker),
             Poll::Ready(result) => {
                 drop(future);
                 self.finish(index, waker, Ok(result));
             }
         }
+        Ran::Task
     }
 
-    fn poll_main<F: Future>(&self, index: u32, main: Pin<&mut F>, waker: Waker) -> Poll<F::Output> {
-        self.awaiting.set(None);
-        let poll = main.poll(&mut Context::from_waker(&waker));
-        if poll.is_pending() {
-            self.suspend(index, Stage::Main, waker);
-        } else {
-            self.finish(index, waker, Ok(Box::new(())));
-        }
-        poll
-    }
-
-    /// Puts a task back after a poll. Returns false if it was aborted meanwhile.
-    fn suspend(&self, index: u32, stage: Stage, waker: Waker) -> bool {
+    /// Puts a task back after a poll.
+    #[inline]
+    fn suspend(&self, index: u32, future: Option<BoxedFuture>, waker: Waker) {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(index);
-        task.stage = stage;
-        task.waker = Some(waker);
-        task.awaiting = self.awaiting.get().unwrap_or(Awaiting::NOTHING_KNOWN);
-        !task.is_aborted
+        task.suspend(future, waker, self.awaiting.get());
+        if task.is_aborted {
+            drop(tasks);
+            self.cancel(index);
+        }
     }
 
     fn finish(&self, index: u32, waker: Waker, outcome: Outcome) {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(index);
-        task.waker = Some(waker);
-        let (outcome, unwanted) = if task.has_handle {
-            (outcome, None)
-        } else {
-            (Err(JoinError::Cancelled), Some(outcome))
-        };
+        task.keep_waker(waker);
         task.end(outcome);
+        let unwanted = if task.has_handle { None } else { task.outcome.take() };
         let joiner = task.joiner.take();
         vacate_if_over(&mut tasks, index);
         // Dropping a result or waking somebody may come back here.
@@ -189,9 +167,9 @@ impl Executor {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(index);
         match task.stage {
-            Stage::Idle(_) => {}
+            Stage::Idle => {}
             Stage::Running => return task.is_aborted = true,
-            Stage::Vacant | Stage::Main | Stage::Done(_) => return,
+            Stage::Vacant | Stage::Main | Stage::Done => return,
         }
         let future = task.end(Err(JoinError::Cancelled));
         let joiner = task.joiner.take();
@@ -208,15 +186,11 @@ impl Executor {
     pub(super) fn release_handle(&self, index: u32) {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(index);
-        let unwanted = match &mut task.stage {
-            Stage::Done(outcome) => Some(mem::replace(outcome, Err(JoinError::Cancelled))),
-            _ => None,
-        };
         task.has_handle = false;
-        let joiner = task.joiner.take();
+        let unwanted = (task.joiner.take(), task.outcome.take());
         vacate_if_over(&mut tasks, index);
         drop(tasks);
-        drop((joiner, unwanted));
+        drop(unwanted);
     }
 
     /// Takes the result of the task; the handle is released then. Otherwise `waker` is woken at
@@ -224,8 +198,7 @@ impl Executor {
     pub(super) fn poll_result(&self, index: u32, waker: &Waker) -> Poll<Outcome> {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(index);
-        if let Stage::Done(outcome) = &mut task.stage {
-            let outcome = mem::replace(outcome, Err(JoinError::Cancelled));
+        if let Some(outcome) = task.outcome.take() {
             task.has_handle = false;
             vacate_if_over(&mut tasks, index);
             return Poll::Ready(outcome);
@@ -238,7 +211,7 @@ impl Executor {
 
     /// Whether the task has ended.
     pub(super) fn is_finished(&self, index: u32) -> bool {
-        matches!(self.tasks.borrow().get(index).stage, Stage::Done(_))
+        self.tasks.borrow().get(index).stage == Stage::Done
     }
 
     /// Notes what the running task waits for, unless it has said so in this poll already.
@@ -289,7 +262,8 @@ impl Executor {
                 from = index + 1;
             }
         }
-        while self.next().is_some() {}
+        // What is left in the ready queue are the numbers of tasks that have ended.
+        while matches!(self.run_one(), Ran::Task) {}
     }
 
     fn next_used(&self, from: u32) -> Option<u32> {
@@ -301,8 +275,8 @@ impl Executor {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(index);
         match task.stage {
-            Stage::Vacant | Stage::Done(_) => return false,
-            Stage::Idle(_) => {
+            Stage::Vacant | Stage::Done => return false,
+            Stage::Idle => {
                 drop(tasks);
                 self.cancel(index);
             }
@@ -316,20 +290,37 @@ impl Executor {
     }
 }
 
+/// What `run_one` found.
+enum Ran {
+    /// A task, which has had its turn.
+    Task,
+    /// The main task, which is to be polled with this waker.
+    Main(Waker),
+    /// No task is ready.
+    Nothing,
+}
+
+/// Turns a list of tasks round, which the ready queue gives newest first, and returns the oldest.
+#[cold]
+fn reverse(tasks: &Slab<Task>, newest: u32) -> u32 {
+    let (mut task, mut newer) = (newest, NONE);
+    while task != NONE {
+        let shared = tasks.get(task).shared();
+        let older = shared.next();
+        shared.set_next(newer);
+        (task, newer) = (older, task);
+    }
+    newer
+}
+
 /// Gives an entry back if neither its handle nor the ready queue refers to it any more.
 fn vacate_if_over(tasks: &mut Slab<Task>, index: u32) {
     let task = tasks.get_mut(index);
     if task.is_over() {
         task.stage = Stage::Vacant;
+        task.outcome = None;
         tasks.remove(index);
     }
-}
-
-/// A task that is to be polled now.
-struct Turn {
-    index: u32,
-    what: What,
-    waker: Waker,
 }
 
 /// Cleans up when `run` returns or unwinds.

@@ -16,26 +16,23 @@ const CHUNK: u32 = 16;
 
 /// Entries of type `T`, each with a number that stays the same until it is removed.
 pub(crate) struct Slab<T> {
-    places: Vec<Place<T>>,
+    chunks: Vec<Option<Box<[T; CHUNK as usize]>>>,
+    /// As many as there are chunks.
+    uses: Vec<Use>,
     /// First of the chunks that have a vacant entry.
     partial: u32,
     /// First of the places that have no chunk.
     unused: u32,
     /// A chunk without any entry in use that is kept for the next insertion.
     spare: u32,
-    len: usize,
 }
 
-enum Place<T> {
-    Chunk(Box<Chunk<T>>),
-    Unused { next: u32 },
-}
-
-struct Chunk<T> {
-    entries: [T; CHUNK as usize],
+/// What is in use in a chunk.
+#[derive(Clone, Copy)]
+struct Use {
     /// One bit for each vacant entry.
     vacant: u16,
-    /// Neighbours in the list of chunks with a vacant entry.
+    /// Neighbours in the list of chunks with a vacant entry, or in that of places without a chunk.
     next: u32,
     previous: u32,
 }
@@ -43,34 +40,36 @@ struct Chunk<T> {
 impl<T> Slab<T> {
     /// No entries and no memory.
     pub(crate) const fn new() -> Self {
-        Self { places: Vec::new(), partial: NONE, unused: NONE, spare: NONE, len: 0 }
-    }
-
-    /// How many entries are in use.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.len
+        Self { chunks: Vec::new(), uses: Vec::new(), partial: NONE, unused: NONE, spare: NONE }
     }
 
     /// The entry with this number. It must have been inserted and not removed since.
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> &T {
-        &self.chunk(index / CHUNK).entries[(index % CHUNK) as usize]
+        let chunk = self.chunks[(index / CHUNK) as usize].as_ref().expect("removed");
+        &chunk[(index % CHUNK) as usize]
+    }
+
+    /// The entry with this number, in use or vacant; `None` if there is no memory for it.
+    pub(crate) fn try_get(&self, index: u32) -> Option<&T> {
+        let chunk = self.chunks.get((index / CHUNK) as usize)?.as_ref()?;
+        chunk.get((index % CHUNK) as usize)
     }
 
     /// The entry with this number, to be changed.
+    #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> &mut T {
-        &mut self.chunk_mut(index / CHUNK).entries[(index % CHUNK) as usize]
+        let chunk = self.chunks[(index / CHUNK) as usize].as_mut().expect("removed");
+        &mut chunk[(index % CHUNK) as usize]
     }
 
     /// The first number in use that is `from` or more.
     pub(crate) fn next_used(&self, from: u32) -> Option<u32> {
         let mut vacant_below = (1u16 << (from % CHUNK)) - 1;
-        for (place, number) in self.places.iter().zip(0u32..).skip((from / CHUNK) as usize) {
-            if let Place::Chunk(chunk) = place {
-                let used = !(chunk.vacant | vacant_below);
-                if used != 0 {
-                    return Some(number * CHUNK + used.trailing_zeros());
-                }
+        for (place, number) in self.uses.iter().zip(0u32..).skip((from / CHUNK) as usize) {
+            let used = !(place.vacant | vacant_below);
+            if used != 0 {
+                return Some(number * CHUNK + used.trailing_zeros());
             }
             vacant_below = 0;
         }
@@ -81,110 +80,92 @@ impl<T> Slab<T> {
     /// for one.
     pub(crate) fn remove(&mut self, index: u32) {
         let (number, bit) = (index / CHUNK, 1 << (index % CHUNK));
-        let chunk = self.chunk_mut(number);
-        debug_assert!(chunk.vacant & bit == 0, "removed twice");
-        let was_full = chunk.vacant == 0;
-        chunk.vacant |= bit;
-        let is_empty = chunk.vacant == u16::MAX;
-        self.len -= 1;
-        if was_full {
+        let vacant = &mut self.uses[number as usize].vacant;
+        debug_assert!(*vacant & bit == 0, "removed twice");
+        let before = *vacant;
+        *vacant |= bit;
+        if *vacant == u16::MAX {
+            self.empty(number);
+        } else if before == 0 {
             self.link(number);
         }
-        if is_empty {
-            if self.spare == NONE {
-                self.spare = number;
-            } else {
-                self.free_chunk(number);
-            }
-        }
     }
 
-    fn chunk(&self, number: u32) -> &Chunk<T> {
-        match &self.places[number as usize] {
-            Place::Chunk(chunk) => chunk,
-            Place::Unused { .. } => unreachable!("slab entry used after it was removed"),
+    /// Frees a chunk without entries, or keeps it if it is the only one.
+    #[cold]
+    fn empty(&mut self, number: u32) {
+        if self.spare == NONE {
+            self.spare = number;
+            return;
         }
-    }
-
-    fn chunk_mut(&mut self, number: u32) -> &mut Chunk<T> {
-        match &mut self.places[number as usize] {
-            Place::Chunk(chunk) => chunk,
-            Place::Unused { .. } => unreachable!("slab entry used after it was removed"),
-        }
+        self.unlink(number);
+        self.chunks[number as usize] = None;
+        self.uses[number as usize].next = self.unused;
+        self.unused = number;
     }
 
     /// Puts a chunk in front of the list of those with a vacant entry.
+    #[cold]
     fn link(&mut self, number: u32) {
         let next = self.partial;
-        let chunk = self.chunk_mut(number);
+        let chunk = &mut self.uses[number as usize];
         (chunk.next, chunk.previous) = (next, NONE);
         if next != NONE {
-            self.chunk_mut(next).previous = number;
+            self.uses[next as usize].previous = number;
         }
         self.partial = number;
     }
 
     /// Takes a chunk out of the list of those with a vacant entry.
+    #[cold]
     fn unlink(&mut self, number: u32) {
-        let Chunk { next, previous, .. } = *self.chunk(number);
+        let Use { next, previous, .. } = self.uses[number as usize];
         if previous == NONE {
             self.partial = next;
         } else {
-            self.chunk_mut(previous).next = next;
+            self.uses[previous as usize].next = next;
         }
         if next != NONE {
-            self.chunk_mut(next).previous = previous;
+            self.uses[next as usize].previous = previous;
         }
-    }
-
-    fn free_chunk(&mut self, number: u32) {
-        self.unlink(number);
-        self.places[number as usize] = Place::Unused { next: self.unused };
-        self.unused = number;
     }
 }
 
 impl<T: Default> Slab<T> {
     /// Takes a vacant entry into use, with whatever it holds, and returns its number.
-    /// `who` is what the memory is for, if there is none left.
+    ///
+    /// # Errors
+    /// When there is no memory; `who` is what it is for.
     pub(crate) fn insert(&mut self, who: &'static str) -> Result<u32, OutOfMemory> {
         if self.partial == NONE {
             self.add_chunk(who)?;
         }
         let number = self.partial;
-        let chunk = self.chunk_mut(number);
-        let bit = chunk.vacant.trailing_zeros();
-        chunk.vacant &= chunk.vacant - 1;
-        let is_full = chunk.vacant == 0;
-        if is_full {
-            self.unlink(number);
-        }
         if self.spare == number {
             self.spare = NONE;
         }
-        self.len += 1;
+        let vacant = &mut self.uses[number as usize].vacant;
+        let bit = vacant.trailing_zeros();
+        *vacant &= *vacant - 1;
+        if *vacant == 0 {
+            self.unlink(number);
+        }
         Ok(number * CHUNK + bit)
     }
 
     #[cold]
     fn add_chunk(&mut self, who: &'static str) -> Result<(), OutOfMemory> {
-        let chunk = Chunk {
-            entries: array::from_fn(|_| T::default()),
-            vacant: u16::MAX,
-            next: NONE,
-            previous: NONE,
-        };
-        let place = Place::Chunk(try_box(chunk, who)?);
+        let chunk = Some(try_box(array::from_fn(|_| T::default()), who)?);
         let number = self.unused;
         if number == NONE {
-            try_reserve(&mut self.places, 1, who)?;
-            self.places.push(place);
-            self.link(self.places.len() as u32 - 1);
+            try_reserve(&mut self.chunks, 1, who)?;
+            try_reserve(&mut self.uses, 1, who)?;
+            self.chunks.push(chunk);
+            self.uses.push(Use { vacant: u16::MAX, next: NONE, previous: NONE });
+            self.link(self.uses.len() as u32 - 1);
         } else {
-            if let Place::Unused { next } = self.places[number as usize] {
-                self.unused = next;
-            }
-            self.places[number as usize] = place;
+            self.unused = self.uses[number as usize].next;
+            self.chunks[number as usize] = chunk;
             self.link(number);
         }
         Ok(())
@@ -203,12 +184,10 @@ mod tests {
     fn numbers_are_used_again_and_chunks_given_back() {
         let mut slab = Slab::<u32>::new();
         let all: Vec<u32> = (0..1000).map(|_| slab.insert("test").unwrap()).collect();
-        assert_eq!(slab.len(), 1000);
         for &index in &all {
             slab.remove(index);
         }
-        let chunks = slab.places.iter().filter(|place| matches!(place, Place::Chunk(_))).count();
-        assert_eq!((slab.len(), chunks), (0, 1));
+        assert_eq!(slab.chunks.iter().flatten().count(), 1);
         assert!(slab.insert("test").unwrap() < 1008);
     }
 

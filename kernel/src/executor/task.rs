@@ -8,12 +8,11 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
-use crate::memory::OutOfMemory;
-
 use super::{
     Awaiting, JoinError, TaskInfo, TaskName, TaskState,
     ready::{QueueRef, TaskWaker},
 };
+use crate::memory::OutOfMemory;
 
 /// A future of any type, whose result is boxed if somebody wants it. A result without size, such
 /// as `()`, costs no allocation.
@@ -31,62 +30,70 @@ pub(super) type BoxedFuture = Pin<Box<dyn ErasedFuture>>;
 pub(super) type Outcome = Result<Box<dyn Any>, JoinError>;
 
 /// Where a task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The entry belongs to no task.
     Vacant,
     /// Between polls.
-    Idle(BoxedFuture),
+    Idle,
     /// Polled at this moment; the future is on the executor's stack.
     Running,
     /// The future that `run` was called with, between polls. It lives on the stack of `run`.
     Main,
     /// Ended. The entry stays until the handle is gone and the number out of the ready queue.
-    Done(Outcome),
-}
-
-/// What is to be polled.
-pub(super) enum What {
-    /// A task, and whether somebody wants its result.
-    Task { future: BoxedFuture, wanted: bool },
-    /// The future that `run` was called with.
-    Main,
+    Done,
 }
 
 /// An entry of the executor's slab.
 pub(super) struct Task {
-    pub(super) stage: Stage,
+    /// The future, while the task is idle.
+    future: Option<BoxedFuture>,
+    /// A waker, taken out for the time of each poll.
+    waker: Option<Waker>,
     /// What the wakers of this task share; kept for the next task of this entry.
     shared: Option<Arc<TaskWaker>>,
-    /// A waker, taken out for the time of each poll.
-    pub(super) waker: Option<Waker>,
-    /// Who waits for the result.
-    pub(super) joiner: Option<Waker>,
-    name: TaskName,
-    pub(super) awaiting: Awaiting,
-    polls: u32,
+    pub(super) stage: Stage,
     /// Whether a `JoinHandle` exists.
     pub(super) has_handle: bool,
     /// Whether the task is to be cancelled when its poll returns.
     pub(super) is_aborted: bool,
     /// Whether a task that has ended is still linked in the ready queue.
     is_linked: bool,
+    polls: u32,
+    awaiting: Option<Awaiting>,
+    name: TaskName,
+    /// Who waits for the result.
+    pub(super) joiner: Option<Waker>,
+    /// The result of a task that is done, until the handle takes it.
+    pub(super) outcome: Option<Outcome>,
 }
 
 impl Default for Task {
     fn default() -> Self {
         Self {
-            stage: Stage::Vacant,
-            shared: None,
+            future: None,
             waker: None,
-            joiner: None,
-            name: TaskName::Named(""),
-            awaiting: Awaiting::NOTHING_KNOWN,
-            polls: 0,
+            shared: None,
+            stage: Stage::Vacant,
             has_handle: false,
             is_aborted: false,
             is_linked: false,
+            polls: 0,
+            awaiting: None,
+            name: TaskName::Named(""),
+            joiner: None,
+            outcome: None,
         }
     }
+}
+
+/// What a task is polled with.
+pub(super) struct Turn {
+    /// `None` stands for the future of `run`.
+    pub(super) future: Option<BoxedFuture>,
+    pub(super) waker: Waker,
+    /// Whether somebody wants the result.
+    pub(super) is_wanted: bool,
 }
 
 impl Task {
@@ -105,47 +112,70 @@ impl Task {
         Ok(())
     }
 
-    /// Makes a vacant entry a task and puts it into the ready queue.
-    pub(super) fn start(&mut self, stage: Stage, name: TaskName, has_handle: bool) {
-        self.stage = stage;
-        self.name = name;
-        self.has_handle = has_handle;
+    /// Makes a prepared entry a task and puts it into the ready queue. Without a future, it is the
+    /// main task.
+    pub(super) fn start(&mut self, future: Option<BoxedFuture>, name: TaskName, has_handle: bool) {
+        self.stage = if future.is_some() { Stage::Idle } else { Stage::Main };
+        self.future = future;
+        (self.name, self.has_handle) = (name, has_handle);
         (self.polls, self.is_aborted, self.is_linked) = (0, false, false);
-        self.awaiting = Awaiting::NOTHING_KNOWN;
+        self.awaiting = None;
         self.shared().start();
     }
 
     /// The part of the task that its wakers share.
+    #[inline]
     pub(super) fn shared(&self) -> &TaskWaker {
         self.shared.as_ref().expect("a task in use has a waker")
     }
 
-    /// Takes the task out for a poll, after its number came out of the ready queue. `None` if it
-    /// has ended meanwhile.
-    pub(super) fn take_for_poll(&mut self) -> Option<(What, Waker)> {
-        let what = match mem::replace(&mut self.stage, Stage::Running) {
-            Stage::Idle(future) => What::Task { future, wanted: self.has_handle },
-            Stage::Main => What::Main,
-            other => {
-                self.stage = other;
-                self.is_linked = false;
-                return None;
-            }
-        };
-        self.shared().reset();
+    /// Takes the task out for a poll, now that its number came out of the ready queue; the turn is
+    /// `None` if it has ended meanwhile. Returns also the number that was linked to it.
+    #[inline]
+    pub(super) fn take_turn(&mut self) -> (Option<Turn>, u32) {
+        let shared = self.shared();
+        let next = shared.next();
+        if !matches!(self.stage, Stage::Idle | Stage::Main) {
+            self.is_linked = false;
+            return (None, next);
+        }
+        shared.reset();
+        self.stage = Stage::Running;
         self.polls = self.polls.wrapping_add(1);
-        self.waker.take().map(|waker| (what, waker))
+        let (future, is_wanted) = (self.future.take(), self.has_handle);
+        (self.waker.take().map(|waker| Turn { future, waker, is_wanted }), next)
     }
 
-    /// Ends the task: no wake-up reaches it any more. Returns what it was.
-    pub(super) fn end(&mut self, outcome: Outcome) -> Stage {
+    /// Puts the task back after a poll.
+    #[inline]
+    pub(super) fn suspend(
+        &mut self,
+        future: Option<BoxedFuture>,
+        waker: Waker,
+        awaiting: Option<Awaiting>,
+    ) {
+        self.stage = if future.is_some() { Stage::Idle } else { Stage::Main };
+        fill(&mut self.future, future);
+        fill(&mut self.waker, Some(waker));
+        self.awaiting = awaiting;
+    }
+
+    /// Keeps a waker for the next task of this entry.
+    pub(super) fn keep_waker(&mut self, waker: Waker) {
+        self.waker = Some(waker);
+    }
+
+    /// Ends the task: no wake-up reaches it any more. Returns its future, if it was idle.
+    pub(super) fn end(&mut self, outcome: Outcome) -> Option<BoxedFuture> {
         self.is_linked = self.shared().retire();
-        mem::replace(&mut self.stage, Stage::Done(outcome))
+        self.stage = Stage::Done;
+        self.outcome = Some(outcome);
+        self.future.take()
     }
 
     /// Whether the entry can be given to another task.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Done(_)) && !self.has_handle && !self.is_linked
+        self.stage == Stage::Done && !self.has_handle && !self.is_linked
     }
 
     /// What the report says about the task; `None` for a vacant entry.
@@ -153,10 +183,20 @@ impl Task {
         let state = match self.stage {
             Stage::Vacant => return None,
             Stage::Running => TaskState::Running,
-            Stage::Done(_) => TaskState::Finished,
-            Stage::Idle(_) | Stage::Main if self.shared().is_queued() => TaskState::Ready,
-            Stage::Idle(_) | Stage::Main => TaskState::Waiting(self.awaiting),
+            Stage::Done => TaskState::Finished,
+            Stage::Idle | Stage::Main if self.shared().is_queued() => TaskState::Ready,
+            Stage::Idle | Stage::Main => {
+                TaskState::Waiting(self.awaiting.unwrap_or(Awaiting::NOTHING_KNOWN))
+            }
         };
         Some(TaskInfo { number, name: self.name, state, polls: self.polls })
     }
+}
+
+/// Puts a value where there is none. Spares the check for an old value to drop.
+#[inline]
+fn fill<T>(place: &mut Option<T>, value: Option<T>) {
+    let old = mem::replace(place, value);
+    debug_assert!(old.is_none());
+    mem::forget(old);
 }

@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn failures_say_who_asked_and_are_kept_for_the_report() {
-        let error = try_vec::<u64>(usize::MAX / 16, "a giant").unwrap_err();
-        assert_eq!((error.requested, error.who), (usize::MAX / 16 * 8, "a giant"));
+        let error = try_vec::<u64>(usize::MAX / 4, "a giant").unwrap_err();
+        assert_eq!((error.requested, error.who), (usize::MAX, "a giant"));
         assert_eq!(last_failure(), Some(error));
         assert!(error.to_string().starts_with("no memory for a giant: "));
         assert!(try_zeroed(usize::MAX, "more").is_err());

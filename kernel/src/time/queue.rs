@@ -1,19 +1,18 @@
 //! Timers in the order of their deadlines.
 //!
-//! A heap with four children per node holds the deadlines; each entry and its timer know each
-//! other, so that a timer can be taken out or moved without a search. A timer that is set and
-//! cancelled before all others, as timeouts are, stays near the leaves and costs a few steps.
+//! A heap holds the deadlines. A timer that is cancelled leaves its deadline in the heap, marked by
+//! the timer not knowing it any more; such deadlines go when they come to the top, or all together
+//! when they are more than half of the heap. So a timeout that is set and cancelled, as most are,
+//! costs a few steps whatever the number of timers, and yet the earliest deadline is always that of
+//! a timer that is set.
 
-use alloc::vec::Vec;
-use core::task::Waker;
+use alloc::collections::BinaryHeap;
+use core::{cmp::Reverse, task::Waker};
 
 use crate::executor::slab::Slab;
 
-/// Number of children of a node of the heap.
-const CHILDREN: usize = 4;
-
-/// Position of a timer that has fired.
-const FIRED: u32 = u32::MAX;
+/// That many deadlines of cancelled timers are not worth the work of removing them.
+const FEW: usize = 32;
 
 /// The number of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,40 +21,36 @@ pub(super) struct TimerId(u32);
 #[derive(Default)]
 struct Timer {
     waker: Option<Waker>,
-    /// Where its entry is in the heap.
-    position: u32,
+    /// Its deadline in the heap, unless it has fired.
+    due: Option<Due>,
 }
 
-#[derive(Clone, Copy)]
-struct Entry {
+/// A deadline. Timers with the same one fire in the order in which they were set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
     deadline: u64,
-    /// Timers with the same deadline fire in the order in which they were set.
     sequence: u32,
     timer: u32,
 }
 
-impl Entry {
-    fn is_before(&self, other: &Self) -> bool {
-        let is_older = || self.sequence.wrapping_sub(other.sequence).cast_signed() < 0;
-        self.deadline < other.deadline || (self.deadline == other.deadline && is_older())
-    }
-}
-
 /// All timers of the executor.
 pub(super) struct TimerQueue {
-    heap: Vec<Entry>,
+    /// The first one belongs to a timer that is set.
+    heap: BinaryHeap<Reverse<Due>>,
     timers: Slab<Timer>,
     sequence: u32,
+    /// How many deadlines in the heap belong to no timer.
+    stale: usize,
 }
 
 impl TimerQueue {
     pub(super) const fn new() -> Self {
-        Self { heap: Vec::new(), timers: Slab::new(), sequence: 0 }
+        Self { heap: BinaryHeap::new(), timers: Slab::new(), sequence: 0, stale: 0 }
     }
 
     /// The earliest deadline.
     pub(super) fn earliest(&self) -> Option<u64> {
-        self.heap.first().map(|entry| entry.deadline)
+        self.heap.peek().map(|first| first.0.deadline)
     }
 
     /// Sets a new timer that wakes `waker` at `deadline`.
@@ -64,15 +59,23 @@ impl TimerQueue {
     /// When there is no memory for the timer.
     pub(super) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerId {
         let timer = self.timers.insert("a timer").unwrap_or_else(|error| panic!("{error}"));
-        self.timers.get_mut(timer).waker = Some(waker);
-        self.enter(deadline, timer);
+        self.set(timer, deadline).waker = Some(waker);
         TimerId(timer)
+    }
+
+    fn set(&mut self, timer: u32, deadline: u64) -> &mut Timer {
+        let due = Due { deadline, sequence: self.sequence, timer };
+        self.sequence = self.sequence.wrapping_add(1);
+        self.heap.push(Reverse(due));
+        let timer = self.timers.get_mut(timer);
+        timer.due = Some(due);
+        timer
     }
 
     /// Whether the timer has fired. If not, `waker` is the one that it wakes.
     pub(super) fn poll(&mut self, id: TimerId, waker: &Waker) -> bool {
         let timer = self.timers.get_mut(id.0);
-        if timer.position == FIRED {
+        if timer.due.is_none() {
             return true;
         }
         if !timer.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
@@ -83,92 +86,75 @@ impl TimerQueue {
 
     /// Changes the deadline of a timer, whether or not it has fired.
     pub(super) fn reset(&mut self, id: TimerId, deadline: u64) {
-        let position = self.timers.get(id.0).position;
-        if position != FIRED {
-            self.leave(position as usize);
+        let was_due = self.timers.get_mut(id.0).due.take();
+        self.set(id.0, deadline);
+        if let Some(due) = was_due {
+            self.forget(due);
         }
-        self.enter(deadline, id.0);
     }
 
     /// Removes a timer, and returns its waker to be dropped.
     pub(super) fn remove(&mut self, id: TimerId) -> Option<Waker> {
         let timer = self.timers.get_mut(id.0);
-        let (position, waker) = (timer.position, timer.waker.take());
+        let (was_due, waker) = (timer.due.take(), timer.waker.take());
         self.timers.remove(id.0);
-        if position != FIRED {
-            self.leave(position as usize);
+        if let Some(due) = was_due {
+            self.forget(due);
         }
         waker
     }
 
     /// Lets the earliest timer fire if its deadline has passed, and returns whom it wakes.
     pub(super) fn pop_due(&mut self, now: u64) -> Option<Waker> {
-        loop {
-            let first = *self.heap.first().filter(|first| first.deadline <= now)?;
-            self.leave(0);
+        while let Some(&Reverse(first)) = self.heap.peek().filter(|first| first.0.deadline <= now) {
             let timer = self.timers.get_mut(first.timer);
-            timer.position = FIRED;
-            if let Some(waker) = timer.waker.take() {
-                return Some(waker);
+            timer.due = None;
+            let waker = timer.waker.take();
+            self.heap.pop();
+            self.tidy();
+            if waker.is_some() {
+                return waker;
             }
         }
+        None
     }
 
-    fn enter(&mut self, deadline: u64, timer: u32) {
-        let entry = Entry { deadline, sequence: self.sequence, timer };
-        self.sequence = self.sequence.wrapping_add(1);
-        self.heap.push(entry);
-        self.sift_up(self.heap.len() - 1, entry);
-    }
-
-    fn leave(&mut self, position: usize) {
-        let Some(last) = self.heap.pop() else { return };
-        if position < self.heap.len() {
-            let parent = position.saturating_sub(1) / CHILDREN;
-            if last.is_before(&self.heap[parent]) {
-                self.sift_up(position, last);
-            } else {
-                self.sift_down(position, last);
-            }
-        }
-        if self.heap.capacity() > 64 && self.heap.len() < self.heap.capacity() / 4 {
-            self.heap.shrink_to(self.heap.capacity() / 2);
+    /// Notes that a deadline in the heap belongs to no timer any more.
+    fn forget(&mut self, due: Due) {
+        self.stale += 1;
+        if self.heap.peek() == Some(&Reverse(due)) || self.is_mostly_stale() {
+            self.tidy();
         }
     }
 
-    /// Moves `entry`, which belongs at `hole` or closer to the root, to its place.
-    fn sift_up(&mut self, mut hole: usize, entry: Entry) {
-        while hole > 0 {
-            let parent = (hole - 1) / CHILDREN;
-            if !entry.is_before(&self.heap[parent]) {
+    fn is_mostly_stale(&self) -> bool {
+        self.stale > FEW && self.stale > self.heap.len() / 2
+    }
+
+    fn is_stale(timers: &Slab<Timer>, due: &Due) -> bool {
+        !timers.try_get(due.timer).is_some_and(|timer| timer.due == Some(*due))
+    }
+
+    /// Takes deadlines that belong to no timer from the top of the heap, or all of them if they are
+    /// many.
+    fn tidy(&mut self) {
+        while self.stale > 0 {
+            let Some(Reverse(first)) = self.heap.peek() else { break };
+            if !Self::is_stale(&self.timers, first) {
                 break;
             }
-            self.put(hole, self.heap[parent]);
-            hole = parent;
+            self.heap.pop();
+            self.stale -= 1;
         }
-        self.put(hole, entry);
-    }
-
-    /// Moves `entry`, which belongs at `hole` or further from the root, to its place.
-    fn sift_down(&mut self, mut hole: usize, entry: Entry) {
-        loop {
-            let first = hole * CHILDREN + 1;
-            let children = first..self.heap.len().min(first + CHILDREN);
-            let earlier =
-                |a: usize, b: usize| if self.heap[b].is_before(&self.heap[a]) { b } else { a };
-            let Some(child) = children.reduce(earlier) else { break };
-            if !self.heap[child].is_before(&entry) {
-                break;
-            }
-            self.put(hole, self.heap[child]);
-            hole = child;
+        if self.is_mostly_stale() {
+            let timers = &self.timers;
+            self.heap.retain(|Reverse(due)| !Self::is_stale(timers, due));
+            self.stale = 0;
         }
-        self.put(hole, entry);
-    }
-
-    fn put(&mut self, position: usize, entry: Entry) {
-        self.heap[position] = entry;
-        self.timers.get_mut(entry.timer).position = position as u32;
+        let room = self.heap.capacity();
+        if room > 4 * FEW && self.heap.len() < room / 4 {
+            self.heap.shrink_to(room / 2);
+        }
     }
 }
 
@@ -258,11 +244,14 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(queue.earliest(), model.first().map(|first| first.0));
+                prop_assert_eq!(queue.heap.len() - queue.stale, model.len());
+                prop_assert!(queue.stale <= FEW || queue.stale <= queue.heap.len() / 2);
             }
             for id in fired.into_iter().chain(model.into_iter().map(|timer| timer.2)) {
                 queue.remove(id);
             }
-            prop_assert_eq!((queue.heap.len(), queue.timers.len()), (0, 0));
+            prop_assert!(queue.heap.is_empty() && queue.timers.next_used(0).is_none());
+            prop_assert_eq!(queue.stale, 0);
         }
     }
 

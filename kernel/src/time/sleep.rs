@@ -7,7 +7,7 @@ use core::{
     time::Duration,
 };
 
-use super::{Instant, TIMERS, queue::TimerId};
+use super::{Instant, TIMERS, Timers, queue::TimerId};
 use crate::executor::{self, Awaiting};
 
 /// Waits for `duration`, which begins at this call.
@@ -41,7 +41,7 @@ impl Sleep {
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
         if let Some(timer) = self.timer {
-            TIMERS.with(|timers| timers.borrow_mut().reset(timer, deadline.as_nanos()));
+            Timers::with(|queue| queue.reset(timer, deadline.as_nanos()));
         }
     }
 }
@@ -51,14 +51,14 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline.as_nanos();
-        let has_fired = TIMERS.with(|timers| {
-            if let Some(timer) = self.timer {
-                return timers.borrow_mut().poll(timer, cx.waker());
+        let has_fired = match self.timer {
+            Some(timer) => TIMERS.with(|timers| timers.queue.borrow_mut().poll(timer, cx.waker())),
+            None => {
+                let waker = cx.waker().clone();
+                self.timer = Some(Timers::with(|queue| queue.insert(deadline, waker)));
+                false
             }
-            let waker = cx.waker().clone();
-            self.timer = Some(timers.borrow_mut().insert(deadline, waker));
-            false
-        });
+        };
         if has_fired {
             return Poll::Ready(());
         }
@@ -70,7 +70,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(timer) = self.timer {
-            let waker = TIMERS.with(|timers| timers.borrow_mut().remove(timer));
+            let waker = Timers::with(|queue| queue.remove(timer));
             drop(waker);
         }
     }
