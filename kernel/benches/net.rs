@@ -271,7 +271,8 @@ async fn http(count: u64, offload: bool, connections: u16, idle: u16) {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let number = |at: usize, or: u64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(or);
+    let number =
+        |at: usize, or: u64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(or);
     let count = number(1, 1000);
     let kind = words.first().map_or("udp", String::as_str);
     mayfly::executor::run(async {

@@ -161,6 +161,7 @@ impl Stack {
         let (Some(autoconf), true) = (&mut self.autoconf, is_link_local) else { return };
         autoconf.advertised(router, message, self.now);
         self.apply_advertisements();
+        self.upkeep_is_due = true;
     }
 
     /// Asks for routers and lets go of what has expired, if it is time to.

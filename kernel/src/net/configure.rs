@@ -119,14 +119,14 @@ impl Stack {
         self.changed();
         let ids: Vec<_> = self.connections.ids().collect();
         for id in ids {
-            self.mark_dirty(id);
+            self.line_up_to_send(id);
         }
     }
 
     fn changed(&mut self) {
         self.addressing.version = self.addressing.version.wrapping_add(1);
         self.address_waiters.wake();
-        self.base_is_due = true;
+        self.base_is_due();
         self.wake_runner();
     }
 

@@ -13,11 +13,7 @@ use smoltcp::{
     wire::ETHERNET_HEADER_LEN,
 };
 
-use super::{
-    checksum,
-    stats::Stats,
-    wire::{ETHERTYPE_ARP, ETHERTYPE_IPV6, PROTOCOL_ICMPV6, u16_at},
-};
+use super::{checksum, stats::Stats};
 
 /// The network device and what sending on it needs.
 pub(super) struct Port {
@@ -31,8 +27,6 @@ pub(super) struct Port {
     /// Frames that the device is known to take.
     room: usize,
     unflushed: bool,
-    /// How often smoltcp has asked the link for a neighbour's address.
-    pub(super) questions: u64,
     pub(super) stats: Stats,
 }
 
@@ -55,7 +49,6 @@ impl Port {
             spare: None,
             room: 0,
             unflushed: false,
-            questions: 0,
             stats: Stats::default(),
         }
     }
@@ -171,7 +164,6 @@ impl TxToken for Transmit<'_> {
             Some(mut frame) => {
                 let result = fill(frame.bytes_mut());
                 checksum::fill(frame.bytes_mut(), self.0.info.checksums.on_transmit);
-                self.0.questions += u64::from(is_question(frame.bytes()));
                 self.0.send(frame);
                 result
             }
@@ -182,15 +174,5 @@ impl TxToken for Transmit<'_> {
                 fill(&mut alloc::vec![0; length])
             }
         }
-    }
-}
-
-/// Whether the frame is an ARP packet or a neighbour solicitation, which has no other purpose than
-/// to find a neighbour when smoltcp sends it for a connection.
-fn is_question(frame: &[u8]) -> bool {
-    match u16_at(frame, 12) {
-        Some(ETHERTYPE_ARP) => true,
-        Some(ETHERTYPE_IPV6) => frame.get(20) == Some(&PROTOCOL_ICMPV6),
-        _ => false,
     }
 }

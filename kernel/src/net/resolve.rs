@@ -134,7 +134,7 @@ impl Stack {
             StartQueryError::InvalidName | StartQueryError::NameTooLong => Error::InvalidName,
         })?;
         self.queries += 1;
-        self.base_is_due = true;
+        self.base_is_due();
         self.wake_runner();
         Ok(query)
     }

@@ -39,15 +39,17 @@ pub(super) struct Stack {
     pub(super) random: Random,
     /// What has no flow: DHCP and DNS.
     pub(super) base: SocketSet<'static>,
-    pub(super) base_is_due: bool,
+    base_is_due: bool,
     base_deadline: Option<Instant>,
+    pub(super) upkeep_is_due: bool,
+    upkeep_at: Option<Instant>,
     pub(super) addressing: Addressing,
     pub(super) autoconf: Option<Autoconf>,
     pub(super) neighbors: Neighbors,
     pub(super) connections: FlowMap<Connection>,
     pub(super) deadlines: Deadlines,
-    /// Connections that may have something to send.
-    pub(super) dirty: VecDeque<Id>,
+    /// Connections that are looked at next.
+    pub(super) line: VecDeque<Id>,
     pub(super) neighbor_waiters: Vec<Id>,
     /// Connections without an owner.
     pub(super) orphans: usize,
@@ -83,12 +85,14 @@ impl Stack {
             base: SocketSet::new(Vec::new()),
             base_is_due: true,
             base_deadline: None,
+            upkeep_is_due: true,
+            upkeep_at: None,
             addressing: Addressing::default(),
             autoconf: None,
             neighbors: Neighbors::default(),
             connections: FlowMap::new(random.next()),
             deadlines: Deadlines::new(),
-            dirty: VecDeque::new(),
+            line: VecDeque::new(),
             neighbor_waiters: Vec::new(),
             orphans: 0,
             time_wait: TimeWait::new(random.next()),
@@ -116,12 +120,13 @@ impl Stack {
         self.port.stats.runs += 1;
         while let Some(slot) = self.deadlines.take_due(now) {
             if let Some(id) = self.connections.id_of_slot(slot) {
-                self.mark_dirty(id);
+                self.line_up_to_send(id);
             }
         }
-        let has_room = self.serve_dirty();
-        self.run_base();
-        self.tick();
+        let has_room = self.serve_line();
+        if self.upkeep_is_due || self.upkeep_at.is_some_and(|at| at <= now) {
+            self.upkeep();
+        }
         if has_room {
             self.room_waiters.wake();
         }
@@ -133,18 +138,41 @@ impl Stack {
             budget -= 1;
         }
         self.port.flush();
-        budget == 0 || self.base_is_due || (has_room && !self.dirty.is_empty())
+        budget == 0 || self.upkeep_is_due || (has_room && !self.line.is_empty())
     }
 
     /// When `run` is to be called again, if nothing else happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        match (self.deadlines.first(), self.upkeep_at) {
+            (Some(first), Some(at)) => Some(first.min(at)),
+            (first, at) => first.or(at),
+        }
+    }
+
+    /// Makes smoltcp look at DHCP and DNS soon.
+    pub(super) fn base_is_due(&mut self) {
+        self.base_is_due = true;
+        self.upkeep_is_due = true;
+    }
+
+    /// Everything that is not about frames and connections.
+    fn upkeep(&mut self) {
+        self.upkeep_is_due = false;
+        self.run_base();
+        if self.neighbors.deadline().is_some_and(|deadline| deadline <= self.now) {
+            let interface = &self.interface;
+            let source = |to: &IpAddress| interface.get_source_address(to);
+            self.neighbors.ask_again(&mut self.port, source, self.now);
+        }
+        if self.time_wait.deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.time_wait.expire(self.now);
+        }
+        self.run_autoconf();
         let autoconf = self.autoconf.as_ref().and_then(Autoconf::deadline);
         let neighbors = self.neighbors.deadline();
         let time_wait = self.time_wait.deadline();
-        [self.deadlines.first(), self.base_deadline, neighbors, autoconf, time_wait]
-            .into_iter()
-            .flatten()
-            .min()
+        let deadlines = [self.base_deadline, neighbors, autoconf, time_wait];
+        self.upkeep_at = deadlines.into_iter().flatten().min();
     }
 
     fn input(&mut self, received: Received) {
@@ -172,7 +200,7 @@ impl Stack {
     /// A frame that may tell smoltcp the address of a neighbour.
     fn input_link(&mut self, bytes: &[u8]) {
         self.input_base(bytes);
-        self.base_is_due = true;
+        self.base_is_due();
         self.neighbor_learned();
     }
 
@@ -183,12 +211,12 @@ impl Stack {
     }
 
     /// Lets connections send. Returns whether the device has room for more.
-    fn serve_dirty(&mut self) -> bool {
-        for _ in 0..self.dirty.len() {
+    fn serve_line(&mut self) -> bool {
+        for _ in 0..self.line.len() {
             if !self.port.has_room() {
                 return false;
             }
-            let Some(id) = self.dirty.pop_front() else { break };
+            let Some(id) = self.line.pop_front() else { break };
             if !self.serve(id) {
                 return false;
             }
@@ -213,18 +241,6 @@ impl Stack {
         let wanted = self.interface.poll_at(self.now, &self.base);
         let soon = self.now + smoltcp::time::Duration::from_millis(100);
         self.base_deadline = wanted.map(|at| if at > self.now { at } else { soon });
-    }
-
-    fn tick(&mut self) {
-        if self.neighbors.deadline().is_some_and(|deadline| deadline <= self.now) {
-            let interface = &self.interface;
-            let source = |to: &IpAddress| interface.get_source_address(to);
-            self.neighbors.ask_again(&mut self.port, source, self.now);
-        }
-        if self.time_wait.deadline().is_some_and(|deadline| deadline <= self.now) {
-            self.time_wait.expire(self.now);
-        }
-        self.run_autoconf();
     }
 
     /// Registers the task that calls `run`.

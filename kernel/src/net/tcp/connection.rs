@@ -29,6 +29,18 @@ pub(in crate::net) enum Owner {
     Orphan,
 }
 
+/// Why a connection is to be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::net) enum Turn {
+    /// It is not.
+    #[default]
+    None,
+    /// Something has come in: it may want to answer, or to be looked at later.
+    Check,
+    /// It probably has something to send.
+    Send,
+}
+
 /// See the module.
 pub(in crate::net) struct Connection {
     pub(in crate::net) set: SocketSet<'static>,
@@ -36,8 +48,8 @@ pub(in crate::net) struct Connection {
     pub(in crate::net) owner: Owner,
     /// Since when it has this owner.
     pub(in crate::net) since: Instant,
-    /// Whether it stands in the line of those that may have something to send.
-    pub(in crate::net) dirty: bool,
+    /// Whether it stands in the line of those that are looked at next, and why.
+    pub(in crate::net) turn: Turn,
     /// Whether it stands in the line of those that may wait for a neighbour's address.
     pub(in crate::net) waits_for_neighbor: bool,
     /// What the app asked for.
@@ -67,7 +79,7 @@ impl Connection {
             handle,
             owner,
             since: now,
-            dirty: false,
+            turn: Turn::None,
             waits_for_neighbor: false,
             keep_alive: None,
             stalled_with: None,

@@ -1,5 +1,7 @@
 //! What the stack does with TCP segments and connections.
 
+use alloc::{collections::VecDeque, vec::Vec};
+
 use mayfly_device::FrameBuf;
 use smoltcp::{
     iface::PollResult,
@@ -8,7 +10,8 @@ use smoltcp::{
 };
 
 use super::{
-    connection::{Connection, Owner},
+    connection::{Connection, Owner, Turn},
+    orphan::LINGER_TIME,
     segment::{RST, Tcp},
 };
 use crate::net::{
@@ -72,7 +75,10 @@ impl Stack {
         if let Some(end) = tcp.end_of_input() {
             connection.end_of_input = Some(end);
         }
-        self.settle(id, if tcp.flags & RST != 0 { Cause::Reset } else { Cause::Input });
+        let cause = if tcp.flags & RST != 0 { Cause::Reset } else { Cause::Input };
+        if self.follow(id, cause) {
+            self.line_up(id, Turn::Check);
+        }
     }
 
     /// Adds a connection to all tables. `None` if there is no memory for that.
@@ -80,7 +86,7 @@ impl Stack {
         let id = self.connections.insert(flow, connection).ok();
         let slots = self.connections.slots();
         let is_reserved = self.deadlines.reserve(slots)
-            && self.dirty.try_reserve(slots.saturating_sub(self.dirty.len())).is_ok()
+            && self.line.try_reserve(slots.saturating_sub(self.line.len())).is_ok()
             && {
                 let more = slots.saturating_sub(self.neighbor_waiters.len());
                 self.neighbor_waiters.try_reserve(more).is_ok()
@@ -126,48 +132,93 @@ impl Stack {
     /// Returns the memory that the tables took when there were connections.
     fn give_back(&mut self) {
         self.deadlines.give_back();
-        self.dirty = Default::default();
-        self.neighbor_waiters = Default::default();
+        self.line = VecDeque::new();
+        self.neighbor_waiters = Vec::new();
     }
 
-    /// Puts a connection into the line of those that may have something to send.
-    pub(in crate::net) fn mark_dirty(&mut self, id: Id) {
-        if let Some(connection) = self.connections.get_mut(id)
-            && !connection.dirty
-        {
-            connection.dirty = true;
-            self.dirty.push_back(id);
+    /// Puts a connection into the line of those that are looked at next.
+    pub(in crate::net) fn line_up(&mut self, id: Id, turn: Turn) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let before = connection.turn;
+        connection.turn = before.max(turn);
+        if before == Turn::None {
+            self.line.push_back(id);
         }
     }
 
-    /// Lets a connection send. Returns false if the device has no room for more.
+    /// Puts a connection into line that probably has something to send.
+    pub(in crate::net) fn line_up_to_send(&mut self, id: Id) {
+        self.line_up(id, Turn::Send);
+    }
+
+    /// Looks at a connection, and lets it send if it wants to. Returns false if the device has no
+    /// room for more.
     pub(in crate::net) fn serve(&mut self, id: Id) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return true };
-        connection.dirty = false;
+        let turn = core::mem::take(&mut connection.turn);
         let state = connection.socket().state();
-        let before = self.port.stats.sent_frames - self.port.questions;
-        for _ in 0..MAX_BURST {
+        let mut wanted = if turn == Turn::Send { Some(self.now) } else { self.wanted(id) };
+        let mut is_stalled = false;
+        let mut burst = MAX_BURST;
+        while wanted.is_some_and(|deadline| deadline <= self.now) && burst > 0 && !is_stalled {
+            let Some(connection) = self.connections.get_mut(id) else { return true };
+            if !self.port.has_room() {
+                self.line_up_to_send(id);
+                return false;
+            }
             let mut phy = Phy { port: &mut self.port, frame: None };
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
-            if result == PollResult::None {
-                break;
-            }
+            is_stalled = result == PollResult::None;
+            burst -= 1;
+            wanted = self.wanted(id);
         }
-        let has_room = self.port.has_room();
-        if has_room && self.port.stats.sent_frames - self.port.questions == before {
-            self.suspect_neighbor(id);
+        if self.follow(id, Cause::Output(state)) {
+            self.schedule(id, wanted, is_stalled);
         }
-        self.settle(id, Cause::Output(state));
-        has_room
+        true
     }
 
-    /// The connection may wait for the answer to a question that smoltcp has asked the link.
-    fn suspect_neighbor(&mut self, id: Id) {
-        if let Some(connection) = self.connections.get_mut(id)
-            && !connection.waits_for_neighbor
-        {
-            connection.waits_for_neighbor = true;
-            self.neighbor_waiters.push(id);
+    /// When smoltcp wants to send for the connection, or to look at its timers.
+    fn wanted(&mut self, id: Id) -> Option<Instant> {
+        let connection = self.connections.get_mut(id)?;
+        let wanted = self.interface.poll_at(self.now, &connection.set);
+        if connection.revive(wanted.is_some()) { Some(self.now) } else { wanted }
+    }
+
+    /// Sees to it that the connection is looked at again in time.
+    fn schedule(&mut self, id: Id, wanted: Option<Instant>, is_stalled: bool) {
+        let is_due = wanted.is_some_and(|deadline| deadline <= self.now);
+        if !is_due && self.retire(id) {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let mut deadline = wanted;
+        if is_stalled {
+            // It may wait for the answer to a question that smoltcp has asked the link.
+            if !connection.waits_for_neighbor {
+                connection.waits_for_neighbor = true;
+                self.neighbor_waiters.push(id);
+            }
+            // Whatever it waits for, do not spin.
+            if is_due {
+                deadline = Some(self.now + STALL_TIME);
+            }
+        } else if is_due {
+            self.line_up_to_send(id);
+            deadline = None;
+        }
+        for deadline in [deadline, self.limit(id)].into_iter().flatten() {
+            self.deadlines.at_latest(id.slot(), deadline);
+        }
+    }
+
+    /// Until when the connection may exist in its present state.
+    fn limit(&self, id: Id) -> Option<Instant> {
+        let connection = self.connections.get(id)?;
+        match connection.owner {
+            Owner::HalfOpen(_) => Some(connection.since + HANDSHAKE_TIME),
+            Owner::Orphan => Some(connection.since + LINGER_TIME),
+            Owner::Ready(_) | Owner::Stream => None,
         }
     }
 
@@ -177,44 +228,37 @@ impl Stack {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.waits_for_neighbor = false;
             }
-            self.mark_dirty(id);
+            self.line_up_to_send(id);
         }
     }
 
-    /// Brings everything in line with the state that a connection has reached.
-    fn settle(&mut self, id: Id, cause: Cause) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+    /// Does what follows from the state that a connection has reached. Returns whether it still
+    /// exists.
+    fn follow(&mut self, id: Id, cause: Cause) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
         let state = connection.socket().state();
-        let mut limit = None;
-        match connection.owner {
-            Owner::Stream if state == State::Closed => {
-                let error = match cause {
-                    Cause::Reset => Some(Error::Reset),
-                    Cause::Output(State::Closed | State::TimeWait) | Cause::Input => None,
-                    Cause::Output(_) => Some(Error::TimedOut),
-                };
-                connection.error = connection.error.or(error);
-            }
-            Owner::Stream => {}
-            Owner::HalfOpen(port) => match state {
-                State::Listen | State::Closed => return self.discard(id),
-                State::SynReceived => {
-                    let until = connection.since + HANDSHAKE_TIME;
-                    if until <= self.now {
-                        return self.discard(id);
-                    }
-                    limit = Some(until);
+        let is_over = match connection.owner {
+            Owner::Stream => {
+                if state == State::Closed {
+                    connection.error = connection.error.or(cause.error());
                 }
-                _ => self.make_ready(id, port),
+                false
+            }
+            Owner::HalfOpen(port) => match state {
+                State::Listen | State::Closed => true,
+                State::SynReceived => self.now >= connection.since + HANDSHAKE_TIME,
+                _ => {
+                    self.make_ready(id, port);
+                    false
+                }
             },
-            Owner::Ready(_) if state == State::Closed => return self.discard(id),
-            Owner::Ready(_) => {}
-            Owner::Orphan => match self.settle_orphan(id) {
-                None => return,
-                until => limit = until,
-            },
+            Owner::Ready(_) => state == State::Closed,
+            Owner::Orphan => self.orphan_is_over(id),
+        };
+        if is_over {
+            self.discard(id);
         }
-        self.schedule(id, cause, limit);
+        !is_over
     }
 
     fn make_ready(&mut self, id: Id, port: u16) {
@@ -226,36 +270,15 @@ impl Stack {
             listener.waker.wake();
         }
     }
+}
 
-    /// Finds out when the connection wants to be looked at again.
-    fn schedule(&mut self, id: Id, cause: Cause, limit: Option<Instant>) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let mut wanted = self.interface.poll_at(self.now, &connection.set);
-        if connection.revive(wanted.is_some()) {
-            wanted = Some(self.now);
-        }
-        let is_due = wanted.is_some_and(|deadline| deadline <= self.now);
-        if !is_due && self.retire(id) {
-            return;
-        }
-        let mut deadline = match wanted {
-            // It had its chance and did not take it. Whatever it waits for, do not spin.
-            Some(_) if is_due && matches!(cause, Cause::Output(_)) && self.port.has_room() => {
-                Some(self.now + STALL_TIME)
-            }
-            Some(_) if is_due => {
-                self.mark_dirty(id);
-                None
-            }
-            wanted => wanted,
-        };
-        if let Some(limit) = limit
-            && deadline.is_none_or(|deadline| limit < deadline)
-        {
-            deadline = Some(limit);
-        }
-        if let Some(deadline) = deadline {
-            self.deadlines.at_latest(id.slot(), deadline);
+impl Cause {
+    /// Why a connection is closed now that was not before, unless both sides wanted it.
+    fn error(self) -> Option<Error> {
+        match self {
+            Self::Reset => Some(Error::Reset),
+            Self::Output(State::Closed | State::TimeWait) | Self::Input => None,
+            Self::Output(_) => Some(Error::TimedOut),
         }
     }
 }

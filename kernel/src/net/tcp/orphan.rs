@@ -2,16 +2,13 @@
 
 use alloc::vec::Vec;
 
-use smoltcp::{
-    socket::tcp::State,
-    time::{Duration, Instant},
-};
+use smoltcp::{socket::tcp::State, time::Duration};
 
 use super::connection::Owner;
 use crate::net::{flow_map::Id, stack::Stack};
 
 /// How long a connection without an owner may take to send what is left and close.
-const LINGER_TIME: Duration = Duration::from_secs(30);
+pub(super) const LINGER_TIME: Duration = Duration::from_secs(30);
 /// How long the reset that ends it then may wait for room in the device.
 const RESET_TIME: Duration = Duration::from_secs(1);
 /// Connections without an owner. With more, those that take longest are reset.
@@ -41,7 +38,7 @@ impl Stack {
         if self.orphans > MAX_ORPHANS {
             self.hurry(id);
         }
-        self.mark_dirty(id);
+        self.line_up_to_send(id);
         self.wake_runner();
     }
 
@@ -63,30 +60,23 @@ impl Stack {
         }
     }
 
-    /// Looks whether an orphan is done. Returns until when it may exist, or `None` if it is gone.
-    pub(super) fn settle_orphan(&mut self, id: Id) -> Option<Instant> {
-        let connection = self.connections.get_mut(id)?;
-        let until = connection.since + LINGER_TIME;
-        let is_over = self.now >= until;
+    /// Whether an orphan is done.
+    pub(super) fn orphan_is_over(&mut self, id: Id) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return true };
+        let time_is_up = self.now >= connection.since + LINGER_TIME;
         let socket = connection.socket();
         // Nobody reads it, but the peer must be able to go on to its own FIN.
         while socket.recv(|bytes| (bytes.len(), bytes.len())).is_ok_and(|length| length > 0) {}
-        let is_reset_sent = socket.remote_endpoint().is_none();
-        match socket.state() {
-            State::Closed if is_reset_sent || is_over => {
-                self.discard(id);
-                return None;
-            }
-            State::Closed => {}
-            _ if is_over => {
-                socket.abort();
-                connection.since = self.now + RESET_TIME - LINGER_TIME;
-                self.mark_dirty(id);
-                return Some(self.now + RESET_TIME);
-            }
-            _ => {}
+        if socket.state() == State::Closed {
+            let is_reset_sent = socket.remote_endpoint().is_none();
+            return is_reset_sent || time_is_up;
         }
-        Some(until)
+        if time_is_up {
+            socket.abort();
+            connection.since = self.now + RESET_TIME - LINGER_TIME;
+            self.line_up_to_send(id);
+        }
+        false
     }
 
     /// Replaces an orphan that only waits for late segments by an entry of a few bytes. Returns
@@ -98,6 +88,7 @@ impl Stack {
         }
         if let (Some(flow), Some(end)) = (self.connections.flow(id), self.end_of_input(id)) {
             self.time_wait.add(flow, end, self.now);
+            self.upkeep_is_due = true;
         }
         self.discard(id);
         true

@@ -151,7 +151,7 @@ impl TcpStream {
                 Ok(length) => {
                     // The window opens notably: the peer should hear of that.
                     if queued * 2 >= socket.recv_capacity() {
-                        stack.mark_dirty(self.id);
+                        stack.line_up_to_send(self.id);
                         stack.wake_runner();
                     }
                     Poll::Ready(Ok(length))
@@ -244,7 +244,7 @@ impl TcpStream {
                     Poll::Pending
                 }
                 Ok(length) => {
-                    stack.mark_dirty(self.id);
+                    stack.line_up_to_send(self.id);
                     stack.wake_runner();
                     Poll::Ready(Ok(length))
                 }
@@ -355,7 +355,7 @@ impl TcpStream {
 
     fn touch(&self) {
         self.network.with(|stack| {
-            stack.mark_dirty(self.id);
+            stack.line_up_to_send(self.id);
             stack.wake_runner();
         });
     }
@@ -400,7 +400,7 @@ impl Stack {
         let connected = connection.socket().connect(self.interface.context(), remote, local);
         connected.map_err(|_| Error::InvalidAddress)?;
         let id = self.add_connection(flow, connection).ok_or(Error::OutOfMemory)?;
-        self.mark_dirty(id);
+        self.line_up_to_send(id);
         self.wake_runner();
         Ok(id)
     }

@@ -47,7 +47,7 @@ impl Stack {
                 return;
             }
             // DHCP, DNS, or nobody: smoltcp answers that the port is unreachable.
-            self.base_is_due = true;
+            self.base_is_due();
             return self.input_base(received.frame.bytes());
         };
         let is_ours = self.interface.has_ip_addr(flow.local.addr)
@@ -123,6 +123,7 @@ impl Stack {
             None => {
                 let (port, now) = (&mut self.port, self.now);
                 self.neighbors.send_when_known(port, source, next_hop, frame, now);
+                self.upkeep_is_due = true;
             }
         }
         self.wake_runner();
