@@ -1,8 +1,8 @@
 //! The console: text out without waiting, text in when it is typed.
 //!
 //! What is written goes into a buffer that a task empties as fast as the devices take it, so that
-//! no task ever waits for a slow UART. When the buffer is full, new text is dropped, counted, and
-//! the gap is marked in the output. Before that task runs, and after the last word of a guest that
+//! no task ever waits for a slow UART. When the buffer is full and the devices take no more, new
+//! text is dropped and counted, and the gap is marked in the output. Before that task runs, and after the last word of a guest that
 //! ends, text goes straight to the architecture's polled console.
 //!
 //! ```no_run
@@ -18,12 +18,12 @@ mod output;
 mod task;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, future::poll_fn};
 
 use mayfly_arch::console as polled;
 use mayfly_device::ConsoleDevice;
 
-use self::{input::Input, output::SharedOutput};
+use self::{input::Input, output::SharedOutput, task::Ports};
 use crate::executor;
 
 /// Output that the devices have not taken yet.
@@ -33,10 +33,20 @@ mayfly_arch::local! {
     static INPUT: Input = Input::new();
 }
 
-/// Writes to the console. Never waits: text that does not fit the buffer is dropped.
+mayfly_arch::local! {
+    static PORTS: Ports = Ports::new(Vec::new());
+}
+
+/// Writes to the console. Never waits: text for which there is no room in the buffer, and which the
+/// devices do not take right now, is dropped.
 pub fn write(bytes: &[u8]) {
-    if !OUTPUT.push(bytes) {
-        polled::write(bytes);
+    for part in bytes.chunks(output::SIZE / 2) {
+        if OUTPUT.text.with(|text| text.room()) < part.len() && !mayfly_arch::in_interrupt() {
+            PORTS.with(|ports| task::make_room(ports, &OUTPUT, part.len()));
+        }
+        if !OUTPUT.push(part) {
+            polled::write(part);
+        }
     }
 }
 
@@ -48,7 +58,7 @@ pub fn dropped() -> u64 {
 /// Reads what was typed: at least one byte, at most as many as fit. Only one task should read; of
 /// two, either may get a byte. Waits for ever if there is no console to type at.
 pub async fn read(buffer: &mut [u8]) -> usize {
-    core::future::poll_fn(|cx| INPUT.with(|input| input.poll_read(cx, buffer))).await
+    poll_fn(|cx| INPUT.with(|input| input.poll_read(cx, buffer))).await
 }
 
 /// Reads a line and echoes it as it is typed, since nobody else does. Backspace works, control
@@ -104,8 +114,10 @@ pub(crate) fn start(devices: Vec<Box<dyn ConsoleDevice>>) {
     if devices.is_empty() {
         return;
     }
+    PORTS.with(|ports| ports.replace(task::ports(devices)));
     OUTPUT.text.with(|text| text.set_buffered(true));
-    executor::spawn_named("console", task::run(devices, &OUTPUT)).detach();
+    let task = poll_fn(|cx| PORTS.with(|ports| task::poll(ports, &OUTPUT, cx)));
+    executor::spawn_named("console", task).detach();
 }
 
 /// Writes what is buffered to the polled console, and everything after it too. For the last words

@@ -4,7 +4,7 @@
 mod host;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::fmt;
+use core::{cmp::Reverse, fmt};
 
 use mayfly_arch::{BootInfo, Device, Irq, PciHost, Uart, UartKind, VirtioMmio};
 use mayfly_device::{BlockDevice, ConsoleDevice, EntropySource, InterruptHandler, NetDevice};
@@ -12,7 +12,7 @@ use mayfly_virtio::{Driver, MmioWindow, StartError, Started};
 
 use crate::interrupts;
 
-/// The devices that work, each kind in the order of discovery.
+/// The devices that work, each kind in the order of the machine.
 #[derive(Default)]
 pub(crate) struct Devices {
     /// Network devices.
@@ -30,10 +30,10 @@ impl Devices {
     /// out. Must run before the page tables are sealed, because it maps registers.
     pub(crate) fn start(info: &BootInfo) -> Self {
         let mut devices = Self::default();
-        let mut window = MmioWindow::new();
+        devices.start_all_mmio(&info.devices);
         for device in &info.devices {
             match *device {
-                Device::VirtioMmio(slot) => devices.start_mmio(&mut window, slot),
+                Device::VirtioMmio(_) => {}
                 Device::PciHost(host) => devices.start_pci(host),
                 Device::Uart(uart) => devices.start_uart(uart),
                 #[cfg(not(target_os = "none"))]
@@ -42,6 +42,23 @@ impl Devices {
             }
         }
         devices
+    }
+
+    /// Starts what is in the virtio-mmio slots, from the highest address down: so QEMU fills them,
+    /// and the devices get their numbers in the order of its command line.
+    fn start_all_mmio(&mut self, devices: &[Device]) {
+        let mut slots: Vec<VirtioMmio> = devices
+            .iter()
+            .filter_map(|device| match device {
+                Device::VirtioMmio(slot) => Some(*slot),
+                _ => None,
+            })
+            .collect();
+        slots.sort_unstable_by_key(|slot| Reverse(slot.registers.start()));
+        let mut window = MmioWindow::new();
+        for slot in slots {
+            self.start_mmio(&mut window, slot);
+        }
     }
 
     fn start_mmio(&mut self, window: &mut MmioWindow, slot: VirtioMmio) {

@@ -21,8 +21,8 @@ pub(crate) fn reset(transport: &mut Transport) -> bool {
     (0..RESET_POLLS).any(|_| transport.get_status().is_empty())
 }
 
-/// Resets the device and agrees with it on features: those of `wanted` that it offers, and what
-/// every driver here needs. The caller sets up queues next and then calls [`go`].
+/// Resets the device and agrees with it on features: those of `wanted` that it offers, and version
+/// 1.0 except with a legacy transport. The caller sets up queues next and then calls [`go`].
 pub(crate) fn negotiate(transport: &mut Transport, wanted: u64) -> Result<u64, StartError> {
     if !reset(transport) {
         return Err(StartError::Reset);
@@ -30,8 +30,8 @@ pub(crate) fn negotiate(transport: &mut Transport, wanted: u64) -> Result<u64, S
     transport.set_status(DeviceStatus::ACKNOWLEDGE);
     transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER);
     let offered = transport.read_device_features();
-    let needed = if transport.requires_legacy_layout() { ANY_LAYOUT } else { VERSION_1 };
-    if offered & needed == 0 {
+    let needed = if transport.requires_legacy_layout() { 0 } else { VERSION_1 };
+    if offered & needed != needed {
         transport.set_status(DeviceStatus::FAILED);
         return Err(StartError::Legacy);
     }

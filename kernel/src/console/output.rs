@@ -6,7 +6,7 @@ use mayfly_arch::IrqLock;
 use mayfly_device::Signal;
 
 /// Bytes that wait at most. About fifty lines: a burst of log messages fits.
-const SIZE: usize = 4096;
+pub(super) const SIZE: usize = 4096;
 
 /// The buffer as writers and the task share it. Locked against interrupts, because their handlers
 /// may log.
@@ -68,6 +68,11 @@ impl Output {
 
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// How many bytes fit; any number if the buffer is not in use.
+    pub(super) fn room(&self) -> usize {
+        if self.buffered { SIZE - self.length } else { usize::MAX }
     }
 
     /// Appends text; what does not fit is dropped.

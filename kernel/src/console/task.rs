@@ -5,7 +5,7 @@
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{
-    future::poll_fn,
+    cell::RefCell,
     task::{Context, Poll},
 };
 
@@ -20,29 +20,43 @@ const CHUNK: usize = 64;
 /// Most chunks of input that are moved before other tasks get their turn.
 const MAX_CHUNKS: usize = 8;
 
-/// A device and how much of the current chunk it has shown.
-struct Port {
+/// A device and how much of the next output it has shown.
+pub(super) struct Port {
     device: Box<dyn ConsoleDevice>,
     shown: usize,
 }
 
-/// Moves text for as long as the guest runs.
-pub(super) async fn run(devices: Vec<Box<dyn ConsoleDevice>>, output: &SharedOutput) {
-    let mut ports: Vec<Port> =
-        devices.into_iter().map(|device| Port { device, shown: 0 }).collect();
-    poll_fn(|cx| {
-        for _ in 0..MAX_CHUNKS {
-            let read = read(&mut ports, cx);
-            let written = write(&mut ports, output, cx);
-            if read.is_pending() && written.is_pending() {
-                executor::describe(Awaiting::new("console text", 0));
-                return Poll::<()>::Pending;
-            }
+/// The consoles. Not in the task, because who writes more than fits the buffer shows the rest at
+/// once, as far as the devices take it.
+pub(super) type Ports = RefCell<Vec<Port>>;
+
+/// The consoles on `devices`.
+pub(super) fn ports(devices: Vec<Box<dyn ConsoleDevice>>) -> Vec<Port> {
+    devices.into_iter().map(|device| Port { device, shown: 0 }).collect()
+}
+
+/// One turn of the task that moves text; it never ends.
+pub(super) fn poll(ports: &Ports, output: &SharedOutput, cx: &mut Context<'_>) -> Poll<()> {
+    let mut ports = ports.borrow_mut();
+    for _ in 0..MAX_CHUNKS {
+        let read = read(&mut ports, cx);
+        let written = write(&mut ports, output, cx);
+        if read.is_pending() && written.is_pending() {
+            executor::describe(Awaiting::new("console text", 0));
+            return Poll::Pending;
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// Shows output until `count` bytes fit the buffer, or the devices take no more right now.
+pub(super) fn make_room(ports: &Ports, output: &SharedOutput, count: usize) {
+    // Whoever holds the consoles already is the task, or a driver that logs while it writes.
+    let Ok(mut ports) = ports.try_borrow_mut() else {
+        return;
+    };
+    while output.text.with(|text| text.room()) < count && show(&mut ports, output).moved > 0 {}
 }
 
 /// Moves one chunk of input from every device. Pending if none has any, or nobody reads it.
@@ -67,33 +81,50 @@ fn read(ports: &mut [Port], cx: &mut Context<'_>) -> Poll<()> {
 
 /// Shows one chunk of output on every device. Pending if there is none, or a device is busy.
 fn write(ports: &mut [Port], output: &SharedOutput, cx: &mut Context<'_>) -> Poll<()> {
-    let mut chunk = [0; CHUNK];
-    let mut count = output.text.with(|text| text.peek(&mut chunk));
-    if count == 0 {
+    let mut step = show(ports, output);
+    if step.chunk == 0 {
         if output.written.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        count = output.text.with(|text| text.peek(&mut chunk));
+        step = show(ports, output);
     }
+    let rest = step.chunk - step.moved;
     let mut all = Poll::Ready(());
-    for port in &mut *ports {
-        if let Some(rest) = chunk.get(port.shown..count).filter(|rest| !rest.is_empty()) {
-            port.shown += port.device.write(rest);
-            if port.shown < count && port.device.poll_writable(cx).is_pending() {
-                all = Poll::Pending;
-            }
+    for port in ports {
+        if port.shown < rest && port.device.poll_writable(cx).is_pending() {
+            all = Poll::Pending;
         }
     }
-    let shown = ports.iter().map(|port| port.shown).min().unwrap_or(count);
-    output.text.with(|text| text.advance(shown));
-    ports.iter_mut().for_each(|port| port.shown -= shown);
     all
+}
+
+/// What became of a chunk of output.
+struct Step {
+    /// Its length.
+    chunk: usize,
+    /// How much of it every device has shown.
+    moved: usize,
+}
+
+/// Shows as much of the next chunk of output as the devices take right now.
+fn show(ports: &mut [Port], output: &SharedOutput) -> Step {
+    let mut bytes = [0; CHUNK];
+    let chunk = output.text.with(|text| text.peek(&mut bytes));
+    for port in &mut *ports {
+        if let Some(rest) = bytes.get(port.shown..chunk).filter(|rest| !rest.is_empty()) {
+            port.shown += port.device.write(rest);
+        }
+    }
+    let moved = ports.iter().map(|port| port.shown).min().unwrap_or(chunk);
+    output.text.with(|text| text.advance(moved));
+    ports.iter_mut().for_each(|port| port.shown -= moved);
+    Step { chunk, moved }
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::{collections::VecDeque, rc::Rc};
-    use core::{cell::RefCell, time::Duration};
+    use core::{future::poll_fn, time::Duration};
 
     use super::*;
     use crate::{console, time};
@@ -146,9 +177,8 @@ mod tests {
         let output: &SharedOutput = Box::leak(Box::new(SharedOutput::new()));
         output.text.with(|text| text.set_buffered(true));
         let line = executor::run(async {
-            let devices: Vec<Box<dyn ConsoleDevice>> =
-                alloc::vec![Box::new(first), Box::new(second)];
-            executor::spawn(run(devices, output)).detach();
+            let ports = RefCell::new(ports(alloc::vec![Box::new(first), Box::new(second)]));
+            executor::spawn(poll_fn(move |cx| poll(&ports, output, cx))).detach();
             output.push(text.as_bytes());
             let mut line = [0; 10];
             let count = console::read(&mut line).await;
@@ -161,5 +191,19 @@ mod tests {
             let shown = shown.borrow();
             assert_eq!(core::str::from_utf8(&shown).unwrap(), alloc::format!("{text}Mayfly"));
         }
+    }
+
+    #[test]
+    fn text_that_does_not_fit_is_shown_at_once() {
+        let device = Slow::default();
+        let shown = Rc::clone(&device.shown);
+        let ports = RefCell::new(ports(alloc::vec![Box::new(device)]));
+        let output = SharedOutput::new();
+        output.text.with(|text| text.set_buffered(true));
+        output.push(&[b'x'; 4096]);
+        make_room(&ports, &output, 100);
+        output.push(&[b'y'; 100]);
+        assert!(shown.borrow().len() >= 100);
+        assert_eq!(output.text.with(|text| text.dropped()), 0);
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     StartError,
     buffers::{Incoming, Outgoing},
     line::Line,
-    negotiate::{go, negotiate, reset},
+    negotiate::{ANY_LAYOUT, go, negotiate, reset},
     queue::Queue,
     transport::Transport,
 };
@@ -80,6 +80,7 @@ const WANTED: u64 = feature::CSUM
     | feature::GUEST_CSUM
     | feature::MTU
     | feature::MAC
+    | ANY_LAYOUT
     | feature::HOST_TSO4
     | feature::HOST_TSO6;
 
@@ -113,6 +114,10 @@ impl VirtioNet {
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
         let features = negotiate(&mut transport, WANTED)?;
         let has = |feature| features & feature != 0;
+        if transport.requires_legacy_layout() && !has(ANY_LAYOUT) {
+            // Header and frame could not be in one descriptor.
+            return Err(StartError::Legacy);
+        }
         let layout = Layout::for_device(&transport);
         let (mac, mtu) = read_configuration(&transport, features)?;
         let info = NetInfo {
