@@ -113,27 +113,31 @@ impl TableMemory for Pool {
         unsafe { self.entries(table).add(index).write_volatile(descriptor) }
     }
 
-    fn write_pages(&mut self, table: PhysAddr, first: usize, count: usize, page: u64) -> bool {
+    fn write_run(
+        &mut self,
+        table: PhysAddr,
+        first: usize,
+        count: usize,
+        descriptor: u64,
+        step: u64,
+    ) -> usize {
         assert!(first <= ENTRIES && count <= ENTRIES - first);
-        // SAFETY: as in `read`; both stay in the page or just behind its end.
-        let (mut entry, end) = unsafe {
-            let first = self.entries(table).add(first);
-            (first, first.add(count))
-        };
-        let mut descriptor = page;
-        while entry < end {
-            // SAFETY: as in `read` and `write`; `entry` lies before the end.
+        // SAFETY: as in `read`; it stays in the page or just behind its end.
+        let entries = unsafe { self.entries(table).add(first) };
+        let mut next = descriptor;
+        for written in 0..count {
+            // SAFETY: as in `read` and `write`; `first + written` is less than `ENTRIES`.
             unsafe {
+                let entry = entries.add(written);
                 if is_valid(entry.read_volatile()) {
-                    return false;
+                    return written;
                 }
-                entry.write_volatile(descriptor);
-                entry = entry.add(1);
+                entry.write_volatile(next);
             }
             // No address is so large that the sum wraps.
-            descriptor = descriptor.wrapping_add(PAGE);
+            next = next.wrapping_add(step);
         }
-        true
+        count
     }
 
     fn clear(&mut self, table: PhysAddr, first: usize, count: usize) {

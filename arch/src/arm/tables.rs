@@ -23,9 +23,17 @@ pub trait TableMemory {
     fn read(&self, table: PhysAddr, index: usize) -> u64;
     /// Writes entry `index` (below 512) of `table`, so that the processor never sees half of it.
     fn write(&mut self, table: PhysAddr, index: usize, descriptor: u64);
-    /// Writes `count` entries of `table` from `first` on (at most up to the 512th), each with the
-    /// address of the one before plus 4096. Stops and returns `false` at an entry that is valid.
-    fn write_pages(&mut self, table: PhysAddr, first: usize, count: usize, page: u64) -> bool;
+    /// Writes up to `count` entries of `table` from `first` on (at most up to the 512th): the first
+    /// is `descriptor`, each of the others the one before plus `step`. Stops at an entry that is
+    /// valid, and returns how many it wrote.
+    fn write_run(
+        &mut self,
+        table: PhysAddr,
+        first: usize,
+        count: usize,
+        descriptor: u64,
+        step: u64,
+    ) -> usize;
     /// Makes `count` entries of `table` from `first` on (at most up to the 512th) invalid.
     fn clear(&mut self, table: PhysAddr, first: usize, count: usize);
     /// A new table, all zero.
@@ -69,27 +77,29 @@ fn fill(
     physical: PhysRange,
     permissions: Permissions,
 ) -> Result<(), MappingError> {
-    if shift == LEVEL_3_SHIFT {
-        let first = entry_of(virt, shift);
-        let count = (physical.size() / PAGE) as usize;
-        let page = physical.start().0 | permissions.page();
-        let done = memory.write_pages(table, first, count, page);
-        return if done { Ok(()) } else { Err(MappingError::BadRange) };
-    }
     let span = 1 << shift;
+    let last_level = shift == LEVEL_3_SHIFT;
+    let kind = if last_level { permissions.page() } else { permissions.block() };
     let mut from = physical.start().0;
     let end = physical.end().0;
     while from < end {
         let index = entry_of(virt, shift);
-        let old = memory.read(table, index);
-        let step = (span - (virt & (span - 1))).min(end - from);
-        if step == span && from & (span - 1) == 0 && !descriptor::is_valid(old) {
-            memory.write(table, index, from | permissions.block());
-        } else {
-            let next = next_table(memory, table, index, old)?;
-            let part = PhysRange::between(PhysAddr(from), PhysAddr(from + step));
-            fill(memory, next, shift - ENTRIES.ilog2(), virt, part, permissions)?;
+        let whole = if (virt | from) & (span - 1) == 0 { (end - from) >> shift } else { 0 };
+        let count = whole.min((ENTRIES - index) as u64) as usize;
+        let written = memory.write_run(table, index, count, from | kind, span) as u64;
+        virt += written << shift;
+        from += written << shift;
+        if written == count as u64 && count > 0 {
+            continue;
         }
+        // What is left begins or ends within an entry, or where something is mapped already.
+        if last_level {
+            return Err(MappingError::BadRange);
+        }
+        let next = next_table(memory, table, entry_of(virt, shift))?;
+        let step = (span - (virt & (span - 1))).min(end - from);
+        let part = PhysRange::between(PhysAddr(from), PhysAddr(from + step));
+        fill(memory, next, shift - ENTRIES.ilog2(), virt, part, permissions)?;
         virt += step;
         from += step;
     }
@@ -101,13 +111,13 @@ fn entry_of(virt: u64, shift: u32) -> usize {
     (virt >> shift) as usize % ENTRIES
 }
 
-/// The table that entry `index` of `table` points to, a new one if `old` is invalid.
+/// The table that entry `index` of `table` points to, a new one if the entry is invalid.
 fn next_table(
     memory: &mut impl TableMemory,
     table: PhysAddr,
     index: usize,
-    old: u64,
 ) -> Result<PhysAddr, MappingError> {
+    let old = memory.read(table, index);
     if descriptor::is_table(old) {
         return Ok(PhysAddr(old & ADDRESS));
     }

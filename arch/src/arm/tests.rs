@@ -63,14 +63,21 @@ impl TableMemory for Memory {
         self.tables.get_mut(&table.0).expect("a table")[index] = descriptor;
     }
 
-    fn write_pages(&mut self, table: PhysAddr, first: usize, count: usize, page: u64) -> bool {
-        (0..count).all(|n| {
-            let free = !descriptor::is_valid(self.read(table, first + n));
-            if free {
-                self.write(table, first + n, page + n as u64 * PAGE);
+    fn write_run(
+        &mut self,
+        table: PhysAddr,
+        first: usize,
+        count: usize,
+        descriptor: u64,
+        step: u64,
+    ) -> usize {
+        for n in 0..count {
+            if descriptor::is_valid(self.read(table, first + n)) {
+                return n;
             }
-            free
-        })
+            self.write(table, first + n, descriptor + n as u64 * step);
+        }
+        count
     }
 
     fn clear(&mut self, table: PhysAddr, first: usize, count: usize) {
