@@ -28,6 +28,7 @@
 .set CR0_MP, 1 << 1
 .set CR0_PE, 1 << 0
 .set CR4_PAE, 1 << 5
+.set CR4_MCE, 1 << 6
 .set CR4_UMIP, 1 << 11
 .set CR4_SMEP, 1 << 20
 .set CR4_SMAP, 1 << 21
@@ -68,7 +69,6 @@ __pvh_entry:
 here:
     pop %ebp
     mov %ecx, START_INFO_SIZE - 4(%ebx)
-    lea __stack_top - here(%ebp), %esp
 
     // Everything from .bss on is about to be overwritten. start_info must not lie there; what it
     // points to is checked when it is read.
@@ -82,10 +82,27 @@ here:
     lea start_info_in_image - here(%ebp), %esi
     jmp stop
 1:
+    // Nor did the loader check that there is memory up to the end of the image.
+    lea __image_end - here - 4(%ebp), %edx
+    mov %ebp, (%edx)
+    lea too_little_memory - here(%ebp), %esi
+    cmp (%edx), %ebp
+    jne stop
+    lea __stack_top - here(%ebp), %esp
+
     call check_processor
     call fill_tables
 
-    // Long mode, no-execute, and the image with its final permissions, all from here on.
+    // The base of the boot GDT is its physical address, which the identity map still reaches. So is
+    // the target of the far jump into 64-bit code. Both are stored while nothing is protected yet.
+    lea boot_gdt - here(%ebp), %eax
+    mov %eax, boot_gdt_base - here(%ebp)
+    lgdt boot_gdt_pointer - here(%ebp)
+    lea long_mode - here(%ebp), %eax
+    mov %eax, long_mode_pointer - here(%ebp)
+
+    // Long mode, no-execute, and the image with its final permissions, all from here on. The stack,
+    // unlike this code, is out of reach until the jump to the linked address.
     mov $EFER, %ecx
     rdmsr
     or $EFER_LME | EFER_NXE, %eax
@@ -95,17 +112,7 @@ here:
     mov %eax, %cr3
     mov $CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE, %eax
     mov %eax, %cr0
-
-    // The base of the boot GDT is its physical address, which the identity map still reaches.
-    lea boot_gdt - here(%ebp), %eax
-    push %eax
-    pushw $3 * 8 - 1
-    lgdt (%esp)
-    // A far return is a far jump whose target need not be known at link time.
-    lea long_mode - here(%ebp), %eax
-    push $CODE_SELECTOR
-    push %eax
-    lret
+    ljmp *long_mode_pointer - here(%ebp)
 
 // Stops with a message if the processor lacks something that cannot be done without. Returns the
 // bits for CR4 in EDI.
@@ -139,9 +146,13 @@ check_processor:
     lea feature_advice - here(%ebp), %esi
     jmp stop
 
-3:  // Optional: SMEP (EBX bit 7), SMAP (EBX bit 20) and UMIP (ECX bit 2) of leaf 7.
+3:  // Optional: machine checks (leaf 1, EDX bit 7, in the word at ESP), and of leaf 7 SMEP (EBX
+    // bit 7), SMAP (EBX bit 20) and UMIP (ECX bit 2).
     mov $CR4_PAE, %edi
-    xor %eax, %eax
+    testl $1 << 7, (%esp)
+    jz 7f
+    or $CR4_MCE, %edi
+7:  xor %eax, %eax
     cpuid
     cmp $7, %eax
     jb 4f
@@ -224,21 +235,17 @@ fill_tables:
     jmp 1b
 
 3:  // One page is PDPT, page directory and page table of the identity map at once: its entry 0
-    // leads to itself, which serves addresses below 2 MiB, and this code and its stack lie there.
+    // leads to itself, which serves addresses below 2 MiB, and .boot lies there. Its pages are
+    // read-only: nothing is both writable and executable.
     lea __tables_end - here - PAGE(%ebp), %edi
     lea __tables_start - here(%ebp), %edx
     lea (PRESENT | WRITABLE)(%edi), %eax
     mov %eax, (%edx)
     mov %eax, (%edi)
-    // The code read-only, the stack not executable: nothing is ever both.
     lea __pvh_entry - here(%ebp), %eax
     call identity_page
     lea boot_end - here - 1(%ebp), %eax
     call identity_page
-    lea -16(%esp), %eax
-    call identity_page
-    orl $WRITABLE, (%ecx)
-    movl $NO_EXECUTE_HIGH, 4(%ecx)
     pop %edi
     pop %ebx
     ret
@@ -253,14 +260,13 @@ fill_entries:
     jnz fill_entries
     ret
 
-// Maps the page of address EAX in the identity page at EDI. Returns its entry in ECX.
+// Maps the page of address EAX in the identity page at EDI.
 identity_page:
     and $-PAGE, %eax
     mov %eax, %ecx
     shr $12, %ecx
-    lea (%edi, %ecx, 8), %ecx
     or $PRESENT, %eax
-    mov %eax, (%ecx)
+    mov %eax, (%edi, %ecx, 8)
     ret
 
 wrong_loader:
@@ -270,7 +276,7 @@ wrong_loader:
 1:  pop %ebp
     lea here - 1b(%ebp), %ebp
     lea not_pvh - here(%ebp), %esi
-// Prints the text at ESI and halts for good.
+// Prints the text at ESI and halts for good. Needs one word of stack.
 stop:
     call print
 1:  hlt
@@ -310,6 +316,13 @@ long_mode:
 .balign 8
 boot_gdt:
     .quad 0, CODE_SEGMENT, DATA_SEGMENT
+boot_gdt_pointer:
+    .word 3 * 8 - 1
+boot_gdt_base:
+    .long 0
+long_mode_pointer:
+    .long 0
+    .word CODE_SELECTOR
 
 sections:
     .long __text_start - here, __text_end - here, PRESENT, 0
@@ -336,6 +349,8 @@ required_features:                  // Intel SDM volume 2, CPUID
 
 not_pvh:
     .asciz "mayfly: the loader passed no PVH start_info; use a PVH loader such as qemu -kernel\r\n"
+too_little_memory:
+    .asciz "mayfly: the image does not fit into memory; give the guest more\r\n"
 start_info_in_image:
     .asciz "mayfly: the loader put start_info inside the image; use one that honours memory sizes in ELF\r\n"
 feature_missing:

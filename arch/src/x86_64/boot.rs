@@ -55,7 +55,7 @@ extern "C" fn start(address: u32) -> ! {
     power::configure(command_line);
     let devices = find_devices(command_line, &mut info);
     if let Err(error) = interrupts::init(&devices) {
-        stop(&error);
+        stop(&format_args!("the interrupt controllers cannot be mapped: {error}"));
     }
     let (hypervisor, leaves) = cpuid::hypervisor();
     clock::init(hypervisor, leaves);
