@@ -104,8 +104,9 @@ pub(super) fn is_intact(
 }
 
 /// Fills in the checksums of a frame that is about to be sent, whose fields hold zero: that of the
-/// IPv4 header, and unless the device does it, that of TCP or UDP.
-pub(super) fn fill(frame: &mut [u8], device_fills_transport: bool) {
+/// IPv4 header, and that of TCP or UDP. If the device goes on with the latter, it becomes the sum
+/// of the pseudo header.
+pub(super) fn fill(frame: &mut [u8], device_goes_on: bool) {
     let Some((ethernet, packet)) = frame.split_at_mut_checked(14) else { return };
     let (header, segment, protocol, addresses) = match u16_at(ethernet, 12) {
         Some(ETHERTYPE_IPV4) => {
@@ -116,31 +117,30 @@ pub(super) fn fill(frame: &mut [u8], device_fills_transport: bool) {
             field.copy_from_slice(&sum.to_be_bytes());
             (header, segment, 9, 12..20)
         }
-        Some(ETHERTYPE_IPV6) if !device_fills_transport => {
+        Some(ETHERTYPE_IPV6) => {
             let Some((header, segment)) = packet.split_at_mut_checked(40) else { return };
             (header, segment, 6, 8..40)
         }
         _ => return,
     };
-    if !device_fills_transport
-        && let (Some(&protocol), Some(addresses)) = (header.get(protocol), header.get(addresses))
-    {
-        fill_transport(segment, protocol, Sum::of(addresses));
-    }
-}
-
-fn fill_transport(segment: &mut [u8], protocol: u8, addresses: Sum) {
+    let (Some(&protocol), Some(addresses)) = (header.get(protocol), header.get(addresses)) else {
+        return;
+    };
     let field = match protocol {
         PROTOCOL_TCP => 16,
         PROTOCOL_UDP => 6,
         _ => return,
     };
     let Ok(length) = u16::try_from(segment.len()) else { return };
-    let pseudo = addresses.and(Sum::of_word(protocol.into())).and(Sum::of_word(length));
-    let value = match pseudo.and(Sum::of(segment)).complement() {
-        // RFC 768: zero would mean that there is no checksum.
-        0 if protocol == PROTOCOL_UDP => 0xffff,
-        value => value,
+    let pseudo = Sum::of(addresses).and(Sum::of_word(protocol.into())).and(Sum::of_word(length));
+    let value = if device_goes_on {
+        pseudo.fold()
+    } else {
+        match pseudo.and(Sum::of(segment)).complement() {
+            // RFC 768: zero would mean that there is no checksum.
+            0 if protocol == PROTOCOL_UDP => 0xffff,
+            value => value,
+        }
     };
     if let Some(field) = segment.get_mut(field..field + 2) {
         field.copy_from_slice(&value.to_be_bytes());
@@ -171,5 +171,23 @@ mod tests {
     #[test]
     fn the_example_of_rfc_1071() {
         assert_eq!(Sum::of(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]).fold(), 0xddf2);
+    }
+
+    #[test]
+    fn the_device_can_go_on_from_the_pseudo_header() {
+        // 10.0.0.1:1000 -> 10.0.0.2:7, payload "abc"
+        let mut frame = vec![0u8; 12];
+        frame.extend([8, 0]);
+        frame.extend([0x45, 0, 0, 31, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0x03, 0xe8, 0, 7, 0, 11, 0, 0, b'a', b'b', b'c']);
+        let (mut whole, mut partial) = (frame.clone(), frame);
+        fill(&mut whole, false);
+        fill(&mut partial, true);
+        // By hand: 0a00+0001+0a00+0002+0011+000b = 141f; +03e8+0007+000b+6162+6300 = dc7b.
+        assert_eq!(partial[40..42], [0x14, 0x1f]);
+        assert_eq!(whole[40..42], (!0xdc7b_u16).to_be_bytes());
+        let (source, destination) = (IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2));
+        assert!(is_intact(&source, &destination, PROTOCOL_UDP, &whole[34..]));
+        assert!(!is_intact(&source, &destination, PROTOCOL_UDP, &partial[34..]));
     }
 }

@@ -68,8 +68,9 @@ pub struct NetConfig {
     pub ipv6: Ipv6Config,
     /// Name servers to ask first.
     pub name_servers: Vec<IpAddr>,
-    /// A random number: sequence numbers, ports and transaction numbers come from it. Two boots
-    /// must not have the same, and nobody outside may know it.
+    /// A random number from which sequence numbers, ports and transaction numbers come; 0 takes
+    /// one from the kernel's generator. Two boots must not have the same, and nobody outside may
+    /// know it.
     pub seed: u64,
 }
 

@@ -8,7 +8,7 @@ use mayfly_device::NetDevice;
 use super::{Error, NetConfig, Stats, runner, stack::Stack};
 use crate::{
     executor::{self, Awaiting},
-    time,
+    random, time,
 };
 
 /// One network interface and all that belongs to it. Clones are handles to the same one.
@@ -20,7 +20,10 @@ pub struct Network {
 impl Network {
     /// Puts the network on a device, and starts the task that serves it. That task runs until the
     /// device is gone.
-    pub fn start(device: Box<dyn NetDevice>, config: NetConfig) -> Self {
+    pub fn start(device: Box<dyn NetDevice>, mut config: NetConfig) -> Self {
+        if config.seed == 0 {
+            config.seed = random_seed();
+        }
         let stack = Stack::new(device, &config, runner::smoltcp_time(time::Instant::now()));
         let network = Self { stack: Rc::new(RefCell::new(stack)) };
         executor::spawn_named("network", runner::run(network.clone())).detach();
@@ -113,6 +116,17 @@ impl Network {
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Stack) -> R) -> R {
         work(&mut self.stack.borrow_mut())
     }
+}
+
+fn random_seed() -> u64 {
+    let mut seed = [0; 8];
+    if random::fill(&mut seed).is_err() {
+        log::warn!(
+            "network: no source of randomness, so ports and sequence numbers can be guessed"
+        );
+        seed = time::Instant::now().as_nanos().to_ne_bytes();
+    }
+    u64::from_ne_bytes(seed)
 }
 
 impl fmt::Debug for Network {

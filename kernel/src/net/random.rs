@@ -1,7 +1,8 @@
 //! Random numbers for ports and the like.
 
-/// A sequence of numbers that cannot be told from random without the seed, by the SplitMix64
-/// function (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+/// A sequence of numbers by the SplitMix64 function (Steele, Lea, Flood: "Fast splittable
+/// pseudorandom number generators", 2014). Nobody outside sees a whole number of it, only ports and
+/// what a hash does with it.
 pub(super) struct Random(u64);
 
 impl Random {
