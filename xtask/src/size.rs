@@ -129,12 +129,17 @@ fn by_crate(file: &object::File<'_>) -> Vec<(String, u64)> {
 /// The crate that a linker symbol belongs to: that of the first path in its name.
 fn crate_of(symbol: &str) -> String {
     let name = format!("{:#}", rustc_demangle::demangle(symbol));
-    let Some((first_path, _)) = name.split_once("::") else {
-        return "(assembly and C names)".into();
+    let mut parts: Vec<&str> = name.split("::").collect();
+    // What stands behind the last `::` starts no path.
+    parts.pop();
+    // In `<usize as core::fmt::Display>::fmt` that is the trait's; `<<T as A>::B as …>` has none
+    // before its first `::`.
+    let last_word = |part: &'_ &str| {
+        let start = part.rfind(|c: char| !c.is_alphanumeric() && c != '_');
+        part.split_at(start.map_or(0, |start| start + 1)).1.to_owned()
     };
-    // In `<usize as core::fmt::Display>::fmt` that is the trait's.
-    let start = first_path.rfind(|c: char| !c.is_alphanumeric() && c != '_');
-    first_path.split_at(start.map_or(0, |start| start + 1)).1.to_owned()
+    let found = parts.iter().map(last_word).find(|word| !word.is_empty());
+    found.unwrap_or_else(|| "(assembly and C names)".into())
 }
 
 fn print_table(all: &[Sizes]) {
