@@ -123,7 +123,7 @@ fn errors_name_the_key_and_say_what_to_do() {
         error("colour=pink"),
         "boot argument `colour` is `pink`, but it must be red or blue"
     );
-    assert_eq!(error("max_size=1 max-size=2"), "boot argument `max_size` is given twice; keep one");
+    assert_eq!(error("max_size=1 max-size=2"), "boot argument `max-size` is given twice; keep one");
     assert!(error("name='x").contains("not closed"));
     assert!(error("verbose=perhaps").contains("yes or no"));
     assert!(error("peers=10.0.0.1,x").contains("`x`"));

@@ -88,11 +88,9 @@ fn entry(function: &ItemFn) -> TokenStream {
             }
 
             #[cfg(all(not(target_os = "none"), not(test)))]
-            mod host {
-                #[unsafe(no_mangle)]
-                extern "C" fn main() -> ::core::ffi::c_int {
-                    ::mayfly::host_main(super::start)
-                }
+            #[unsafe(export_name = "main")]
+            extern "C" fn process_main() -> ::core::ffi::c_int {
+                ::mayfly::host_main(start)
             }
 
             #[cfg(target_os = "none")]

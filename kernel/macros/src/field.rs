@@ -51,7 +51,7 @@ impl Argument {
         let (value, kind) = kind(&field.ty, options.default)?;
         let key = match options.name {
             Some(name) => name.value(),
-            None => name.to_string().trim_start_matches("r#").to_owned(),
+            None => name.to_string().trim_start_matches("r#").replace('_', "-"),
         };
         Ok(Self { field: name, key, value, kind, default, help: documentation(&field.attrs) })
     }

@@ -57,10 +57,10 @@ pub use words::{UnterminatedQuote, Words, words};
 /// | `bool` | `key`, `key=yes` or `key=no` |
 /// | `Vec<T>` | `key=value,value`, any number of times |
 ///
-/// `T` is any type that implements [`Value`]. Doc comments become the help text.
+/// `T` is any type that implements [`Value`]. Doc comments become the help text. The key is the
+/// field's name with `-` for `_`.
 /// `#[arg(default = …)]` takes a literal or expression of the field's type, or a string that is
-/// parsed as it would be on the command line; `#[arg(name = "…")]` gives the key another name than
-/// the field's.
+/// parsed as it would be on the command line; `#[arg(name = "…")]` gives the key another name.
 pub trait BootArguments: Sized {
     /// The app, for the head of the help text.
     const APP: &'static App;
