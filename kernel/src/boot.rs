@@ -1,18 +1,10 @@
 //! From the architecture's hands to the app's `main`. Reads top to bottom.
 
-use alloc::boxed::Box;
-use core::{pin::Pin, time::Duration};
-
 use mayfly_arch::{BootInfo, mmu, power};
 
 use crate::{
-    chart, config, console,
-    devices::Devices,
-    executor, interrupts, log,
-    machine::Machine,
-    memory,
-    power::{self as end, ExitStatus},
-    random, report, time,
+    chart, config, devices::Devices, interrupts, launch, log, machine::Machine, memory, random,
+    report,
 };
 
 mayfly_arch::kernel_entry! {
@@ -21,16 +13,10 @@ mayfly_arch::kernel_entry! {
     fault: report::fault,
 }
 
-/// The app's `main`, as `#[mayfly::main]` wraps it.
-type MainFuture = Pin<Box<dyn Future<Output = crate::Result>>>;
-
 unsafe extern "Rust" {
     /// The app's `main`, as `#[mayfly::main]` wraps it.
-    safe fn __mayfly_main(machine: Machine) -> MainFuture;
+    safe fn __mayfly_main(machine: Machine) -> launch::MainFuture;
 }
-
-/// How long `main` waits for an entropy device to answer, if there is no other source.
-const ENTROPY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Starts the kernel on what discovery found, then the app, and ends with the app's status.
 fn start(info: &'static BootInfo) -> ! {
@@ -39,48 +25,17 @@ fn start(info: &'static BootInfo) -> ! {
     power::configure(info.command_line);
     memory::init(&info.memory);
     log::init(system.log);
-    greet(info);
+    launch::greet(info);
     chart::mark("memory and log");
 
-    let mut devices = Devices::start(info);
+    let devices = Devices::start(info);
     random::init(info);
     chart::mark("devices");
 
     mmu::seal();
     chart::mark("seal");
 
-    let consoles = core::mem::take(&mut devices.consoles);
-    let entropy = core::mem::take(&mut devices.entropy);
-    let machine = Machine::new(info, devices);
-    let status = executor::run(async move {
-        console::start(consoles);
-        random::start(entropy);
-        // Without randomness the app starts all the same, and gets an error where it needs some.
-        let _ = time::timeout(ENTROPY_PATIENCE, random::ready()).await;
-        chart::mark("executor");
-        match __mayfly_main(machine).await {
-            Ok(()) => ExitStatus::SUCCESS,
-            Err(error) => {
-                log::error!("main ended with an error: {error}");
-                ExitStatus::FAILURE
-            }
-        }
-    });
-    end::off(status)
-}
-
-/// Says what this is and what it runs on, and repeats what discovery complained of.
-fn greet(info: &BootInfo) {
-    log::info!(
-        "Mayfly {} on {} ({:?}), {} KiB of memory",
-        env!("CARGO_PKG_VERSION"),
-        mayfly_arch::NAME,
-        info.hypervisor,
-        info.memory_total / 1024,
-    );
-    for warning in &info.warnings {
-        log::warn!("{warning}");
-    }
+    launch::run(info, devices, __mayfly_main)
 }
 
 /// A panic in Rust code.

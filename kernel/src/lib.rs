@@ -13,7 +13,10 @@ pub mod console;
 mod devices;
 mod error;
 pub mod executor;
+#[cfg(not(target_os = "none"))]
+mod host;
 mod interrupts;
+mod launch;
 pub mod log;
 mod machine;
 #[doc(hidden)]
@@ -32,5 +35,8 @@ pub mod time;
 pub use config::BootArguments;
 pub use error::{Error, Result};
 pub use executor::{JoinHandle, spawn, spawn_named, yield_now};
+#[cfg(not(target_os = "none"))]
+#[doc(hidden)]
+pub use host::host_main;
 pub use machine::Machine;
 pub use mayfly_macros::{BootArguments, main};

@@ -19,6 +19,8 @@ use rustix::{
     io::{read, write},
 };
 
+use super::cpu;
+
 thread_local! {
     static SOURCES: RefCell<Sources> = const { RefCell::new(Sources(Vec::new())) };
     static BELL: OnceLock<Arc<OwnedFd>> = const { OnceLock::new() };
@@ -173,6 +175,17 @@ pub fn wait(timeout: Option<Duration>) {
     let Ok(bell) = bell() else { return std::thread::yield_now() };
     let woken = SOURCES.with_borrow_mut(|sources| sources.wait(timeout, &bell));
     woken.into_iter().for_each(Waker::wake);
+}
+
+/// Makes `cpu::wait_for_interrupt` of the calling thread wait for its descriptors, too. Call it
+/// before the executor first runs.
+///
+/// # Errors
+/// The process has too many open files.
+pub fn install() -> io::Result<()> {
+    let interrupt = Arc::new(interrupter()?);
+    cpu::wait_with(cpu::Waiting { wait, interrupt });
+    Ok(())
 }
 
 /// What makes `wait` on the calling thread return, now or the next time, when called from another.

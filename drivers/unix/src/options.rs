@@ -12,7 +12,7 @@ Usage: APP [OPTION]... [--] [BOOT ARGUMENT]...
   --mayfly-net passt:PATH[,mac=MAC]   network device on the socket of a running passt
   --mayfly-net fd:NUMBER[,mac=MAC]    the same on an inherited, connected socket
   --mayfly-disk FILE[,ro]             disk in a file; may be repeated, like --mayfly-net
-  --mayfly-memory MIB                 size of the machine's memory, 64 if not given
+  --mayfly-memory MIB                 most memory that the process may use, 64 if not given
   --mayfly-help                       print this text and end
 
 Everything else is the guest's command line: --help prints the app's own boot arguments.
