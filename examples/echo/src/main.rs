@@ -1,0 +1,88 @@
+//! Sends back what it gets, on TCP and UDP port 7: RFC 862.
+//!
+//! `cargo xtask run echo`, and then `nc 127.0.0.1 PORT` with the port that it prints. The tutorial
+//! page is `docs/guide/echo.md`.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use core::{net::SocketAddr, time::Duration};
+
+use mayfly::{
+    BootArguments, Machine, log,
+    net::{Error, Network, TcpListener, TcpStream, UdpSocket},
+    time,
+};
+
+/// How long to wait for memory before trying again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(BootArguments)]
+struct Arguments {
+    /// Port to listen on, for both protocols.
+    #[arg(default = 7)]
+    port: u16,
+}
+
+#[mayfly::main]
+async fn main(machine: Machine) -> mayfly::Result<()> {
+    let arguments: Arguments = machine.arguments()?;
+    let network = machine.network().await?;
+    for (address, _) in network.addresses() {
+        log::info!("echo on {}", SocketAddr::new(address, arguments.port));
+    }
+
+    // Two services, one task each. This one ends with an error only if the network is gone, and
+    // then the other one does, too.
+    let socket = UdpSocket::bind(&network, arguments.port).await?;
+    mayfly::spawn_named("udp echo", async move {
+        if let Err(error) = datagrams(&socket).await {
+            log::error!("UDP echo ends: {error}");
+        }
+    })
+    .detach();
+    connections(&network, arguments.port).await
+}
+
+/// Sends every datagram back to where it came from.
+async fn datagrams(socket: &UdpSocket) -> Result<(), Error> {
+    loop {
+        let datagram = socket.recv().await?;
+        match socket.reply(&datagram, datagram.payload()).await {
+            Err(Error::DeviceGone) => return Err(Error::DeviceGone),
+            // UDP may lose datagrams; the next one is another matter.
+            Err(error) => log::debug!("{}: {error}", datagram.peer()),
+            Ok(()) => {}
+        }
+    }
+}
+
+/// Accepts connections and gives each of them a task.
+async fn connections(network: &Network, port: u16) -> mayfly::Result<()> {
+    let mut listener = TcpListener::bind(network, port).await?;
+    loop {
+        match listener.accept().await {
+            Ok((mut stream, peer)) => mayfly::spawn(async move {
+                if let Err(error) = echo(&mut stream).await {
+                    log::debug!("{peer}: {error}");
+                }
+            })
+            .detach(),
+            Err(Error::OutOfMemory) => time::sleep(PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends back what comes until the peer has sent its last. Dropping the stream then says that all
+/// of it was sent back.
+async fn echo(stream: &mut TcpStream) -> Result<(), Error> {
+    let mut buffer = [0; 1024];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        match buffer.get(..count) {
+            Some(bytes) if count > 0 => stream.write_all(bytes).await?,
+            _ => return Ok(()),
+        }
+    }
+}

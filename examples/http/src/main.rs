@@ -1,0 +1,94 @@
+//! Serves the small web site of `site/`, which is part of the image.
+//!
+//! `cargo xtask run http`, and open the address that it prints. The tutorial page is
+//! `docs/guide/http.md`.
+//!
+//! The way of a request: `main` accepts a connection and starts a task for it; `connection` reads
+//! requests and sends answers; `request` understands the one and `answer` finds the other; `site`
+//! is the table of what there is to send.
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), no_main)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod answer;
+mod connection;
+mod range;
+mod request;
+mod site;
+
+use core::{net::IpAddr, time::Duration};
+
+use connection::Limits;
+use mayfly::{
+    BootArguments, Machine, log,
+    net::{Error, Network, TcpListener},
+    time,
+};
+
+/// How long to wait for memory before the next connection is accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(BootArguments)]
+struct Arguments {
+    /// TCP port to listen on.
+    #[arg(default = 80)]
+    port: u16,
+    /// How long a connection may be idle between two requests.
+    #[arg(default = "60s")]
+    idle_timeout: Duration,
+    /// How long a client may take to send a request.
+    #[arg(default = "10s")]
+    request_timeout: Duration,
+    /// How long a client may take to receive any part of an answer.
+    #[arg(default = "30s")]
+    write_timeout: Duration,
+}
+
+#[mayfly::main]
+async fn main(machine: Machine) -> mayfly::Result<()> {
+    let arguments: Arguments = machine.arguments()?;
+    let limits = Limits {
+        idle: arguments.idle_timeout,
+        request: arguments.request_timeout,
+        write: arguments.write_timeout,
+    };
+
+    let network = machine.network().await?;
+    let mut listener = TcpListener::bind(&network, arguments.port).await?;
+    announce(&network, arguments.port);
+
+    loop {
+        match listener.accept().await {
+            Ok((mut stream, peer)) => {
+                log::debug!("{peer} connects");
+                // An answer is written in one piece: its last segment need not wait for the
+                // acknowledgement of those before.
+                stream.set_nodelay(true);
+                mayfly::spawn(async move {
+                    // Dropping the stream closes it, and still sends what was written.
+                    if let Err(error) = connection::serve(&mut stream, limits).await {
+                        log::debug!("{peer}: {error}");
+                    }
+                })
+                .detach();
+            }
+            // Connections that are being served will end and give their memory back.
+            Err(Error::OutOfMemory) => time::sleep(PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Says where the site is to be found.
+fn announce(network: &Network, port: u16) {
+    for (address, _) in network.addresses() {
+        match address {
+            IpAddr::V4(address) => log::info!("serving http://{address}:{port}/"),
+            // A URL cannot name a link, which an address of the link needs.
+            IpAddr::V6(address) if address.is_unicast_link_local() => {}
+            IpAddr::V6(address) => log::info!("serving http://[{address}]:{port}/"),
+        }
+    }
+}
