@@ -17,6 +17,10 @@ use super::{
 /// Bytes of marks that need no frame: enough for 4 MiB of RAM.
 const INLINE_MARKS: usize = 128;
 
+/// Single frames that are kept at hand, as most allocations are for one: those neither look for
+/// neighbours when they are freed nor leave some behind when they are allocated.
+const AT_HAND: usize = 16;
+
 /// Contiguous RAM.
 #[derive(Debug)]
 struct Region {
@@ -31,6 +35,8 @@ pub(super) struct FrameAllocator {
     regions: Vec<Region, MAX_REGIONS>,
     runs: RunLists,
     marks: Marks,
+    /// Free frames that are in no run.
+    at_hand: Vec<NonNull<u8>, AT_HAND>,
     free: usize,
     total: usize,
 }
@@ -42,6 +48,7 @@ impl FrameAllocator {
             regions: Vec::new(),
             runs: RunLists::new(),
             marks: Marks { outside: None, inline: [0; INLINE_MARKS] },
+            at_hand: Vec::new(),
             free: 0,
             total: 0,
         }
@@ -79,8 +86,10 @@ impl FrameAllocator {
     fn reserve_marks(&mut self, marks: usize) -> Option<(usize, usize)> {
         let (number, region) =
             self.regions.iter().enumerate().max_by_key(|(_, region)| region.frames)?;
+        let (first_mark, frames) = (region.first_mark, marks.div_ceil(8 * PAGE_SIZE));
         self.marks.outside = Some(region.start);
-        Some((number, marks.div_ceil(8 * PAGE_SIZE)))
+        self.marks.clear(first_mark, frames);
+        Some((number, frames))
     }
 
     /// Frames that the allocator has, used or free.
@@ -93,7 +102,7 @@ impl FrameAllocator {
         self.free
     }
 
-    /// Length of the longest free run, in frames.
+    /// Length of the longest free run, in frames, without the few that are at hand.
     pub(super) fn longest_run(&self) -> usize {
         self.runs.longest()
     }
@@ -132,7 +141,6 @@ impl FrameAllocator {
             }
         }
         self.marks.clear(self.regions[region].first_mark + first + skip, frames);
-        self.free -= frames;
         // SAFETY: the run is longer than `skip` frames.
         unsafe { run.cast::<u8>().add(skip * PAGE_SIZE) }
     }
@@ -169,12 +177,8 @@ impl FrameAllocator {
         // SAFETY: the run lies in the region.
         Some((unsafe { region.start.add((frame - frames) * PAGE_SIZE) }.cast(), frames))
     }
-}
 
-// SAFETY: frames are in a free run, or they are allocated; `carve` moves them from one to the other
-// and `free` back. A run found by `search` has an aligned part that is long enough.
-unsafe impl FrameSource for FrameAllocator {
-    fn allocate(&mut self, frames: usize, align: usize) -> Option<NonNull<u8>> {
+    fn allocate_run(&mut self, frames: usize, align: usize) -> Option<NonNull<u8>> {
         let skip_in = |start: NonNull<u8>| start.align_offset_frames(align);
         let run = match self.runs.find(frames.checked_add(align - 1)?) {
             Some(run) => run,
@@ -187,7 +191,22 @@ unsafe impl FrameSource for FrameAllocator {
         Some(unsafe { self.carve(run, skip_in(run.cast()), frames) })
     }
 
-    unsafe fn free(&mut self, start: NonNull<u8>, frames: usize) {
+    /// Puts the frames at hand into runs. Returns whether there were some.
+    #[cold]
+    fn put_away(&mut self) -> bool {
+        let had_some = !self.at_hand.is_empty();
+        while let Some(frame) = self.at_hand.pop() {
+            // SAFETY: the frame was free, and nothing refers to it any more.
+            unsafe { self.free_run(frame, 1) }
+        }
+        had_some
+    }
+
+    /// Makes frames a free run, together with the free runs next to them.
+    ///
+    /// # Safety
+    /// The frames are part of this allocator, in no free run, and nobody uses them.
+    unsafe fn free_run(&mut self, start: NonNull<u8>, frames: usize) {
         let (number, mut first) = self.locate(start);
         let region = &self.regions[number];
         let mut length = frames;
@@ -208,10 +227,38 @@ unsafe impl FrameSource for FrameAllocator {
         }
         // SAFETY: the caller gives up the frames, and the neighbours were free and are in no list.
         unsafe { self.add_run(number, first, length) }
+    }
+}
+
+// SAFETY: frames are in a free run or at hand, or they are allocated; `allocate` and `extend` move
+// them from one to the other and `free` back. A run found by `search` has an aligned part that is
+// long enough.
+unsafe impl FrameSource for FrameAllocator {
+    fn allocate(&mut self, frames: usize, align: usize) -> Option<NonNull<u8>> {
+        let is_single = frames == 1 && align == 1;
+        let mut start = if is_single { self.at_hand.pop() } else { None };
+        if start.is_none() {
+            start = self.allocate_run(frames, align);
+        }
+        if start.is_none() && self.put_away() {
+            start = self.allocate_run(frames, align);
+        }
+        if start.is_some() {
+            self.free -= frames;
+        }
+        start
+    }
+
+    unsafe fn free(&mut self, start: NonNull<u8>, frames: usize) {
         self.free += frames;
+        if frames > 1 || self.at_hand.push(start).is_err() {
+            // SAFETY: the caller gives up the frames.
+            unsafe { self.free_run(start, frames) }
+        }
     }
 
     unsafe fn extend(&mut self, start: NonNull<u8>, frames: usize, more: usize) -> bool {
+        self.put_away();
         let (number, first) = self.locate(start);
         let Some(after) = self.run_from(&self.regions[number], first + frames) else {
             return false;
@@ -222,6 +269,7 @@ unsafe impl FrameSource for FrameAllocator {
         }
         // SAFETY: the run is in the lists and long enough.
         unsafe { self.carve(after, 0, more) };
+        self.free -= more;
         true
     }
 }

@@ -132,7 +132,7 @@ impl TimerQueue {
     }
 
     fn is_stale(timers: &Slab<Timer>, due: &Due) -> bool {
-        !timers.try_get(due.timer).is_some_and(|timer| timer.due == Some(*due))
+        timers.try_get(due.timer).is_none_or(|timer| timer.due != Some(*due))
     }
 
     /// Takes deadlines that belong to no timer from the top of the heap, or all of them if they are

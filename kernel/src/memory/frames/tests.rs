@@ -91,9 +91,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 200 }))]
 
     #[test]
-    fn allocated_frames_are_disjoint_and_all_come_back(steps in prop::collection::vec(step(), 0..300)) {
-        let memory = TestMemory::new(&[100, 1, 64, 17]);
+    fn allocated_frames_are_disjoint_and_all_come_back(
+        steps in prop::collection::vec(step(), 0..300),
+        is_large in any::<bool>(),
+    ) {
+        // The large one has more marks than fit into the allocator itself.
+        let regions: &[usize] = if is_large { &[3, 1100, 64] } else { &[100, 1, 64, 17] };
+        let memory = TestMemory::new(regions);
         let mut frames = memory.frames();
+        let (total, longest) = (frames.free_frames(), frames.longest_run());
+        prop_assert_eq!(frames.total() - total, usize::from(is_large));
         let mut used: Vec<(NonNull<u8>, usize), 400> = Vec::new();
         for step in steps {
             match step {
@@ -134,13 +141,14 @@ proptest! {
                 }
             }
             let in_use: usize = used.iter().map(|run| run.1).sum();
-            prop_assert_eq!(frames.free_frames(), 182 - in_use);
+            prop_assert_eq!(frames.free_frames(), total - in_use);
         }
         for (start, count) in used {
             prop_assert!(is_marked(start, count));
             // SAFETY: allocated, and not used any more.
             unsafe { frames.free(start, count) };
         }
-        prop_assert_eq!((frames.free_frames(), frames.longest_run()), (182, 100));
+        frames.put_away();
+        prop_assert_eq!((frames.free_frames(), frames.longest_run()), (total, longest));
     }
 }

@@ -6,11 +6,30 @@ use mayfly_arch::PAGE_SIZE;
 
 /// Size of the blocks of each class, in bytes: all multiples of 16, so that is what blocks are
 /// aligned to at least.
-const SIZES: [u16; CLASSES] = [
+static SIZES: [u16; CLASSES] = [
     16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 768, 1024, 1536, 2048,
 ];
 
 pub(super) const CLASSES: usize = 20;
+
+/// Size of the spans of each class, in bytes. Larger blocks have larger spans, so that the span's
+/// header wastes little.
+static SPANS: [u16; CLASSES] = span_table();
+
+const fn span_table() -> [u16; CLASSES] {
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let pages = match SIZES[class] {
+            0..=512 => 1,
+            513..=1536 => 2,
+            _ => 4,
+        };
+        table[class] = pages * PAGE_SIZE as u16;
+        class += 1;
+    }
+    table
+}
 
 /// Largest small block, in bytes.
 pub(super) const LARGEST: usize = 2048;
@@ -53,6 +72,7 @@ impl Class {
 
     /// The first class from `class` on whose blocks have this alignment.
     #[cold]
+    #[inline(never)]
     fn aligned(class: u8, align: usize) -> Option<Self> {
         let mut classes = usize::from(class)..CLASSES;
         let fits = |class: &usize| usize::from(SIZES[*class]).is_multiple_of(align);
@@ -73,19 +93,19 @@ impl Class {
         SIZES[self.index()] as usize
     }
 
-    /// Frames in a span, a power of two: what blocks of this class are cut from. Larger blocks
-    /// have larger spans, so that the span's header wastes little.
+    /// Bytes in a span, a power of two: what blocks of this class are cut from.
+    pub(super) const fn span(self) -> usize {
+        SPANS[self.index()] as usize
+    }
+
+    /// Frames in a span.
     pub(super) const fn span_frames(self) -> usize {
-        match self.block() {
-            0..=512 => 1,
-            513..=1536 => 2,
-            _ => 4,
-        }
+        self.span() / PAGE_SIZE
     }
 
     /// Blocks in a span behind a header of `header` bytes.
     pub(super) const fn blocks(self, header: usize) -> usize {
-        (self.span_frames() * PAGE_SIZE - header) / self.block()
+        (self.span() - header) / self.block()
     }
 }
 

@@ -26,7 +26,8 @@ const LARGEST_IN_ARENA: usize = 32 * 1024;
 pub(super) struct Heap {
     small: SmallBlocks,
     arenas: Arenas,
-    in_use: usize,
+    /// Bytes in large blocks in use.
+    large_in_use: usize,
 }
 
 /// Where a block is kept.
@@ -61,12 +62,12 @@ impl Home {
 impl Heap {
     /// An empty heap.
     pub(super) const fn new() -> Self {
-        Self { small: SmallBlocks::new(), arenas: Arenas::new(), in_use: 0 }
+        Self { small: SmallBlocks::new(), arenas: Arenas::new(), large_in_use: 0 }
     }
 
     /// Bytes in use, as the blocks' owners asked for them, rounded up to size classes.
     pub(super) fn in_use(&self) -> usize {
-        self.in_use
+        self.small.in_use() + self.large_in_use
     }
 
     /// Takes a block, whose size may be zero; it is not initialised.
@@ -76,20 +77,17 @@ impl Heap {
         layout: Layout,
         frames: &mut impl FrameSource,
     ) -> Option<NonNull<u8>> {
-        let Some(class) = Class::of(layout) else {
-            return self.allocate_slowly(layout, frames);
-        };
-        match self.small.allocate(class, frames) {
-            Some(block) => {
-                self.in_use += class.block();
-                Some(block)
-            }
-            None => self.allocate_slowly(layout, frames),
+        if let Some(class) = Class::of(layout)
+            && let Some(block) = self.small.allocate(class, frames)
+        {
+            return Some(block);
         }
+        self.allocate_slowly(layout, frames)
     }
 
     /// Takes a large block, or a small one for which memory must be gathered first.
     #[cold]
+    #[inline(never)]
     fn allocate_slowly(
         &mut self,
         layout: Layout,
@@ -101,7 +99,7 @@ impl Heap {
             block = self.allocate_at(&home, layout, frames);
         }
         if block.is_some() {
-            self.in_use += home.footprint(layout);
+            self.large_in_use += home.footprint(layout);
         }
         block
     }
@@ -136,7 +134,6 @@ impl Heap {
         frames: &mut impl FrameSource,
     ) {
         if let Some(class) = Class::of(layout) {
-            self.in_use -= class.block();
             // SAFETY: the caller allocated it with this layout, and so with this class.
             return unsafe { self.small.free(block, class, frames) };
         }
@@ -145,6 +142,7 @@ impl Heap {
     }
 
     #[cold]
+    #[inline(never)]
     unsafe fn free_large(
         &mut self,
         block: NonNull<u8>,
@@ -152,7 +150,7 @@ impl Heap {
         frames: &mut impl FrameSource,
     ) {
         let home = Home::of_large(layout);
-        self.in_use -= home.footprint(layout);
+        self.large_in_use -= home.footprint(layout);
         // SAFETY: the caller allocated it with this layout, and so at this home.
         unsafe {
             match home {
@@ -190,18 +188,18 @@ impl Heap {
             _ => false,
         };
         if done {
-            self.in_use += Home::of(new).footprint(new);
-            self.in_use -= Home::of(old).footprint(old);
+            self.large_in_use += Home::of(new).footprint(new);
+            self.large_in_use -= Home::of(old).footprint(old);
         }
         done
     }
 }
 
 impl Home {
-    /// Bytes that a block takes there.
+    /// Bytes that a large block takes there.
     fn footprint(&self, layout: Layout) -> usize {
         match *self {
-            Self::Small(class) => class.block(),
+            Self::Small(_) => 0,
             Self::Arena => layout.size(),
             Self::Frames(count, _) => count * PAGE_SIZE,
         }

@@ -6,8 +6,6 @@
 
 use core::ptr::NonNull;
 
-use mayfly_arch::PAGE_SIZE;
-
 use super::classes::{CLASSES, Class};
 use crate::memory::source::FrameSource;
 
@@ -39,11 +37,30 @@ struct FreeBlock {
 /// For each class, the spans that have room.
 pub(super) struct SmallBlocks {
     spans: [Option<NonNull<Span>>; CLASSES],
+    /// Number of spans of each class that have no room and so are not in the list.
+    full: [usize; CLASSES],
 }
 
 impl SmallBlocks {
     pub(super) const fn new() -> Self {
-        Self { spans: [None; CLASSES] }
+        Self { spans: [None; CLASSES], full: [0; CLASSES] }
+    }
+
+    /// Bytes in the blocks that are in use.
+    pub(super) fn in_use(&self) -> usize {
+        Class::all().map(|class| self.used_blocks(class) * class.block()).sum()
+    }
+
+    fn used_blocks(&self, class: Class) -> usize {
+        let mut used = self.full[class.index()] * class.blocks(HEADER);
+        let mut next = self.spans[class.index()];
+        while let Some(span) = next {
+            // SAFETY: a span in the list belongs to it and begins with a `Span`.
+            let span = unsafe { span.as_ref() };
+            used += usize::from(span.used);
+            next = span.next;
+        }
+        used
     }
 
     /// Takes a block. The memory comes from `frames` when the class has no more room.
@@ -60,7 +77,8 @@ impl SmallBlocks {
                 let span = span.as_mut();
                 if let Some(block) = span.free {
                     span.free = block.as_ref().next;
-                    span.used += 1;
+                    // There are no more than 252 blocks in a span.
+                    span.used = span.used.wrapping_add(1);
                     return Some(block.cast());
                 }
             }
@@ -70,6 +88,7 @@ impl SmallBlocks {
 
     /// As `allocate`, when the first span has no block that was in use before.
     #[cold]
+    #[inline(never)]
     fn allocate_untouched(
         &mut self,
         class: Class,
@@ -97,6 +116,7 @@ impl SmallBlocks {
             }
             // SAFETY: the span is the first of this list.
             unsafe { self.unlink(class, first) };
+            self.full[class.index()] += 1;
         }
     }
 
@@ -112,8 +132,7 @@ impl SmallBlocks {
         class: Class,
         frames: &mut impl FrameSource,
     ) {
-        let size = class.span_frames() * PAGE_SIZE;
-        let offset = block.addr().get() & (size - 1);
+        let offset = block.addr().get() & (class.span() - 1);
         // SAFETY: a span lies at a multiple of its size and begins with a `Span`; the block was
         // allocated from this one. It is at least 16 bytes long and aligned for a `FreeBlock`.
         unsafe {
@@ -122,7 +141,8 @@ impl SmallBlocks {
             let free = block.cast::<FreeBlock>();
             free.write(FreeBlock { next: span.free });
             span.free = Some(free);
-            span.used -= 1;
+            // The block was in use, so there was at least one.
+            span.used = span.used.wrapping_sub(1);
             let has_neighbour = || span.next.is_some() || span.previous.is_some();
             if !span.is_listed || (span.used == 0 && has_neighbour()) {
                 self.tidy(class, start, frames);
@@ -135,11 +155,13 @@ impl SmallBlocks {
     /// # Safety
     /// The span belongs to this class.
     #[cold]
+    #[inline(never)]
     unsafe fn tidy(&mut self, class: Class, span: NonNull<Span>, frames: &mut impl FrameSource) {
         // SAFETY: the span belongs to this class, so it begins with a `Span`.
         unsafe {
             if !span.as_ref().is_listed {
                 self.link(class, span);
+                self.full[class.index()] -= 1;
             }
             let is_only = span.as_ref().next.is_none() && span.as_ref().previous.is_none();
             if span.as_ref().used == 0 && !is_only {

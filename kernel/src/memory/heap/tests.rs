@@ -3,6 +3,20 @@ use proptest::prelude::*;
 use super::*;
 use crate::memory::{frames::FrameAllocator, test_memory::TestMemory};
 
+/// Bytes at each end of a block that tests write to.
+const END: usize = 64;
+
+/// # Safety
+/// The block has this size.
+unsafe fn write_ends(start: NonNull<u8>, size: usize, fill: u8) {
+    let end = size.min(END);
+    // SAFETY: both ends lie within the block.
+    unsafe {
+        start.write_bytes(fill, end);
+        start.add(size - end).write_bytes(fill, end);
+    }
+}
+
 struct Fixture {
     heap: Heap,
     frames: FrameAllocator,
@@ -21,17 +35,18 @@ impl Fixture {
         let layout = Layout::from_size_align(size, align).unwrap();
         let Some(start) = self.heap.allocate(layout, &mut self.frames) else { return false };
         assert_eq!(start.addr().get() % align, 0);
-        let fill = self.blocks.len() as u8;
+        let fill = (start.addr().get() / 16) as u8;
         // SAFETY: just allocated with this size.
-        unsafe { start.write_bytes(fill, size) };
+        unsafe { write_ends(start, size, fill) };
         self.blocks.push((start, layout, fill));
         true
     }
 
+    /// Whether the first bytes of the block, which has this size, are what was written.
     fn check(&self, which: usize, size: usize) {
         let (start, _, fill) = self.blocks[which];
-        // SAFETY: the block is in use and was filled.
-        let bytes = unsafe { core::slice::from_raw_parts(start.as_ptr(), size) };
+        // SAFETY: the block is in use and was written to.
+        let bytes = unsafe { core::slice::from_raw_parts(start.as_ptr(), size.min(END)) };
         assert!(bytes.iter().all(|byte| *byte == fill));
     }
 
@@ -50,7 +65,7 @@ impl Fixture {
             self.blocks[which].1 = new;
             self.check(which, old.size().min(size));
             // SAFETY: the block has this size now.
-            unsafe { start.write_bytes(fill, size) };
+            unsafe { write_ends(start, size, fill) };
         }
     }
 
