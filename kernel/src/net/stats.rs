@@ -18,6 +18,8 @@ pub struct Stats {
     pub dropped_requests: u64,
     /// Times that there was no memory for a frame, a datagram or a connection.
     pub out_of_memory: u64,
+    /// Times that a TCP connection got other buffers.
+    pub resized_buffers: u64,
     /// Times that the runner ran.
     pub runs: u64,
     /// TCP connections that exist now, those that are being closed included.

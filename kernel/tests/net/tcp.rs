@@ -351,3 +351,47 @@ fn a_connection_that_is_not_wanted_any_more_is_cancelled() {
         assert_eq!((a.stats().connections, b.stats().connections), (0, 0));
     });
 }
+
+#[test]
+fn buffers_grow_with_demand_and_are_returned() {
+    simulate(async {
+        let (_link, a, b) = pair(Faults::default(), 1);
+        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
+        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        let small = heap::live();
+        let data = pattern(1_000_000, 5);
+        let expected = data.clone();
+        let read = spawn(async move {
+            let mut got = Vec::new();
+            let mut buffer = [0; 5000];
+            while got.len() < expected.len() {
+                let length = accepted.read(&mut buffer).await.unwrap();
+                assert_ne!(length, 0);
+                got.extend_from_slice(&buffer[..length]);
+            }
+            assert!(got == expected);
+            accepted
+        });
+        let start = Instant::now();
+        stream.write_all(&data).await.unwrap();
+        let mut accepted = read.await.unwrap();
+        println!("1 MB in {:?}", start.elapsed());
+        drop(data);
+        assert_eq!((a.stats().resized_buffers, b.stats().resized_buffers), (1, 1));
+        assert!(heap::live() > small + 120_000, "the buffers have not grown");
+        sleep(Duration::from_secs(30)).await;
+        println!("{:?} {:?}", a.stats(), b.stats());
+        assert_eq!((a.stats().resized_buffers, b.stats().resized_buffers), (2, 2));
+        assert!(heap::live() < small + 10_000, "{} bytes stay", heap::live() - small);
+        // The connection still works, both ways.
+        for _ in 0..3 {
+            stream.write_all(b"ping").await.unwrap();
+            assert_eq!(accepted.read(&mut [0; 9]).await, Ok(4));
+            accepted.write_all(b"pong!").await.unwrap();
+            assert_eq!(stream.read(&mut [0; 9]).await, Ok(5));
+            sleep(Duration::from_secs(30)).await;
+        }
+    });
+}

@@ -12,6 +12,7 @@ use smoltcp::time::{Duration, Instant};
 use super::{
     TcpOptions,
     connection::{Connection, Owner},
+    rebuild::PeerOptions,
 };
 use crate::net::{
     flow_map::Id,
@@ -126,7 +127,9 @@ impl Stack {
         let local = segment.flow.local;
         let Some(listener) = self.listeners.get(&local.port) else { return };
         let owner = Owner::HalfOpen(local.port);
-        let Some(mut connection) = Connection::new(&listener.options, owner, self.now) else {
+        let peer = PeerOptions::of(bytes.get(segment.start..segment.end).unwrap_or_default());
+        let full = self.full_segment(&local.addr, &peer);
+        let Some(mut connection) = Connection::new(&listener.options, full, owner, self.now) else {
             self.port.stats.out_of_memory += 1;
             return;
         };

@@ -3,15 +3,14 @@
 //! smoltcp looks at every socket of a set for every segment. With one set for each connection it
 //! looks at the right one only.
 
-use alloc::vec::Vec;
-
 use smoltcp::{
     iface::{SocketHandle, SocketSet, SocketStorage},
-    socket::tcp::{CongestionControl, Socket, SocketBuffer},
+    socket::tcp::{CongestionControl, Socket, SocketBuffer, State},
     time::{Duration, Instant},
 };
 
-use crate::net::{Error, TcpOptions};
+use super::{TcpOptions, rebuild::PeerOptions};
+use crate::{memory, net::Error};
 
 /// Time between two questions for the peer's window, when smoltcp asks none.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,7 +52,22 @@ pub(in crate::net) struct Connection {
     /// Whether it stands in the line of those that may wait for a neighbour's address.
     pub(in crate::net) waits_for_neighbor: bool,
     /// What the app asked for.
-    pub(in crate::net) keep_alive: Option<Duration>,
+    pub(super) settings: Settings,
+    /// Sizes of the buffers, in whole segments.
+    pub(super) options: TcpOptions,
+    /// Bytes in a full segment.
+    pub(super) segment: usize,
+    /// What the peer said in its SYN.
+    pub(super) peer: PeerOptions,
+    /// The window field of the last segment.
+    pub(super) peer_window: u16,
+    /// When the last segment came.
+    pub(super) heard_at: Instant,
+    /// Whether the peer has sent something that is still missing something before it.
+    pub(super) has_gap: bool,
+    /// How many bytes were read from a full buffer, or found no room in one, since it grew.
+    pub(super) receive_pressure: usize,
+    pub(super) send_pressure: usize,
     /// While the peer is asked for its window: bytes that waited to be acknowledged then.
     stalled_with: Option<usize>,
     /// Why it ended, if it ended by itself.
@@ -62,18 +76,25 @@ pub(in crate::net) struct Connection {
     pub(in crate::net) end_of_input: Option<i32>,
 }
 
+/// What can be chosen about a connection while it exists.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settings {
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) nodelay: bool,
+}
+
 impl Connection {
-    /// A closed connection with buffers as `options` say. `None` if there is no memory for it.
-    pub(in crate::net) fn new(options: &TcpOptions, owner: Owner, now: Instant) -> Option<Self> {
-        let receive = zeroed(options.receive_buffer)?;
-        let send = zeroed(options.send_buffer)?;
-        let mut storage = Vec::new();
-        storage.try_reserve_exact(1).ok()?;
-        storage.push(SocketStorage::EMPTY);
-        let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
-        socket.set_congestion_control(CongestionControl::Reno);
-        let mut set = SocketSet::new(storage);
-        let handle = set.add(socket);
+    /// A closed connection with buffers as `options` say, for segments of `segment` bytes. `None`
+    /// if there is no memory for it.
+    pub(super) fn new(
+        options: &TcpOptions,
+        segment: usize,
+        owner: Owner,
+        now: Instant,
+    ) -> Option<Self> {
+        let options = options.rounded(segment);
+        let (set, handle) = Self::sockets(options.receive_buffer, options.send_buffer)?;
         Some(Self {
             set,
             handle,
@@ -81,11 +102,61 @@ impl Connection {
             since: now,
             turn: Turn::None,
             waits_for_neighbor: false,
-            keep_alive: None,
+            settings: Settings::default(),
+            options,
+            segment,
+            peer: PeerOptions::default(),
+            peer_window: 0,
+            heard_at: now,
+            has_gap: false,
+            receive_pressure: 0,
+            send_pressure: 0,
             stalled_with: None,
             error: None,
             end_of_input: None,
         })
+    }
+
+    /// A set with one closed socket, with buffers of these sizes. `None` if there is no memory.
+    pub(super) fn sockets(
+        receive: usize,
+        send: usize,
+    ) -> Option<(SocketSet<'static>, SocketHandle)> {
+        let receive = memory::try_zeroed(receive, "a TCP receive buffer").ok()?;
+        let send = memory::try_zeroed(send, "a TCP send buffer").ok()?;
+        let mut storage = memory::try_vec(1, "a TCP socket").ok()?;
+        storage.push(SocketStorage::EMPTY);
+        let (receive, send) =
+            (SocketBuffer::new(receive.into_vec()), SocketBuffer::new(send.into_vec()));
+        let mut socket = Socket::new(receive, send);
+        socket.set_congestion_control(CongestionControl::Reno);
+        let mut set = SocketSet::new(storage);
+        let handle = set.add(socket);
+        Some((set, handle))
+    }
+
+    /// Takes note of what the peer says in its SYN, header and all.
+    pub(super) fn hear_options(&mut self, segment: &[u8]) {
+        if matches!(self.socket().state(), State::Listen | State::SynSent) {
+            self.peer = PeerOptions::of(segment);
+        }
+    }
+
+    /// Puts another socket in the place of the present one, and wakes those who wait for that.
+    pub(super) fn replace(&mut self, set: SocketSet<'static>, handle: SocketHandle) {
+        self.socket().abort();
+        (self.set, self.handle) = (set, handle);
+        self.stalled_with = None;
+        self.apply_settings();
+    }
+
+    /// Tells the socket what the app asked for.
+    pub(super) fn apply_settings(&mut self) {
+        let settings = self.settings;
+        let socket = self.socket();
+        socket.set_keep_alive(settings.keep_alive);
+        socket.set_timeout(settings.timeout);
+        socket.set_nagle_enabled(!settings.nodelay);
     }
 
     /// Asks the peer for its window when smoltcp has data to send but no timer left.
@@ -95,7 +166,7 @@ impl Connection {
     /// probe is ever sent. A keep-alive segment makes the peer tell its window as a probe would.
     /// Returns whether the connection has stalled.
     pub(in crate::net) fn revive(&mut self, has_deadline: bool) -> bool {
-        let keep_alive = self.keep_alive;
+        let keep_alive = self.settings.keep_alive;
         let stalled_with = self.stalled_with;
         let socket = self.socket();
         let queued = socket.send_queue();
@@ -114,11 +185,4 @@ impl Connection {
     pub(in crate::net) fn socket(&mut self) -> &mut Socket<'static> {
         self.set.get_mut(self.handle)
     }
-}
-
-fn zeroed(length: usize) -> Option<Vec<u8>> {
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(length).ok()?;
-    buffer.resize(length, 0);
-    Some(buffer)
 }

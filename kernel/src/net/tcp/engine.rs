@@ -12,7 +12,7 @@ use smoltcp::{
 use super::{
     connection::{Connection, Owner, Turn},
     orphan::LINGER_TIME,
-    segment::{RST, Tcp},
+    segment::{RST, SYN, Tcp},
 };
 use crate::net::{
     Error,
@@ -70,8 +70,16 @@ impl Stack {
     pub(super) fn input_connection(&mut self, id: Id, bytes: &[u8], segment: &Segment) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(tcp) = Tcp::of(bytes, segment) else { return };
+        if tcp.flags & SYN != 0 {
+            connection.hear_options(bytes.get(segment.start..segment.end).unwrap_or_default());
+        }
+        let before = connection.socket().recv_queue();
         let mut phy = Phy { port: &mut self.port, frame: Some(bytes) };
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
+        if tcp.payload > 0 {
+            connection.has_gap = connection.socket().recv_queue() == before;
+        }
+        (connection.peer_window, connection.heard_at) = (tcp.window, self.now);
         if let Some(end) = tcp.end_of_input() {
             connection.end_of_input = Some(end);
         }
@@ -191,6 +199,9 @@ impl Stack {
         if !is_due && self.retire(id) {
             return;
         }
+        if !is_due {
+            self.shrink(id);
+        }
         let Some(connection) = self.connections.get_mut(id) else { return };
         let mut deadline = wanted;
         if is_stalled {
@@ -213,12 +224,13 @@ impl Stack {
     }
 
     /// Until when the connection may exist in its present state.
-    fn limit(&self, id: Id) -> Option<Instant> {
-        let connection = self.connections.get(id)?;
+    fn limit(&mut self, id: Id) -> Option<Instant> {
+        let connection = self.connections.get_mut(id)?;
         match connection.owner {
             Owner::HalfOpen(_) => Some(connection.since + HANDSHAKE_TIME),
             Owner::Orphan => Some(connection.since + LINGER_TIME),
-            Owner::Ready(_) | Owner::Stream => None,
+            Owner::Stream => connection.shrinks_at().filter(|at| *at > self.now),
+            Owner::Ready(_) => None,
         }
     }
 

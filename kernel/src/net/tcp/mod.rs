@@ -3,10 +3,12 @@
 mod backlog;
 mod connection;
 mod engine;
+mod grow;
 mod io;
 mod listener;
 mod options;
 mod orphan;
+mod rebuild;
 mod segment;
 mod split;
 mod stream;

@@ -19,14 +19,20 @@ pub(super) struct Tcp {
     pub(super) flags: u8,
     pub(super) sequence: TcpSeqNumber,
     pub(super) acknowledgement: TcpSeqNumber,
+    /// The window field.
+    pub(super) window: u16,
     /// Bytes of payload.
-    payload: usize,
+    pub(super) payload: usize,
 }
 
 impl Tcp {
     /// The header of a segment, which `wire::classify` has found to be complete.
     pub(super) fn of(bytes: &[u8], segment: &Segment) -> Option<Self> {
-        let bytes = bytes.get(segment.start..segment.end)?;
+        Self::parse(bytes.get(segment.start..segment.end)?)
+    }
+
+    /// The header at the start of `bytes`, which end with the segment.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<20>()?;
         let number = |at: usize| {
             let word = header.get(at..)?.first_chunk()?;
@@ -34,6 +40,7 @@ impl Tcp {
         };
         Some(Self {
             flags: header[13],
+            window: u16::from_be_bytes([header[14], header[15]]),
             sequence: number(4)?,
             acknowledgement: number(8)?,
             payload: bytes.len().checked_sub(usize::from(header[12] >> 4) * 4)?,

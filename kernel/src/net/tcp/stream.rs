@@ -9,17 +9,20 @@ use core::{
 
 use smoltcp::{
     socket::tcp::{RecvError, Socket, SocketBuffer, State},
-    wire::{IpEndpoint, IpListenEndpoint},
+    wire::{IpAddress, IpEndpoint, IpListenEndpoint},
 };
 
 use super::{
     TcpOptions,
-    connection::{Connection, Owner},
+    connection::{Connection, Owner, Settings},
+    rebuild::PeerOptions,
 };
 use crate::net::{Error, Network, flow_map::Id, stack::Stack, wire::Flow};
 
 /// Ports for outgoing connections (RFC 6335 section 6).
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
+/// Least payload of a full segment that smoltcp believes a peer.
+const MIN_SEGMENT: usize = 48;
 /// How long the peer may take to answer a request for a connection.
 const CONNECT_TIME: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(30);
 
@@ -151,9 +154,11 @@ impl TcpStream {
                 Ok(length) => {
                     // The window opens notably: the peer should hear of that.
                     if queued * 2 >= socket.recv_capacity() {
+                        connection.note_read(queued, length);
                         stack.line_up_to_send(self.id);
                         stack.wake_runner();
                     }
+                    stack.grow_receive(self.id);
                     Poll::Ready(Ok(length))
                 }
                 Err(RecvError::Finished) => Poll::Ready(Ok(0)),
@@ -190,7 +195,7 @@ impl TcpStream {
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.poll_send(cx, |socket| socket.send_slice(data).map_err(|_| ()))
+        self.poll_send(cx, data.len(), |socket| socket.send_slice(data).map_err(|_| ()))
     }
 
     /// Lets `fill` write into the send buffer itself, or waits until there is room. `fill` returns
@@ -207,7 +212,7 @@ impl TcpStream {
     ) -> Result<R, Error> {
         let mut result = None;
         let room = poll_fn(|cx| {
-            self.poll_send(cx, |socket| {
+            self.poll_send(cx, 0, |socket| {
                 if !socket.may_send() {
                     return Err(());
                 }
@@ -229,18 +234,25 @@ impl TcpStream {
     fn poll_send(
         &self,
         cx: &mut Context<'_>,
+        wanted: usize,
         send: impl FnOnce(&mut Socket<'static>) -> Result<usize, ()>,
     ) -> Poll<Result<usize, Error>> {
         self.network.with(|stack| {
+            let may_write = stack.grow_send(self.id);
             let Some(connection) = stack.connections.get_mut(self.id) else {
                 return Poll::Ready(Err(Error::Closed));
             };
             let error = connection.error;
             let socket = connection.socket();
-            match send(socket) {
+            let written = if may_write { send(socket) } else { Ok(0) };
+            match written {
                 Ok(0) => {
                     socket.register_send_waker(cx.waker());
                     wait("room to send to TCP port {}", socket);
+                    if may_write {
+                        let capacity = socket.send_capacity();
+                        connection.note_full(wanted.max(capacity / 2));
+                    }
                     Poll::Pending
                 }
                 Ok(length) => {
@@ -329,27 +341,28 @@ impl TcpStream {
     /// Asks the peer for a sign of life after each `interval` without any; `None` does not. A peer
     /// that does not answer is given up if [`set_timeout`](Self::set_timeout) says so.
     pub fn set_keep_alive(&mut self, interval: Option<Duration>) {
-        let interval = interval.map(Into::into);
-        self.network.with(|stack| {
-            if let Some(connection) = stack.connections.get_mut(self.id) {
-                connection.keep_alive = interval;
-                connection.socket().set_keep_alive(interval);
-            }
-        });
-        self.touch();
+        self.set(|settings| settings.keep_alive = interval.map(Into::into));
     }
 
     /// Ends the connection when nothing has come from the peer for `limit`; `None` waits for ever.
     /// Without keep-alive, a peer that has nothing to say is ended too.
     pub fn set_timeout(&mut self, limit: Option<Duration>) {
-        self.with(|socket, _| socket.set_timeout(limit.map(Into::into)));
-        self.touch();
+        self.set(|settings| settings.timeout = limit.map(Into::into));
     }
 
     /// With `true`, sends small writes at once instead of waiting until the ones before are
     /// acknowledged (RFC 9293 section 3.7.4).
     pub fn set_nodelay(&mut self, nodelay: bool) {
-        self.with(|socket, _| socket.set_nagle_enabled(!nodelay));
+        self.set(|settings| settings.nodelay = nodelay);
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Settings)) {
+        self.network.with(|stack| {
+            if let Some(connection) = stack.connections.get_mut(self.id) {
+                change(&mut connection.settings);
+                connection.apply_settings();
+            }
+        });
         self.touch();
     }
 
@@ -393,8 +406,9 @@ impl Stack {
         }
         let Some((source, _)) = self.route(&remote.addr) else { return Err(Error::Unreachable) };
         let flow = self.free_flow(source, remote).ok_or(Error::OutOfMemory)?;
-        let mut connection =
-            Connection::new(options, Owner::Stream, self.now).ok_or(Error::OutOfMemory)?;
+        let full = self.full_segment(&source, &PeerOptions::default());
+        let connection = Connection::new(options, full, Owner::Stream, self.now);
+        let mut connection = connection.ok_or(Error::OutOfMemory)?;
         connection.socket().set_timeout(Some(CONNECT_TIME));
         let local = IpListenEndpoint::from(flow.local);
         let connected = connection.socket().connect(self.interface.context(), remote, local);
@@ -405,8 +419,15 @@ impl Stack {
         Ok(id)
     }
 
+    /// Bytes of payload in a full segment to a peer that said `peer`.
+    pub(super) fn full_segment(&self, own: &IpAddress, peer: &PeerOptions) -> usize {
+        let headers = if matches!(own, IpAddress::Ipv4(_)) { 40 } else { 60 };
+        let fits = self.port.info.mtu.saturating_sub(headers);
+        peer.max_segment_size().unwrap_or(fits).clamp(MIN_SEGMENT, fits.max(MIN_SEGMENT))
+    }
+
     /// Chooses a port at random (RFC 6056 section 3.3.1) that is free for this peer.
-    fn free_flow(&mut self, source: smoltcp::wire::IpAddress, remote: IpEndpoint) -> Option<Flow> {
+    fn free_flow(&mut self, source: IpAddress, remote: IpEndpoint) -> Option<Flow> {
         let count = u64::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
         let first = self.random.next() % count;
         (0..count).find_map(|step| {

@@ -1,0 +1,145 @@
+//! When buffers grow and shrink.
+//!
+//! The receive buffer grows when the peer has filled it several times over, the send buffer when
+//! the app has more to write than fits several times over, both to what the options and the memory
+//! allow. `rebuild` needs both buffers empty for that. A reader empties the receive buffer anyway;
+//! a writer is held off until the peer has acknowledged what was written before, once.
+
+use smoltcp::time::{Duration, Instant};
+
+use super::{
+    connection::{Connection, Owner},
+    rebuild::rebuild,
+};
+use crate::{
+    memory,
+    net::{flow_map::Id, port::Phy, stack::Stack},
+};
+
+/// How often a buffer must have been too small, in multiples of itself.
+const PRESSURE: usize = 2;
+/// The part of the free memory that a buffer may take.
+const SHARE: usize = 8;
+/// After so long without a segment, large buffers are returned.
+const IDLE_TIME: Duration = Duration::from_secs(10);
+
+impl Connection {
+    /// Notes that `length` bytes were read when `queued` bytes were there.
+    pub(super) fn note_read(&mut self, queued: usize, length: usize) {
+        let segment = self.segment;
+        if queued + segment > self.socket().recv_capacity() {
+            self.receive_pressure = self.receive_pressure.saturating_add(length);
+        }
+    }
+
+    /// Notes that `length` bytes were to be written and none of them fit.
+    pub(super) fn note_full(&mut self, length: usize) {
+        self.send_pressure = self.send_pressure.saturating_add(length);
+    }
+
+    fn wants_to_receive_more(&mut self) -> bool {
+        let capacity = self.socket().recv_capacity();
+        self.receive_pressure > capacity * PRESSURE
+            && capacity < self.options.max_receive_buffer
+            && !self.has_gap
+    }
+
+    fn wants_to_send_more(&mut self) -> bool {
+        let capacity = self.socket().send_capacity();
+        self.send_pressure > capacity * PRESSURE && capacity < self.options.max_send_buffer
+    }
+
+    fn is_empty(&mut self) -> bool {
+        let socket = self.socket();
+        socket.recv_queue() == 0 && socket.send_queue() == 0
+    }
+
+    /// When the buffers are returned unless a segment comes before, if they have grown.
+    pub(super) fn shrinks_at(&mut self) -> Option<Instant> {
+        let (receive, send) = (self.options.receive_buffer, self.options.send_buffer);
+        let socket = self.socket();
+        let has_grown = socket.recv_capacity() > receive || socket.send_capacity() > send;
+        (has_grown && self.owner == Owner::Stream).then(|| self.heard_at + IDLE_TIME)
+    }
+}
+
+impl Stack {
+    /// After a read: gives the connection a larger receive buffer if it needs one.
+    pub(super) fn grow_receive(&mut self, id: Id) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.wants_to_receive_more() || !connection.is_empty() {
+            return;
+        }
+        connection.receive_pressure = 0;
+        let max = connection.options.max_receive_buffer;
+        let socket = connection.socket();
+        let (receive, send) = (socket.recv_capacity(), socket.send_capacity());
+        if let Some(more) = affordable(receive, max) {
+            self.resize(id, (more, send));
+        }
+    }
+
+    /// Before a write: gives the connection a larger send buffer if it needs one. Returns false if
+    /// the writer should wait for that.
+    pub(super) fn grow_send(&mut self, id: Id) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return true };
+        if !connection.wants_to_send_more() {
+            return true;
+        }
+        if !connection.is_empty() {
+            let socket = connection.socket();
+            return socket.recv_queue() > 0 || !socket.may_send();
+        }
+        connection.send_pressure = 0;
+        let max = connection.options.max_send_buffer;
+        let socket = connection.socket();
+        let (receive, send) = (socket.recv_capacity(), socket.send_capacity());
+        if let Some(more) = affordable(send, max) {
+            self.resize(id, (receive, more));
+        }
+        true
+    }
+
+    /// Returns the buffers of a connection that has been idle.
+    pub(super) fn shrink(&mut self, id: Id) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.shrinks_at().is_some_and(|at| at <= self.now) && connection.is_empty() {
+            let options = &connection.options;
+            let sizes = (options.receive_buffer, options.send_buffer);
+            self.resize(id, sizes);
+        }
+    }
+
+    fn resize(&mut self, id: Id, sizes: (usize, usize)) {
+        self.update_clock();
+        let Some(flow) = self.connections.flow(id) else { return };
+        if !self.port.has_room() {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(probe) = rebuild(connection, &flow, sizes, &self.port.info, self.now) else {
+            return;
+        };
+        self.port.stats.resized_buffers += 1;
+        // It believes to have told the peer its window. Asked by the peer, it does.
+        let mut phy = Phy { port: &mut self.port, frame: Some(probe.bytes()) };
+        self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
+        self.wake_runner();
+    }
+}
+
+/// The size between `now` and `max`, as large as memory allows, that a buffer may have; `None` if
+/// it cannot be larger than it is.
+fn affordable(now: usize, max: usize) -> Option<usize> {
+    let memory = memory::stats();
+    // The host does not say how much it has.
+    let free = match memory.total_frames {
+        0 => usize::MAX,
+        _ => memory.free_frames.saturating_mul(memory::PAGE_SIZE),
+    };
+    let mut size = max;
+    while size > now && size > free / SHARE {
+        size /= 2;
+    }
+    (size > now).then_some(size)
+}

@@ -1,0 +1,412 @@
+//! A connection with other buffers.
+//!
+//! The buffers of a smoltcp socket are fixed when it is made. So a connection whose buffers are to
+//! grow or shrink gets a new socket, which is led to where the old one is by acting the handshake
+//! out with it, on an interface of its own to which no device belongs: the SYN that the peer sent,
+//! the answer that this side gave, and the acknowledgement, with the sequence numbers of today.
+//! Nothing of that reaches the network, and the peer cannot tell the difference.
+//!
+//! It takes a moment in which nothing waits in either buffer. The one thing that smoltcp does not
+//! let others choose is its initial sequence number; but it comes from a generator with a seed, and
+//! the seed for a number can be computed. Whether the number came out is checked, so that another
+//! generator would make buffers stay as they are, and nothing worse.
+
+use mayfly_device::NetInfo;
+#[cfg(test)]
+use smoltcp::wire::IpEndpoint;
+use smoltcp::{
+    iface::{Config, Interface, SocketSet},
+    phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken},
+    socket::tcp::{Socket, State},
+    time::{Duration, Instant},
+    wire::{
+        ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+        Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr, IpProtocol, IpRepr, NdiscNeighborFlags,
+        NdiscRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    },
+};
+
+use super::{
+    connection::Connection,
+    segment::{ACK, SYN, Tcp},
+};
+use crate::net::wire::Flow;
+
+/// Longest frame that is acted out: Ethernet, IPv6 and TCP with all options.
+const MAX_FRAME: usize = 14 + 40 + 60;
+const OWN_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
+const PEER_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
+/// Further away than any timer of a connection.
+const LONG: Duration = Duration::from_secs(1 << 30);
+
+/// What the peer said when the connection was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::net) struct PeerOptions {
+    max_segment_size: Option<u16>,
+    window_scale: Option<u8>,
+    sack: bool,
+}
+
+impl PeerOptions {
+    /// The options of a SYN, header and all.
+    pub(super) fn of(segment: &[u8]) -> Self {
+        let summary = TcpPacket::new_checked(segment).and_then(|packet| packet.options_summary());
+        let Ok(summary) = summary else { return Self::default() };
+        Self {
+            max_segment_size: summary.max_segment_size,
+            window_scale: summary.window_scale,
+            sack: summary.sack_permitted,
+        }
+    }
+
+    /// Most bytes that the peer takes in one segment, if it said so.
+    pub(super) fn max_segment_size(&self) -> Option<usize> {
+        self.max_segment_size.map(usize::from)
+    }
+}
+
+/// Where a connection is.
+struct Position {
+    /// The number of the next byte that this side sends; all before are acknowledged.
+    send: TcpSeqNumber,
+    /// The number of the next byte that the peer sends.
+    receive: TcpSeqNumber,
+}
+
+/// The interface on which the handshake is acted out.
+struct Stage {
+    interface: Interface,
+    wings: Wings,
+    now: Instant,
+}
+
+/// Its device: the frame that comes in next, and the last one that went out.
+struct Wings {
+    mtu: usize,
+    inbound: Option<Frame>,
+    outbound: Option<Frame>,
+}
+
+/// A short frame.
+pub(super) struct Frame {
+    bytes: [u8; MAX_FRAME],
+    length: usize,
+}
+
+/// Gives `connection`, of `flow`, buffers of these sizes in bytes. Returns a frame for smoltcp that
+/// makes the connection tell the peer its window, which it believes to have done; or `None` if it
+/// was not possible, and then the connection is as it was.
+pub(super) fn rebuild(
+    connection: &mut Connection,
+    flow: &Flow,
+    (receive, send): (usize, usize),
+    link: &NetInfo,
+    now: Instant,
+) -> Option<Frame> {
+    let (peer, window) = (connection.peer, connection.peer_window);
+    let socket = connection.socket();
+    let has_end = match socket.state() {
+        State::Established => false,
+        State::CloseWait => true,
+        _ => return None,
+    };
+    if socket.recv_queue() > 0 || socket.send_queue() > 0 {
+        return None;
+    }
+    let (mut set, handle) = Connection::sockets(receive, send)?;
+    let position = Stage::new(flow, link, 0, now + LONG).position(connection);
+    connection.apply_settings();
+    let position = position?;
+    let (iss, fin) = (position.send - 1, usize::from(has_end));
+    let irs = position.receive - 1 - fin;
+    let mut stage = Stage::new(flow, link, seed_for(iss.0 as u32), now);
+    set.get_mut::<Socket<'_>>(handle).listen(flow.local).ok()?;
+    let answer = stage.play(&mut set, flow, &syn(&peer, irs, window))?;
+    if answer.sequence != iss || answer.flags & (SYN | ACK) != SYN | ACK {
+        return None;
+    }
+    let mut line = TcpRepr { seq_number: irs + 1, ack_number: Some(iss + 1), ..EMPTY };
+    line.window_len = window;
+    stage.play(&mut set, flow, &line);
+    if has_end {
+        line.control = TcpControl::Fin;
+        stage.play(&mut set, flow, &line);
+    }
+    let expected = if has_end { State::CloseWait } else { State::Established };
+    if set.get_mut::<Socket<'_>>(handle).state() != expected {
+        return None;
+    }
+    connection.replace(set, handle);
+    line.control = TcpControl::None;
+    line.seq_number = position.receive - 1;
+    Some(Frame::tcp(flow, &line, EthernetAddress(link.mac)))
+}
+
+/// An empty segment.
+const EMPTY: TcpRepr<'static> = TcpRepr {
+    src_port: 0,
+    dst_port: 0,
+    control: TcpControl::None,
+    seq_number: TcpSeqNumber(0),
+    ack_number: None,
+    window_len: 0,
+    window_scale: None,
+    max_seg_size: None,
+    sack_permitted: false,
+    sack_ranges: [None; 3],
+    timestamp: None,
+    payload: &[],
+};
+
+/// The SYN that the peer sent, or answered with.
+fn syn(peer: &PeerOptions, irs: TcpSeqNumber, window: u16) -> TcpRepr<'static> {
+    TcpRepr {
+        control: TcpControl::Syn,
+        seq_number: irs,
+        window_len: window,
+        window_scale: peer.window_scale,
+        max_seg_size: peer.max_segment_size,
+        sack_permitted: peer.sack,
+        ..EMPTY
+    }
+}
+
+impl Stage {
+    /// An interface that is at `flow.local` and knows `flow.remote` as a neighbour, whose random
+    /// numbers come from `seed`.
+    fn new(flow: &Flow, link: &NetInfo, seed: u64, now: Instant) -> Self {
+        let mut config = Config::new(OWN_MAC.into());
+        config.random_seed = seed;
+        let mut wings = Wings { mtu: link.mtu, inbound: None, outbound: None };
+        let mut interface = Interface::new(config, &mut wings, now);
+        // With an empty prefix, everybody is a neighbour.
+        interface.update_ip_addrs(|addresses| {
+            let _ = addresses.push(IpCidr::new(flow.local.addr, 0));
+        });
+        wings.inbound = Some(Frame::introduction(flow));
+        let mut nobody = SocketSet::new([]);
+        interface.poll_ingress_single(now, &mut wings, &mut nobody);
+        Self { interface, wings, now }
+    }
+
+    /// Where the connection is: it is made to send something, whatever that is.
+    fn position(&mut self, connection: &mut Connection) -> Option<Position> {
+        let socket = connection.socket();
+        socket.set_timeout(None);
+        socket.set_keep_alive(Some(Duration::from_secs(1)));
+        self.wings.outbound = None;
+        self.interface.poll_egress(self.now, &mut self.wings, &mut connection.set);
+        let tcp = self.wings.outbound.as_ref()?.header()?;
+        // A keep-alive segment repeats a byte, anything else here is empty.
+        Some(Position { send: tcp.sequence + tcp.payload, receive: tcp.acknowledgement })
+    }
+
+    /// Lets the socket of `set` hear a line of the peer. Returns its answer, if it has one.
+    fn play(
+        &mut self,
+        set: &mut SocketSet<'static>,
+        flow: &Flow,
+        line: &TcpRepr<'_>,
+    ) -> Option<Tcp> {
+        self.wings.inbound = Some(Frame::tcp(flow, line, OWN_MAC));
+        self.wings.outbound = None;
+        self.interface.poll_ingress_single(self.now, &mut self.wings, set);
+        self.interface.poll_egress(self.now, &mut self.wings, set);
+        self.wings.outbound.as_ref()?.header()
+    }
+}
+
+impl Frame {
+    /// The frame.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// The frame in which the peer tells its Ethernet address.
+    fn introduction(flow: &Flow) -> Self {
+        match (flow.remote.addr, flow.local.addr) {
+            (IpAddress::Ipv4(source), IpAddress::Ipv4(target)) => {
+                let repr = ArpRepr::EthernetIpv4 {
+                    operation: ArpOperation::Reply,
+                    source_hardware_addr: PEER_MAC,
+                    source_protocol_addr: source,
+                    target_hardware_addr: OWN_MAC,
+                    target_protocol_addr: target,
+                };
+                Self::new(OWN_MAC, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
+                    repr.emit(&mut ArpPacket::new_unchecked(payload));
+                })
+            }
+            (source, target) => {
+                let (IpAddress::Ipv6(from), IpAddress::Ipv6(to)) = (source, target) else {
+                    return Self { bytes: [0; MAX_FRAME], length: 0 };
+                };
+                let repr = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+                    flags: NdiscNeighborFlags::OVERRIDE,
+                    target_addr: from,
+                    lladdr: Some(PEER_MAC.into()),
+                });
+                let length = repr.buffer_len();
+                let ip = IpRepr::new(source, target, IpProtocol::Icmpv6, length, 255);
+                Self::ip(&ip, OWN_MAC, |payload| {
+                    let nothing = ChecksumCapabilities::ignored();
+                    repr.emit(&from, &to, &mut Icmpv6Packet::new_unchecked(payload), &nothing);
+                })
+            }
+        }
+    }
+
+    /// A segment from the peer.
+    fn tcp(flow: &Flow, line: &TcpRepr<'_>, destination: EthernetAddress) -> Self {
+        let (source, target) = (flow.remote.addr, flow.local.addr);
+        let line = TcpRepr { src_port: flow.remote.port, dst_port: flow.local.port, ..*line };
+        let ip = IpRepr::new(source, target, IpProtocol::Tcp, line.buffer_len(), 64);
+        Self::ip(&ip, destination, |payload| {
+            let nothing = ChecksumCapabilities::ignored();
+            line.emit(&mut TcpPacket::new_unchecked(payload), &source, &target, &nothing);
+        })
+    }
+
+    fn ip(ip: &IpRepr, destination: EthernetAddress, fill: impl FnOnce(&mut [u8])) -> Self {
+        let protocol = match ip {
+            IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
+            IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
+        };
+        Self::new(destination, protocol, ip.buffer_len(), |packet| {
+            ip.emit(&mut *packet, &ChecksumCapabilities::ignored());
+            if let Some(payload) = packet.get_mut(ip.header_len()..) {
+                fill(payload);
+            }
+        })
+    }
+
+    fn new(
+        destination: EthernetAddress,
+        protocol: EthernetProtocol,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Self {
+        let length = 14 + length;
+        let mut bytes = [0; MAX_FRAME];
+        if let Some(start) = bytes.get_mut(..length) {
+            let mut frame = EthernetFrame::new_unchecked(start);
+            frame.set_src_addr(PEER_MAC);
+            frame.set_dst_addr(destination);
+            frame.set_ethertype(protocol);
+            fill(frame.payload_mut());
+        }
+        Self { bytes, length }
+    }
+
+    /// The TCP header of what smoltcp has sent: IPv4 without options, or IPv6.
+    fn header(&self) -> Option<Tcp> {
+        let start = if self.bytes[12..14] == [8, 0] { 34 } else { 54 };
+        Tcp::parse(self.bytes().get(start..)?)
+    }
+}
+
+impl Device for Wings {
+    type RxToken<'a> = Frame;
+    type TxToken<'a> = &'a mut Wings;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Frame, &mut Self)> {
+        Some((self.inbound.take()?, self))
+    }
+
+    fn transmit(&mut self, _now: Instant) -> Option<&mut Self> {
+        Some(self)
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = self.mtu + 14;
+        capabilities.checksum = ChecksumCapabilities::ignored();
+        capabilities
+    }
+}
+
+impl RxToken for Frame {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, look: F) -> R {
+        look(self.bytes())
+    }
+}
+
+impl TxToken for &mut Wings {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
+        let mut frame = Frame { bytes: [0; MAX_FRAME], length };
+        match frame.bytes.get_mut(..length) {
+            Some(bytes) => {
+                let result = fill(bytes);
+                self.outbound = Some(frame);
+                result
+            }
+            // Nothing in the play is so long.
+            None => fill(&mut alloc::vec![0; length]),
+        }
+    }
+}
+
+/// The seed with which the first sequence number that an interface of smoltcp 0.14 chooses is
+/// `number`.
+///
+/// Its generator (`rand.rs`) multiplies the state by `M` and adds `A`, and gives out 32 bits of it
+/// from a place that depends on the upper three. The first number that an interface takes is for
+/// IPv4 identification, and is taken again while it is zero; the second one is the one in question.
+fn seed_for(number: u32) -> u64 {
+    const M: u64 = 0xbb2e_fcec_3c39_611d;
+    const A: u64 = 0x7590_ef39;
+    const BACK: u64 = inverse(M);
+    let previous = |state: u64| state.wrapping_sub(A).wrapping_mul(BACK);
+    let output = |state: u64| (state >> (29 - (state >> 61))) as u32;
+    (0u64..)
+        .map(|low| previous(u64::from(number) << 29 | low))
+        .find(|&first| {
+            let number = output(first);
+            (number ^ (number >> 16)) as u16 != 0
+        })
+        .map_or(0, previous)
+}
+
+/// The number that multiplied by the odd number `of` gives 1, by Newton's iteration.
+const fn inverse(of: u64) -> u64 {
+    let mut inverse = of;
+    let mut round = 0;
+    while round < 6 {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(of.wrapping_mul(inverse)));
+        round += 1;
+    }
+    inverse
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smoltcp_chooses_the_number_that_it_is_made_to() {
+        let link = NetInfo { mac: [2; 6], mtu: 1500, headroom: 0, checksums: Default::default() };
+        for number in [0, 1, 0x7fff_ffff, 0x8000_0000, 0xdead_beef, u32::MAX] {
+            for local in [IpAddress::v4(10, 0, 0, 1), IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1)] {
+                let flow = Flow {
+                    local: IpEndpoint::new(local, 80),
+                    remote: IpEndpoint::new(
+                        match local {
+                            IpAddress::Ipv4(_) => IpAddress::v4(192, 168, 0, 1),
+                            IpAddress::Ipv6(_) => IpAddress::v6(0x2001, 0, 0, 0, 0, 0, 0, 1),
+                        },
+                        1000,
+                    ),
+                };
+                let (mut set, handle) = Connection::sockets(1000, 1000).unwrap();
+                let seed = seed_for(number);
+                let mut stage = Stage::new(&flow, &link, seed, Instant::from_secs(100));
+                set.get_mut::<Socket<'_>>(handle).listen(80).unwrap();
+                let line = syn(&PeerOptions::default(), TcpSeqNumber(7), 1000);
+                let answer = stage.play(&mut set, &flow, &line).unwrap();
+                assert_eq!(answer.sequence.0 as u32, number);
+                assert_eq!(answer.acknowledgement, TcpSeqNumber(8));
+            }
+        }
+    }
+}
