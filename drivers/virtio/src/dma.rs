@@ -7,64 +7,52 @@
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::{alloc::Layout, ptr::NonNull};
 
-use mayfly_arch::{PAGE_SIZE, mmu};
-use virtio_drivers::{BufferDirection, Hal, PhysAddr};
+use mayfly_arch::{PAGE_SIZE, PhysAddr, mmu};
 
-/// The `virtio-drivers` crate's view of this machine.
-pub(crate) struct DirectMap;
-
-/// Whether a device can reach `buffer`.
+/// Where a device finds the start of `buffer`, or `None` if it cannot reach it.
 #[inline]
-pub(crate) fn is_reachable(buffer: &[u8]) -> bool {
-    mmu::virt_to_phys(buffer.as_ptr()).is_some()
+pub(crate) fn physical(buffer: &[u8]) -> Option<PhysAddr> {
+    mmu::virt_to_phys(buffer.as_ptr())
 }
 
-fn layout(pages: usize) -> Option<Layout> {
-    Layout::from_size_align(pages.checked_mul(PAGE_SIZE)?, PAGE_SIZE).ok()
+/// Whole zeroed pages that a device can reach.
+pub(crate) struct Pages {
+    start: NonNull<u8>,
+    address: PhysAddr,
+    layout: Layout,
 }
 
-// SAFETY: `dma_alloc` returns whole zeroed pages of the heap, which nobody else has until
-// `dma_dealloc`.
-unsafe impl Hal for DirectMap {
-    fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
-        const FAILED: (PhysAddr, NonNull<u8>) = (0, NonNull::dangling());
-        let Some(layout) = layout(pages).filter(|layout| layout.size() > 0) else {
-            return FAILED;
-        };
+impl Pages {
+    /// As many pages as hold `size` bytes, or `None` if there is no memory for them.
+    pub(crate) fn zeroed(size: usize) -> Option<Self> {
+        let layout = Layout::from_size_align(size.next_multiple_of(PAGE_SIZE), PAGE_SIZE).ok()?;
+        if layout.size() == 0 {
+            return None;
+        }
         // SAFETY: the size is not zero.
-        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
-            return FAILED;
-        };
-        match mmu::virt_to_phys(start.as_ptr()) {
-            Some(address) => (address.0, start),
-            None => {
-                // SAFETY: allocated above with this layout.
-                unsafe { dealloc(start.as_ptr(), layout) };
-                FAILED
-            }
-        }
-    }
-
-    unsafe fn dma_dealloc(_address: PhysAddr, start: NonNull<u8>, pages: usize) -> i32 {
-        if let Some(layout) = layout(pages) {
-            // SAFETY: the caller passes what `dma_alloc` returned for as many pages.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let Some(address) = mmu::virt_to_phys(start.as_ptr()) else {
+            // SAFETY: allocated above with this layout.
             unsafe { dealloc(start.as_ptr(), layout) };
-        }
-        0
+            return None;
+        };
+        Some(Self { start, address, layout })
     }
 
-    unsafe fn mmio_phys_to_virt(_address: PhysAddr, _size: usize) -> NonNull<u8> {
-        unreachable!("the crate's own PCI transport is not used: `pci::transport` maps registers")
+    /// Their first byte.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
     }
 
-    #[inline]
-    unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {
-        // `queue` has checked that the buffer is reachable. If not, this address is one that no
-        // memory answers to: the device fails instead of writing to somebody else's memory.
-        const NOWHERE: PhysAddr = u64::MAX - 0xfff;
-        mmu::virt_to_phys(buffer.as_ptr().cast::<u8>()).map_or(NOWHERE, |address| address.0)
+    /// Where a device finds it.
+    pub(crate) fn address(&self) -> PhysAddr {
+        self.address
     }
+}
 
-    #[inline]
-    unsafe fn unshare(_address: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {}
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `zeroed` with this layout.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+    }
 }

@@ -23,8 +23,8 @@ pub enum StartError {
     Legacy,
     /// It refused the features that were chosen from its own offer.
     FeaturesRefused,
-    /// Its queues are too small, already in use, or there is no memory for them.
-    Queue(virtio_drivers::Error),
+    /// Its queues are too small or already in use.
+    Queue,
     /// Its configuration does not make sense.
     Configuration,
     /// There is no memory for its buffers.
@@ -47,7 +47,9 @@ impl fmt::Display for StartError {
                 "it offers only an old legacy interface; use a QEMU of version 2.0 or newer",
             ),
             Self::FeaturesRefused => f.write_str("it refuses the features that it offers"),
-            Self::Queue(error) => write!(f, "its queues cannot be set up: {error}"),
+            Self::Queue => {
+                f.write_str("its queues are too small; leave its queue size at the default")
+            }
             Self::Configuration => f.write_str("its configuration does not make sense"),
             Self::OutOfMemory => f.write_str("no memory for its buffers; give the guest more (-m)"),
         }
@@ -57,12 +59,8 @@ impl fmt::Display for StartError {
 impl core::error::Error for StartError {}
 
 impl From<virtio_drivers::Error> for StartError {
-    fn from(error: virtio_drivers::Error) -> Self {
-        match error {
-            virtio_drivers::Error::DmaError => Self::OutOfMemory,
-            virtio_drivers::Error::ConfigSpaceMissing
-            | virtio_drivers::Error::ConfigSpaceTooSmall => Self::Configuration,
-            other => Self::Queue(other),
-        }
+    /// The transports fail only where the configuration has no such field.
+    fn from(_: virtio_drivers::Error) -> Self {
+        Self::Configuration
     }
 }

@@ -6,12 +6,13 @@ use core::{
 };
 
 use mayfly_device::DeviceError;
-use virtio_drivers::{queue::VirtQueue, transport::Transport as Registers};
+use virtio_drivers::transport::Transport as Registers;
 
 use crate::{
     StartError,
-    dma::{DirectMap, is_reachable},
+    dma::physical,
     negotiate::reset,
+    ring::{Piece, Ring},
     transport::Transport,
 };
 
@@ -24,14 +25,13 @@ pub(crate) struct Parts<'a> {
 /// Memory that is handed to a device and comes back.
 ///
 /// # Safety
-/// `with_parts` passes the same slices every time, at least one and none of them empty; they stay
-/// where they are when the value moves, and nothing else reads or writes them while the device has
-/// them.
+/// The slices that `with_parts` passes stay where they are when the value moves, and nothing else
+/// reads or writes them while the device has them.
 pub(crate) unsafe trait Transfer {
-    /// How many slices there are: as many descriptors does it take.
+    /// Most slices that there are: as many descriptors does it take.
     const PARTS: usize;
 
-    /// Calls `f` with the slices.
+    /// Calls `f` with the slices, of which there is at least one.
     fn with_parts<R>(&mut self, f: impl for<'a> FnOnce(Parts<'a>) -> R) -> R;
 }
 
@@ -40,64 +40,112 @@ pub(crate) unsafe trait Transfer {
 /// Dropping it leaks the ring and the buffers, because the device may still use them; see
 /// [`release`](Self::release).
 pub(crate) struct Queue<B, const SIZE: usize> {
-    ring: ManuallyDrop<VirtQueue<DirectMap, SIZE>>,
+    ring: ManuallyDrop<Ring<SIZE>>,
     /// The buffer whose first descriptor has this number, while the device has it.
     lent: ManuallyDrop<[Option<B>; SIZE]>,
+    /// The descriptor after this one: in its chain, or among the free ones. The device cannot
+    /// change it, unlike the one in the ring.
+    next: [u8; SIZE],
+    /// How many descriptors the chain that begins here has.
+    lengths: [u8; SIZE],
+    /// First of the free descriptors.
+    free: u16,
+    free_count: u16,
+    /// Where the next buffer goes in the available ring.
+    offered: u16,
+    /// What the device was told of.
+    told: u16,
+    /// Where the next buffer comes from in the used ring.
+    taken: u16,
     index: u16,
-    /// Something was queued since the device was last told.
-    untold: bool,
 }
 
 impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
     /// Sets up queue number `index` of a device, with interrupts off.
     pub(crate) fn new(transport: &mut Transport, index: u16) -> Result<Self, StartError> {
-        let mut ring = VirtQueue::new(transport, index, false, false)?;
-        ring.set_dev_notify(false);
+        const { assert!(SIZE <= 256 && B::PARTS <= SIZE) }
+        let mut ring = ManuallyDrop::new(Ring::new(transport, index)?);
+        ring.want_interrupts(false);
         if !transport.queue_works(index) {
-            // Freed only after a reset, because the device knows the ring already.
             if reset(transport) {
-                drop(ring);
-            } else {
-                core::mem::forget(ring);
+                drop(ManuallyDrop::into_inner(ring));
             }
             return Err(StartError::Configuration);
         }
         Ok(Self {
-            ring: ManuallyDrop::new(ring),
+            ring,
             lent: ManuallyDrop::new([const { None }; SIZE]),
+            next: core::array::from_fn(|number| number.wrapping_add(1) as u8),
+            lengths: [0; SIZE],
+            free: 0,
+            free_count: SIZE as u16,
+            offered: 0,
+            told: 0,
+            taken: 0,
             index,
-            untold: false,
         })
     }
 
     /// How many more buffers fit.
+    #[inline]
     pub(crate) fn room(&self) -> usize {
-        self.ring.available_desc() / B::PARTS
+        usize::from(self.free_count) / B::PARTS
     }
 
-    /// Hands a buffer to the device, which may not look before [`tell`](Self::tell). Gives it back
-    /// if there is no room, if a part of it is empty, or if the device cannot reach it.
+    /// Hands a buffer to the device, which does not see it before [`tell`](Self::tell) or
+    /// [`show`](Self::show). Gives it back if there is no room, if a part of it is empty, or if the
+    /// device cannot reach it.
+    #[inline]
     pub(crate) fn push(&mut self, mut buffer: B) -> Result<(), B> {
-        let ring = &mut *self.ring;
-        let added = buffer.with_parts(|Parts { read, written }| {
-            let usable = |part: &[u8]| !part.is_empty() && is_reachable(part);
-            let all_usable =
-                read.iter().all(|part| usable(part)) && written.iter().all(|part| usable(part));
-            if !all_usable {
-                return None;
-            }
-            // SAFETY: `Transfer` promises that the slices stay valid where they are; `lent` keeps
-            // the buffer, untouched, until `pop` gets the token back.
-            unsafe { ring.add(read, written) }.ok()
-        });
-        match added.and_then(|token| self.lent.get_mut(usize::from(token))) {
-            Some(slot) => {
-                *slot = Some(buffer);
-                self.untold = true;
+        let head = self.free;
+        // The chain is not offered yet, so a failure in the middle of it leaves nothing behind.
+        match buffer.with_parts(|parts| self.describe(parts)) {
+            Some(length) => {
+                self.free = self.following(head, length);
+                self.free_count -= length;
+                if let Some(count) = self.lengths.get_mut(usize::from(head)) {
+                    *count = length as u8;
+                }
+                self.ring.offer(self.offered, head);
+                self.offered = self.offered.wrapping_add(1);
+                if let Some(slot) = self.lent.get_mut(usize::from(head)) {
+                    *slot = Some(buffer);
+                }
                 Ok(())
             }
             None => Err(buffer),
         }
+    }
+
+    /// Writes the descriptors of a chain into the first free ones. Returns how many they are.
+    #[inline]
+    fn describe(&mut self, parts: Parts<'_>) -> Option<u16> {
+        let Parts { read, written } = parts;
+        let count = read.len() + written.len();
+        if count > usize::from(self.free_count) {
+            return None;
+        }
+        let mut number = self.free;
+        let mut rest = count;
+        let read = read.iter().map(|part| (*part, false));
+        let written = written.iter().map(|part| (&**part, true));
+        for (part, written) in read.chain(written) {
+            let length = u32::try_from(part.len()).ok().filter(|length| *length > 0)?;
+            let piece = Piece { address: physical(part)?, length, written };
+            let next = self.following(number, 1);
+            rest -= 1;
+            self.ring.describe(number, piece, (rest > 0).then_some(next));
+            number = next;
+        }
+        Some(count as u16)
+    }
+
+    /// The descriptor that comes `steps` after `number` in its list.
+    #[inline]
+    fn following(&self, number: u16, steps: u16) -> u16 {
+        (0..steps).fold(number, |at, _| {
+            u16::from(self.next.get(usize::from(at)).copied().unwrap_or_default())
+        })
     }
 
     /// Takes back the next buffer that the device is done with, and how many bytes it claims to
@@ -108,48 +156,54 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
     /// used any more then: what the device does with the buffers is unknown.
     #[inline]
     pub(crate) fn pop(&mut self) -> Result<Option<(B, usize)>, DeviceError> {
-        let Some(token) = self.ring.peek_used() else {
+        if !self.has_used() {
             return Ok(None);
-        };
-        let Some(slot) = self.lent.get_mut(usize::from(token)) else {
-            return Err(DeviceError::Protocol);
-        };
-        let Some(buffer) = slot else {
-            return Err(DeviceError::Protocol);
-        };
-        let ring = &mut *self.ring;
-        let popped = buffer.with_parts(|Parts { read, written }| {
-            // SAFETY: `push` added this buffer under this token, and `Transfer` promises that its
-            // slices are the same as then. If the device has changed the ring meanwhile, the call
-            // fails and the buffer stays lent.
-            unsafe { ring.pop_used(token, read, written) }
-        });
-        match (popped, slot.take()) {
-            (Ok(length), Some(buffer)) => Ok(Some((buffer, length as usize))),
-            (_, buffer) => {
-                *slot = buffer;
-                Err(DeviceError::Protocol)
-            }
         }
+        let used = self.ring.used(self.taken);
+        // Only the first descriptor of a chain that is out has a buffer.
+        let slot = self.lent.get_mut(used.id as usize).ok_or(DeviceError::Protocol)?;
+        let buffer = slot.take().ok_or(DeviceError::Protocol)?;
+        self.taken = self.taken.wrapping_add(1);
+        self.free_chain(used.id as u16);
+        Ok(Some((buffer, used.length as usize)))
+    }
+
+    /// Puts the descriptors of a chain in front of the free ones.
+    #[inline]
+    fn free_chain(&mut self, head: u16) {
+        let length = u16::from(self.lengths.get(usize::from(head)).copied().unwrap_or_default());
+        let last = self.following(head, length.saturating_sub(1));
+        if let Some(next) = self.next.get_mut(usize::from(last)) {
+            *next = self.free as u8;
+        }
+        self.free = head;
+        self.free_count += length;
     }
 
     /// Whether the device is done with some buffer.
     #[inline]
     pub(crate) fn has_used(&self) -> bool {
-        self.ring.can_pop()
+        self.ring.used_index() != self.taken
     }
 
-    /// Tells the device of what was pushed since the last call, if it wants to know.
+    /// Lets the device see what was pushed, in case it is looking anyway.
+    #[inline]
+    pub(crate) fn show(&mut self) {
+        self.ring.publish(self.offered);
+    }
+
+    /// Lets the device see what was pushed since the last call, and notifies it if it wants that.
     #[inline]
     pub(crate) fn tell(&mut self, transport: &mut Transport) {
-        if !self.untold {
+        if self.told == self.offered {
             return;
         }
-        self.untold = false;
+        self.told = self.offered;
+        self.ring.publish(self.offered);
         // The new index must be out before the device's flag is read: the device does it the other
         // way round, so that at least one of the two sees the other (section 2.7.13.4.1).
         fence(Ordering::SeqCst);
-        if self.ring.should_notify() {
+        if self.ring.wants_notification() {
             transport.notify(self.index);
         }
     }
@@ -158,7 +212,7 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
     /// buffer already, for which no interrupt may come.
     #[inline]
     pub(crate) fn interrupt(&mut self, wanted: bool) -> bool {
-        self.ring.set_dev_notify(wanted);
+        self.ring.want_interrupts(wanted);
         if !wanted {
             return false;
         }

@@ -87,6 +87,7 @@ fn requests_complete_in_the_order_of_the_device() {
 fn a_status_that_was_not_written_is_an_error() {
     let (device, mut driver) = start(0);
     driver.submit(request(1, 0, BlockOperation::Read(buffer(0)))).unwrap();
+    driver.flush_queue();
     let (id, _) = device.take(0).unwrap();
     device.put_used(0, id.into(), 4097);
     assert_eq!(driver.complete().unwrap().result, Err(DeviceError::Io));
@@ -100,6 +101,7 @@ fn a_full_queue_gives_requests_back() {
         accepted += 1;
     }
     assert_eq!(accepted, QUEUE_SIZE as u64 / 3);
+    driver.flush_queue();
     let (id, _) = device.take(0).unwrap();
     device.put_used(0, id.into(), 0);
     let mut cx = Context::from_waker(Waker::noop());

@@ -180,15 +180,22 @@ impl VirtioNet {
 
     /// Takes the next used receive buffer, and puts a fresh one in its place. When there is none to
     /// be had, the frame is dropped and its own buffer goes back, so that the queue never runs dry.
+    #[inline]
     fn take_received(&mut self) -> Result<Option<(FrameBuf, usize)>, DeviceError> {
         while let Some((Incoming(used), written)) = self.receive.pop()? {
             self.burst += 1;
-            let Some(fresh) = FrameBuf::allocate(&self.pool, 0) else {
-                let _ = self.receive.push(Incoming(used));
-                continue;
+            let fresh = FrameBuf::allocate(&self.pool, 0);
+            let (received, next) = match fresh {
+                Some(fresh) => (Some(used), fresh),
+                None => (None, used),
             };
-            let _ = self.receive.push(Incoming(fresh));
-            return Ok(Some((used, written)));
+            // There is room for it where the other one was.
+            let _ = self.receive.push(Incoming(next));
+            // A burst may be longer than the queue: the device goes on while it is worked off.
+            self.receive.show();
+            if let Some(used) = received {
+                return Ok(Some((used, written)));
+            }
         }
         Ok(None)
     }

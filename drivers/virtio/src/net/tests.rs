@@ -143,6 +143,7 @@ fn a_full_queue_wakes_the_stack_when_it_drains() {
         driver.transmit(frame(&driver, b"frame")).unwrap();
     }
     assert_eq!(driver.transmit(frame(&driver, b"one too many")), Err(DeviceError::OutOfMemory));
+    driver.flush();
     assert_eq!(driver.transmit_room(), 0);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(driver.poll_ready(&mut cx).is_pending());
@@ -163,6 +164,7 @@ fn checksums_and_segments_are_described_to_the_device() {
     tcp[23] = 6;
     tcp[46] = 5 << 4;
     driver.transmit_segmented(frame(&driver, &tcp), NonZeroU16::new(1448).unwrap()).unwrap();
+    driver.flush();
     let (_, parts) = device.take(1).unwrap();
     // NEEDS_CSUM, TCPv4, 54 bytes of headers, 1448 each, sum from 34 into 34 + 16.
     assert_eq!(parts[0].read()[..12], [1, 1, 54, 0, 0xa8, 5, 34, 0, 16, 0, 0, 0]);
