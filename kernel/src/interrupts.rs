@@ -12,7 +12,14 @@ use mayfly_device::InterruptHandler;
 /// Most handlers: one for each device that discovery keeps, and the timer.
 const MAX_HANDLERS: usize = mayfly_arch::MAX_DEVICES + 1;
 
-type Entry = (Irq, &'static dyn InterruptHandler);
+/// A handler of a line.
+#[derive(Clone, Copy)]
+struct Entry {
+    irq: Irq,
+    handler: &'static dyn InterruptHandler,
+    /// A later entry is of the same line.
+    is_shared: bool,
+}
 
 static TABLE: IrqLock<Vec<Entry, MAX_HANDLERS>> = IrqLock::new(Vec::new());
 
@@ -36,7 +43,12 @@ impl core::error::Error for TableFull {}
 /// # Errors
 /// When the table is full.
 pub fn register(irq: Irq, handler: &'static dyn InterruptHandler) -> Result<(), TableFull> {
-    TABLE.with(|table| table.push((irq, handler))).map_err(|_| TableFull)?;
+    TABLE.with(|table| {
+        table.push(Entry { irq, handler, is_shared: false }).map_err(|_| TableFull)?;
+        let others = table.iter_mut().rev().skip(1);
+        others.filter(|entry| entry.irq == irq).for_each(|entry| entry.is_shared = true);
+        Ok(())
+    })?;
     interrupts::enable(irq);
     Ok(())
 }
@@ -51,29 +63,24 @@ pub fn dispatch(interrupt: Interrupt) {
     let Interrupt::Line(irq) = interrupt else {
         return;
     };
-    let mut handled = false;
     let mut from = 0;
     // The handlers run outside the lock, so that they may take as long as waking a task does.
-    while let Some((at, handler)) = TABLE.with(|table| next_handler(table, irq, from)) {
-        handler.interrupt();
-        handled = true;
+    while let Some((at, entry)) = TABLE.with(|table| find(table, irq, from)) {
+        entry.handler.interrupt();
+        if !entry.is_shared {
+            return;
+        }
         from = at + 1;
     }
-    if !handled {
-        interrupts::disable(irq);
-        SPURIOUS.fetch_add(1, Ordering::Relaxed);
-    }
+    interrupts::disable(irq);
+    SPURIOUS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The first handler of `irq` at or after place `from` in the table, and its place.
-fn next_handler(
-    table: &[Entry],
-    irq: Irq,
-    from: usize,
-) -> Option<(usize, &'static dyn InterruptHandler)> {
+/// The first entry of `irq` at or after place `from` in the table, and its place.
+fn find(table: &[Entry], irq: Irq, from: usize) -> Option<(usize, Entry)> {
     let rest = table.get(from..)?;
-    let at = rest.iter().position(|(of, _)| *of == irq)?;
-    rest.get(at).map(|(_, handler)| (from + at, *handler))
+    let at = rest.iter().position(|entry| entry.irq == irq)?;
+    rest.get(at).map(|entry| (from + at, *entry))
 }
 
 /// How many interrupts arrived that no handler was registered for.

@@ -6,101 +6,152 @@ use core::{fmt, ptr::NonNull, slice};
 /// Where frame buffers come from and return to: a pool of DMA-able, later granted, memory.
 ///
 /// # Safety
-/// `allocate` returns initialised storage of `capacity` bytes (the same number for every buffer),
-/// aligned to 64, not crossing a page unless the pool was made for that, that nobody else uses
-/// until it is passed to `release`.
+/// `allocate` returns a slot that nobody else uses until it is passed to `release`; it stays where
+/// it is as long as the pool exists. Its storage is as [`FrameSlot::new`] was promised.
 pub unsafe trait FramePool {
     /// Bytes in every buffer of this pool.
     fn capacity(&self) -> usize;
 
     /// Takes a buffer out of the pool, or `None` if it is empty and cannot grow.
-    fn allocate(&self) -> Option<NonNull<u8>>;
+    fn allocate(&self) -> Option<NonNull<FrameSlot>>;
 
     /// Takes a buffer back.
     ///
     /// # Safety
-    /// `storage` came from `allocate` of this pool and is not used any more.
-    unsafe fn release(&self, storage: NonNull<u8>);
+    /// `slot` came from `allocate` of this pool and is not used any more.
+    unsafe fn release(&self, slot: NonNull<FrameSlot>);
+}
+
+/// What a pool keeps for each of its buffers: where it is, and, while it is in use, what is in it.
+/// Kept apart from the buffer itself, which devices write to.
+pub struct FrameSlot {
+    storage: NonNull<u8>,
+    capacity: usize,
+    /// `start <= end <= capacity`.
+    start: usize,
+    end: usize,
+    /// The pool, while the buffer is in use.
+    pool: Option<Rc<dyn FramePool>>,
+    /// For the pool, while it is not.
+    pub(crate) next_free: Option<NonNull<FrameSlot>>,
+}
+
+impl FrameSlot {
+    /// The slot of the buffer at `storage`.
+    ///
+    /// # Safety
+    /// From there on, `capacity` bytes are initialised memory that nobody else uses, aligned to 64,
+    /// not crossing a page unless the pool was made for that, for as long as the slot exists.
+    pub const unsafe fn new(storage: NonNull<u8>, capacity: usize) -> Self {
+        Self { storage, capacity, start: 0, end: 0, pool: None, next_free: None }
+    }
 }
 
 /// One buffer of a [`FramePool`]: bytes `start..end` of it hold a frame, what is before and after
 /// is room for headers. Returns to its pool when dropped.
-pub struct FrameBuf {
-    pool: Rc<dyn FramePool>,
-    storage: NonNull<u8>,
-    /// Size of the storage. Kept here because asking the pool is an indirect call.
-    capacity: usize,
-    start: usize,
-    end: usize,
-}
+///
+/// It is a single pointer, so that handing it on costs next to nothing.
+pub struct FrameBuf(NonNull<FrameSlot>);
 
 impl FrameBuf {
     /// A buffer from `pool` with room for `headroom` bytes before the frame and no frame yet.
     /// `None` if the pool is empty or its buffers are smaller than `headroom`.
+    #[inline]
     pub fn allocate(pool: &Rc<dyn FramePool>, headroom: usize) -> Option<Self> {
-        let capacity = pool.capacity();
-        if headroom > capacity {
-            return None;
-        }
-        let storage = pool.allocate()?;
-        Some(Self { pool: Rc::clone(pool), storage, capacity, start: headroom, end: headroom })
+        let mut buffer = Self(pool.allocate()?);
+        let slot = buffer.slot_mut();
+        slot.pool = Some(Rc::clone(pool));
+        (slot.start, slot.end) = (0, 0);
+        buffer.set_range(headroom, headroom).then_some(buffer)
+    }
+
+    #[inline]
+    fn slot(&self) -> &FrameSlot {
+        // SAFETY: the pool promises that the slot is this buffer's alone until `release`.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    fn slot_mut(&mut self) -> &mut FrameSlot {
+        // SAFETY: as in `slot`; `&mut self` makes the access exclusive.
+        unsafe { self.0.as_mut() }
     }
 
     /// Bytes before the frame.
+    #[inline]
     pub fn headroom(&self) -> usize {
-        self.start
+        self.slot().start
     }
 
     /// Bytes after the frame.
+    #[inline]
     pub fn tailroom(&self) -> usize {
-        self.capacity - self.end
+        self.slot().capacity - self.slot().end
     }
 
     /// The frame.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.whole()[self.start..self.end]
+        let slot = self.slot();
+        // SAFETY: `start <= end <= capacity`, and the storage is as `whole` says.
+        unsafe {
+            slice::from_raw_parts(slot.storage.as_ptr().add(slot.start), slot.end - slot.start)
+        }
     }
 
     /// The frame, to be written.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        let (start, end) = (self.start, self.end);
-        &mut self.whole_mut()[start..end]
+        let slot = self.slot_mut();
+        let (start, length) = (slot.start, slot.end - slot.start);
+        // SAFETY: as in `bytes`; `&mut self` makes the access exclusive.
+        unsafe { slice::from_raw_parts_mut(slot.storage.as_ptr().add(start), length) }
     }
 
     /// All of the storage, headroom and tailroom included: what a device transfers into.
+    #[inline]
     pub fn whole(&self) -> &[u8] {
-        // SAFETY: the pool promised `capacity` bytes that are this buffer's alone until `release`.
-        unsafe { slice::from_raw_parts(self.storage.as_ptr(), self.capacity) }
+        let slot = self.slot();
+        // SAFETY: `FrameSlot::new` was promised `capacity` initialised bytes, which are this
+        // buffer's alone until `release`.
+        unsafe { slice::from_raw_parts(slot.storage.as_ptr(), slot.capacity) }
     }
 
     /// All of the storage, to be written.
+    #[inline]
     pub fn whole_mut(&mut self) -> &mut [u8] {
+        let slot = self.slot_mut();
         // SAFETY: as in `whole`; `&mut self` makes the access exclusive.
-        unsafe { slice::from_raw_parts_mut(self.storage.as_ptr(), self.capacity) }
+        unsafe { slice::from_raw_parts_mut(slot.storage.as_ptr(), slot.capacity) }
     }
 
     /// Makes bytes `start..end` of the storage the frame. Returns whether they lie within it; if
     /// not, nothing changes. The numbers may come from the other end of a ring.
     #[must_use]
+    #[inline]
     pub fn set_range(&mut self, start: usize, end: usize) -> bool {
-        let fits = start <= end && end <= self.capacity;
+        let slot = self.slot_mut();
+        let fits = start <= end && end <= slot.capacity;
         if fits {
-            (self.start, self.end) = (start, end);
+            (slot.start, slot.end) = (start, end);
         }
         fits
     }
 }
 
 impl Drop for FrameBuf {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: the storage came from this pool in `allocate`, and the only references to it
-        // borrowed from `self`.
-        unsafe { self.pool.release(self.storage) }
+        if let Some(pool) = self.slot_mut().pool.take() {
+            // SAFETY: the slot came from this pool in `allocate`, and the only references to it
+            // borrowed from `self`.
+            unsafe { pool.release(self.0) }
+        }
     }
 }
 
 impl fmt::Debug for FrameBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FrameBuf({} bytes)", self.end - self.start)
+        write!(f, "FrameBuf({} bytes)", self.bytes().len())
     }
 }

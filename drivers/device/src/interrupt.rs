@@ -33,6 +33,13 @@ impl Signal {
         self.waker.wake();
     }
 
+    /// Wakes the task of `cx` when the signal is raised from now on. For who looks at the device
+    /// itself afterwards: cheaper than [`poll`](Self::poll), and what was raised before does not
+    /// count. One task at a time.
+    pub fn watch(&self, cx: &mut Context<'_>) {
+        self.waker.register(cx.waker());
+    }
+
     /// Takes the signal if it is raised.
     pub fn take(&self) -> bool {
         self.raised.swap(false, Ordering::Acquire)

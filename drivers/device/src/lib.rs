@@ -25,7 +25,7 @@ pub use checksum::PartialChecksum;
 pub use console::ConsoleDevice;
 pub use entropy::EntropySource;
 pub use error::DeviceError;
-pub use frame::{FrameBuf, FramePool};
+pub use frame::{FrameBuf, FramePool, FrameSlot};
 pub use interrupt::{InterruptHandler, Signal};
 pub use net::{Checksums, NetDevice, NetInfo, Received, Segmentation};
 pub use pool::PagePool;

@@ -1,30 +1,36 @@
 //! A pool of frame buffers on pages of the heap.
 
-use alloc::{alloc::alloc_zeroed, alloc::dealloc, vec::Vec};
+use alloc::{
+    alloc::{alloc_zeroed, dealloc},
+    vec::Vec,
+};
 use core::{
     alloc::Layout,
-    cell::{Cell, RefCell},
+    cell::{Cell, UnsafeCell},
     ptr::NonNull,
 };
 
-use crate::FramePool;
+use crate::{FramePool, FrameSlot};
 
 const PAGE_SIZE: usize = 4096;
 
 /// Buffers of one size, cut from pages that are taken from the heap when the pool runs dry, up to a
 /// limit. Buffers up to a page in size do not cross one; larger ones are contiguous pages.
 ///
-/// Free buffers form a list through their first bytes, so taking and returning one costs a few
-/// instructions and no memory. Pages go back to the heap with the pool.
+/// Taking and returning a buffer costs a few instructions and no memory: free ones form a list
+/// through their slots. Pages go back to the heap with the pool.
 pub struct PagePool {
     capacity: usize,
     limit: usize,
-    free: Cell<Option<NonNull<FreeBuffer>>>,
-    chunks: RefCell<Vec<NonNull<u8>>>,
+    free: Cell<Option<NonNull<FrameSlot>>>,
+    chunks: UnsafeCell<Vec<Chunk>>,
 }
 
-struct FreeBuffer {
-    next: Option<NonNull<FreeBuffer>>,
+/// What is taken from the heap at a time: a page, or as many as a buffer needs.
+struct Chunk {
+    pages: NonNull<u8>,
+    /// The slots of its buffers. They do not move when the list of chunks grows.
+    slots: Vec<FrameSlot>,
 }
 
 impl PagePool {
@@ -34,16 +40,10 @@ impl PagePool {
     /// If `capacity` is not a power of two of at least 64.
     pub const fn new(capacity: usize, limit: usize) -> Self {
         assert!(capacity.is_power_of_two() && capacity >= 64);
-        Self { capacity, limit, free: Cell::new(None), chunks: RefCell::new(Vec::new()) }
+        Self { capacity, limit, free: Cell::new(None), chunks: UnsafeCell::new(Vec::new()) }
     }
 
-    /// Bytes that the pool holds, in use or free.
-    pub fn footprint(&self) -> usize {
-        self.chunks.borrow().len() * self.chunk().size()
-    }
-
-    /// What is taken from the heap at a time.
-    fn chunk(&self) -> Layout {
+    fn layout(&self) -> Layout {
         let size = self.capacity.max(PAGE_SIZE);
         match Layout::from_size_align(size, PAGE_SIZE) {
             Ok(layout) => layout,
@@ -54,58 +54,67 @@ impl PagePool {
     /// Takes one more chunk from the heap. Returns whether that worked.
     #[cold]
     fn grow(&self) -> bool {
-        let layout = self.chunk();
-        let mut chunks = self.chunks.borrow_mut();
+        let layout = self.layout();
+        // SAFETY: the only reference to the list, which nothing called below uses: the pool is not
+        // shared with other threads, and the heap does not call it.
+        let chunks = unsafe { &mut *self.chunks.get() };
         let buffers = layout.size() / self.capacity;
-        if (chunks.len() + 1) * buffers > self.limit || chunks.try_reserve(1).is_err() {
+        let mut slots = Vec::new();
+        let is_full = (chunks.len() + 1) * buffers > self.limit;
+        if is_full || chunks.try_reserve(1).is_err() || slots.try_reserve_exact(buffers).is_err() {
             return false;
         }
         // SAFETY: the size is not zero.
-        let Some(chunk) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
+        let Some(pages) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
             return false;
         };
-        chunks.push(chunk);
         for index in 0..buffers {
-            // SAFETY: the offset stays within the chunk, and nobody else knows this memory.
-            unsafe { self.release(chunk.add(index * self.capacity)) }
+            // SAFETY: the buffers are disjoint parts of the zeroed pages, aligned to their size,
+            // and the pages are freed with the slots.
+            slots.push(unsafe { FrameSlot::new(pages.add(index * self.capacity), self.capacity) });
         }
+        for slot in &mut slots {
+            // SAFETY: new, and nobody else's.
+            unsafe { self.release(NonNull::from(slot)) }
+        }
+        chunks.push(Chunk { pages, slots });
         true
     }
 }
 
-// SAFETY: chunks are aligned to a page and disjoint, buffers in a chunk are disjoint and aligned to
-// their size of at least 64, and a buffer is on the free list exactly when nobody uses it. All of
-// it was zeroed once, so it is initialised.
+// SAFETY: a slot is on the free list exactly when nobody uses it, and stays in its chunk's vector,
+// which is full and so never moves its contents, until the pool is dropped.
 unsafe impl FramePool for PagePool {
     fn capacity(&self) -> usize {
         self.capacity
     }
 
-    fn allocate(&self) -> Option<NonNull<u8>> {
+    #[inline]
+    fn allocate(&self) -> Option<NonNull<FrameSlot>> {
         if self.free.get().is_none() && !self.grow() {
             return None;
         }
-        let buffer = self.free.get()?;
-        // SAFETY: a buffer on the free list holds a `FreeBuffer`, which `release` wrote.
-        self.free.set(unsafe { buffer.as_ref() }.next);
-        Some(buffer.cast())
+        let slot = self.free.get()?;
+        // SAFETY: a slot on the free list is the pool's alone.
+        self.free.set(unsafe { slot.as_ref() }.next_free);
+        Some(slot)
     }
 
-    unsafe fn release(&self, storage: NonNull<u8>) {
-        let buffer = storage.cast::<FreeBuffer>();
-        // SAFETY: the caller gives up a buffer of at least 64 bytes, aligned to as much.
-        unsafe { buffer.write(FreeBuffer { next: self.free.get() }) }
-        self.free.set(Some(buffer));
+    #[inline]
+    unsafe fn release(&self, mut slot: NonNull<FrameSlot>) {
+        // SAFETY: the caller gives the slot up.
+        unsafe { slot.as_mut() }.next_free = self.free.replace(Some(slot));
     }
 }
 
 impl Drop for PagePool {
     fn drop(&mut self) {
-        let layout = self.chunk();
+        let layout = self.layout();
         for chunk in self.chunks.get_mut().drain(..) {
+            drop(chunk.slots);
             // SAFETY: allocated with this layout; every buffer is back, because each one that is
             // out holds a reference to the pool.
-            unsafe { dealloc(chunk.as_ptr(), layout) }
+            unsafe { dealloc(chunk.pages.as_ptr(), layout) }
         }
     }
 }
@@ -138,11 +147,12 @@ mod tests {
     #[test]
     fn large_buffers_are_whole_pages() {
         let pool = PagePool::new(65536, 2);
-        let first = pool.allocate().unwrap();
-        assert_eq!(first.as_ptr() as usize % PAGE_SIZE, 0);
-        assert_eq!(pool.footprint(), 65536);
-        // SAFETY: just allocated from this pool.
-        unsafe { pool.release(first) };
-        assert_eq!(pool.allocate(), Some(first));
+        let pool: Rc<dyn FramePool> = Rc::new(pool);
+        let first = FrameBuf::allocate(&pool, 0).unwrap();
+        assert_eq!(first.whole().len(), 65536);
+        assert_eq!(first.whole().as_ptr() as usize % PAGE_SIZE, 0);
+        let place = first.whole().as_ptr();
+        drop(first);
+        assert_eq!(FrameBuf::allocate(&pool, 0).unwrap().whole().as_ptr(), place);
     }
 }

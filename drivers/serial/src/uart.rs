@@ -48,7 +48,7 @@ impl<R: Registers> Uart<R> {
     /// Waits for the causes in `armed`: registers the task, then lets the device interrupt, also
     /// for what holds already. So there is no need to look once more.
     fn arm(&mut self, cx: &mut Context<'_>) {
-        while self.shared.signal.poll(cx).is_ready() {}
+        self.shared.signal.watch(cx);
         self.shared.registers.interrupt_for(self.armed);
     }
 }

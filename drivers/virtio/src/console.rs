@@ -118,7 +118,7 @@ impl ConsoleDevice for VirtioConsole {
         if self.typed.is_some() {
             return Poll::Ready(());
         }
-        while self.line.poll(cx).is_ready() {}
+        self.line.watch(cx);
         if !self.broken && self.input.interrupt(true) {
             self.input.interrupt(false);
             return Poll::Ready(());
@@ -156,7 +156,7 @@ impl ConsoleDevice for VirtioConsole {
         if self.broken || self.output.room() > 0 {
             return Poll::Ready(());
         }
-        while self.line.poll(cx).is_ready() {}
+        self.line.watch(cx);
         if self.output.interrupt(true) {
             self.output.interrupt(false);
             return Poll::Ready(());

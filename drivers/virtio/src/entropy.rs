@@ -90,7 +90,7 @@ impl EntropySource for VirtioEntropy {
         if let Err(error) = self.ask() {
             return Poll::Ready(Err(error));
         }
-        while self.line.poll(cx).is_ready() {}
+        self.line.watch(cx);
         if !self.queue.interrupt(true) {
             return Poll::Pending;
         }

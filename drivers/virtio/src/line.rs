@@ -1,9 +1,6 @@
 //! The interrupt of one device.
 
-use core::{
-    ptr::NonNull,
-    task::{Context, Poll},
-};
+use core::{ptr::NonNull, task::Context};
 
 use mayfly_device::{InterruptHandler, Signal};
 use safe_mmio::{UniqueMmioPointer, fields::WriteOnly};
@@ -40,10 +37,10 @@ impl Line {
         Self { acknowledge: Some(acknowledge.cast()), signal: Signal::new() }
     }
 
-    /// Ready when the device interrupted since the last time; otherwise the task of `cx` is woken
-    /// when it does.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.signal.poll(cx)
+    /// Wakes the task of `cx` when the device interrupts from now on. The caller looks at its queues
+    /// after that.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
+        self.signal.watch(cx);
     }
 }
 

@@ -125,19 +125,31 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
         if count > usize::from(self.free_count) {
             return None;
         }
-        let mut number = self.free;
-        let mut rest = count;
-        let read = read.iter().map(|part| (*part, false));
-        let written = written.iter().map(|part| (&**part, true));
-        for (part, written) in read.chain(written) {
-            let length = u32::try_from(part.len()).ok().filter(|length| *length > 0)?;
-            let piece = Piece { address: physical(part)?, length, written };
-            let next = self.following(number, 1);
-            rest -= 1;
-            self.ring.describe(number, piece, (rest > 0).then_some(next));
-            number = next;
+        let (mut number, mut rest) = (self.free, count);
+        for part in read {
+            (number, rest) = self.describe_part(part, false, number, rest)?;
+        }
+        for part in written {
+            (number, rest) = self.describe_part(part, true, number, rest)?;
         }
         Some(count as u16)
+    }
+
+    /// Writes one descriptor of a chain of which `rest` parts are left. Returns the number of the
+    /// next one, and how many parts are left then.
+    #[inline]
+    fn describe_part(
+        &mut self,
+        part: &[u8],
+        written: bool,
+        number: u16,
+        rest: usize,
+    ) -> Option<(u16, usize)> {
+        let length = u32::try_from(part.len()).ok().filter(|length| *length > 0)?;
+        let piece = Piece { address: physical(part)?, length, written };
+        let next = self.following(number, 1);
+        self.ring.describe(number, piece, (rest > 1).then_some(next));
+        Some((next, rest - 1))
     }
 
     /// The descriptor that comes `steps` after `number` in its list.

@@ -54,7 +54,7 @@ pub(crate) struct Used {
 
 /// A virtqueue of `SIZE` descriptors. Knows the layout, and nothing of what is in use.
 pub(crate) struct Ring<const SIZE: usize> {
-    descriptors: NonNull<[u64; 2]>,
+    descriptors: NonNull<u64>,
     available: NonNull<u16>,
     used: NonNull<u8>,
     _memory: Pages,
@@ -101,8 +101,9 @@ impl<const SIZE: usize> Ring<SIZE> {
             | u64::from(next.unwrap_or_default()) << 48;
         // SAFETY: the mask keeps the number within the table.
         unsafe {
-            let descriptor = self.descriptors.add((number & Self::MASK).into());
-            descriptor.write_volatile([piece.address.0, second]);
+            let descriptor = self.descriptors.add(2 * usize::from(number & Self::MASK));
+            descriptor.write_volatile(piece.address.0);
+            descriptor.add(1).write_volatile(second);
         }
     }
 

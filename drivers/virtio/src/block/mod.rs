@@ -96,7 +96,7 @@ impl BlockDevice for VirtioBlock {
         if self.broken {
             return Poll::Ready(Err(DeviceError::Protocol));
         }
-        while self.line.poll(cx).is_ready() {}
+        self.line.watch(cx);
         if self.queue.interrupt(true) {
             self.queue.interrupt(false);
             return Poll::Ready(Ok(()));

@@ -92,12 +92,16 @@ impl Layout {
         if !frame.set_range(start, end) {
             return false;
         }
-        // `num_buffers` is zero in what the driver sends.
-        let mut bytes = [0; MAX_SIZE];
-        bytes[..LEGACY_SIZE].copy_from_slice(header.as_bytes());
-        let place = frame.bytes_mut().get_mut(..self.size);
-        if let (Some(place), Some(bytes)) = (place, bytes.get(..self.size)) {
-            place.copy_from_slice(bytes);
+        let bytes = frame.bytes_mut();
+        if let Some((place, _)) = bytes.split_first_chunk_mut::<MAX_SIZE>()
+            && self.size == MAX_SIZE
+        {
+            let (header_place, buffers) = place.split_at_mut(LEGACY_SIZE);
+            header_place.copy_from_slice(header.as_bytes());
+            // `num_buffers` is zero in what the driver sends.
+            buffers.fill(0);
+        } else if let Some(place) = bytes.first_chunk_mut::<LEGACY_SIZE>() {
+            place.copy_from_slice(header.as_bytes());
         }
         true
     }

@@ -322,7 +322,7 @@ impl NetDevice for VirtioNet {
             self.grow();
             self.flush();
             // A signal from before is of no interest: the queues are looked at after this.
-            while self.line.poll(cx).is_ready() {}
+            self.line.watch(cx);
             let received = self.receive.interrupt(true);
             let room = self.wants_room && self.transmit.interrupt(true);
             ready = received || room;
