@@ -1,7 +1,7 @@
 //! `test`: everything that can be checked on this machine.
 //!
-//! In order: host tests ([`host`]), then for each architecture the test guests ([`guests`]) and the
-//! examples with real clients ([`examples`]). To add a test guest, add a file to
+//! In order: host tests ([`host`]), then for each architecture the images themselves ([`images`]),
+//! the test guests ([`guests`]), and the examples with real clients ([`examples`]). To add a test guest, add a file to
 //! `tests/guests/src/bin`; to add a check of an example, add a function to its file in
 //! `xtask/src/test/examples` and a line to its list.
 
@@ -18,6 +18,7 @@ mod examples;
 mod guest;
 mod guests;
 mod host;
+mod images;
 mod nightly;
 mod runner;
 mod variant;
@@ -108,6 +109,7 @@ impl Options {
         let examples = self.chosen(examples::cases(arch, &how));
         self.need(guests.len() + examples.len(), &[arch.qemu()])?;
         self.need(examples.len(), &examples::PROGRAMS)?;
+        runner.one_by_one(self.chosen(images::cases(arch, &how)));
         self.build_and_run(runner, guests, &|names| guests::compile(arch, &how, names));
         self.build_and_run(runner, examples, &|names| examples::compile(arch, &how, names));
         Ok(())
