@@ -36,6 +36,10 @@ const TYPE_RAM: u32 = 1;
 /// Most memory map entries that are believed. QEMU's firmware gives at most 128.
 const MAX_ENTRIES: u32 = 4096;
 
+/// Below 1 MiB a PC has memory that the memory map does not count as RAM, because the firmware lives
+/// there. QEMU's leaves the command line in it.
+const FIRMWARE_END: PhysAddr = PhysAddr(1 << 20);
+
 /// Longest command line that is read. QEMU's firmware has room for 4096 bytes.
 const MAX_COMMAND_LINE: u64 = 64 * 1024;
 
@@ -47,7 +51,8 @@ pub struct StartInfo {
     pub memory: Vec<PhysRange, MAX_REGIONS>,
     /// All RAM in the memory map, in bytes.
     pub memory_total: u64,
-    /// The command line, without the zero at its end. Empty if there is none.
+    /// The command line, without the zero at its end, in RAM or in the firmware's memory. Empty if
+    /// there is none.
     pub command_line: PhysRange,
     /// The first module, which lies in RAM.
     pub module: Option<PhysRange>,
@@ -73,8 +78,8 @@ pub enum StartInfoError {
     NoMemory,
     /// Something lies where the image or its data is.
     InsideImage(&'static str),
-    /// The module is not in RAM.
-    ModuleOutsideMemory,
+    /// Something that is going to be used in place is not in RAM.
+    OutsideMemory(&'static str),
 }
 
 impl fmt::Display for StartInfoError {
@@ -94,7 +99,7 @@ impl fmt::Display for StartInfoError {
                 );
             }
             Self::InsideImage(what) => write!(f, "{what} lies inside the image")?,
-            Self::ModuleOutsideMemory => f.write_str("the module (initrd) is not in RAM")?,
+            Self::OutsideMemory(what) => write!(f, "{what} is not in RAM")?,
         }
         f.write_str("; use another loader")
     }
@@ -130,7 +135,7 @@ pub fn parse(
 
     let command_line = match PhysAddr(raw.u64(24)) {
         PhysAddr(0) => PhysRange::between(PhysAddr(0), PhysAddr(0)),
-        start => find_command_line(memory, start, image, &mut warn)?,
+        start => find_command_line(memory, start, image, &regions, &mut warn)?,
     };
     let module = find_module(memory, &raw, image, &regions, &mut warn)?;
 
@@ -259,6 +264,7 @@ fn find_command_line(
     memory: &impl PhysicalMemory,
     start: PhysAddr,
     image: PhysRange,
+    ram: &Regions,
     warn: &mut impl FnMut(&'static str),
 ) -> Result<PhysRange, StartInfoError> {
     const NAME: &str = "the command line";
@@ -283,6 +289,10 @@ fn find_command_line(
     let range = PhysRange::new(start, length).ok_or(StartInfoError::Unreadable(NAME))?;
     if range.overlaps(image) || image.contains(start) {
         return Err(StartInfoError::InsideImage(NAME));
+    }
+    // Device registers would change while they are read.
+    if range.end() > FIRMWARE_END && !ram.contains(range) {
+        return Err(StartInfoError::OutsideMemory(NAME));
     }
     Ok(range)
 }
@@ -320,7 +330,7 @@ fn find_module(
         return Err(StartInfoError::InsideImage(MODULE));
     }
     if !ram.contains(module) {
-        return Err(StartInfoError::ModuleOutsideMemory);
+        return Err(StartInfoError::OutsideMemory(MODULE));
     }
     Ok(Some(module))
 }

@@ -144,10 +144,13 @@ fn damage_has_a_name() {
     assert_eq!(error(MODULES, &inside), Some(module));
     let map = StartInfoError::InsideImage("the memory map");
     assert_eq!(error(INFO + 40, &inside), Some(map));
-    assert_eq!(error(MODULES, &beyond), Some(StartInfoError::ModuleOutsideMemory));
+    assert_eq!(error(MODULES, &beyond), Some(StartInfoError::OutsideMemory("the module (initrd)")));
     let entries = u32::MAX.to_le_bytes();
     assert_eq!(error(INFO + 48, &entries), Some(StartInfoError::TooManyEntries(u32::MAX)));
-    assert_eq!(error(INFO + 48, &[0; 4]), Some(StartInfoError::ModuleOutsideMemory));
+    assert_eq!(
+        error(INFO + 48, &[0; 4]),
+        Some(StartInfoError::OutsideMemory("the module (initrd)"))
+    );
     assert_eq!(Fake::new(&[], b"\0", &[]).parse().err(), Some(StartInfoError::NoMemory));
     let small = Fake::new(&[(0x10_0000, 0x17_f000, 1)], b"\0", &[]).parse();
     assert_eq!(small.err(), Some(StartInfoError::NoMemory));
@@ -181,8 +184,21 @@ fn a_command_line_may_be_missing_empty_or_huge() {
     let info = fake.parse().unwrap();
     assert_eq!(info.command_line.size(), MAX_COMMAND_LINE);
     assert_eq!(info.warnings.len(), 1);
+    // Where neither RAM nor firmware is.
+    let place = 0x20_0000_u64;
+    let mut fake = Fake::qemu(b"");
+    fake.0.resize(0x30_0000, 0);
+    fake.put(INFO + 24, &place.to_le_bytes());
+    fake.put(place, b"line");
+    assert!(fake.parse().is_ok());
+    fake.put(MAP + 3 * 24 + 16, &[2]);
+    fake.put(INFO + 12, &[0; 4]);
+    let error = StartInfoError::OutsideMemory("the command line");
+    assert_eq!(fake.parse().err(), Some(error));
     // Without its end in memory.
-    fake.0.truncate(0x2_0000);
+    let mut fake = Fake::qemu(b"");
+    fake.0[LINE as usize..].fill(b'x');
+    fake.put(INFO + 12, &[0; 4]);
     assert_eq!(fake.parse().err(), Some(StartInfoError::Unreadable("the command line")));
 }
 

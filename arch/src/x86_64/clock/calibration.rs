@@ -158,9 +158,16 @@ impl Calibration {
         }
     }
 
-    /// Ends the stretch and starts another.
-    pub fn restart(&mut self, end: Reading, next: Stretch) {
-        if let Some(passed) = self.stretch.until(end, &self.best) {
+    /// Whether a reading at `tsc` could teach anything: if not, it need not be made.
+    pub fn is_worth_a_look(&self, tsc: u64) -> bool {
+        let ticks = tsc.saturating_sub(self.stretch.start.tsc);
+        let sum = Passed { ticks, doubt: self.stretch.start.took, nanoseconds: 0 };
+        sum.is_better(&self.best)
+    }
+
+    /// Ends the stretch, with a reading if that is worth it, and starts another.
+    pub fn restart(&mut self, end: Option<Reading>, next: Stretch) {
+        if let Some(passed) = end.and_then(|end| self.stretch.until(end, &self.best)) {
             let sum = self.sum.plus(&passed);
             if sum.is_better(&self.sum) {
                 self.sum = sum;
@@ -235,7 +242,7 @@ mod tests {
             let end = machine.read(&stretch);
             let initial = set(round);
             stretch = machine.start(initial, 0, initial > 1_000_000, pauses(round));
-            calibration.restart(end, stretch);
+            calibration.restart(Some(end), stretch);
         }
         calibration.rate().unwrap()
     }
@@ -293,7 +300,8 @@ mod tests {
                 let mut calibration = Calibration::new(stretch(first));
                 for end in readings.into_iter().flat_map(|end| [first, end, end]) {
                     calibration.look(end);
-                    calibration.restart(end, stretch(end));
+                    calibration.is_worth_a_look(end.tsc);
+                    calibration.restart(Some(end), stretch(end));
                     calibration.rate();
                 }
             }

@@ -89,7 +89,8 @@ fn rate_from_cpuid(hypervisor: Hypervisor, leaves: u32) -> Option<Rate> {
 pub fn now() -> u64 {
     let ticks = cpu::cycles();
     if ticks >= REFINE_AT.load(Ordering::Relaxed) && !in_interrupt() {
-        CALIBRATION.with(refine);
+        // The lock is taken if the fault report asks for the time of a fault in here.
+        let _ = CALIBRATION.try_with(refine);
     }
     time_at(ticks)
 }
@@ -124,17 +125,26 @@ fn refine(calibration: &mut Option<Calibration>) {
 /// passed; `None` for no more interrupt. Replaces the deadline before.
 pub fn set_deadline(deadline: Option<u64>) {
     let deadline = deadline.unwrap_or(NEVER);
-    DEADLINE.store(deadline, Ordering::Relaxed);
+    // The timer is set for it already, or silent, or the interrupt is on its way.
+    if DEADLINE.load(Ordering::Relaxed) != deadline {
+        DEADLINE.store(deadline, Ordering::Relaxed);
+        set_timer(deadline);
+    }
+}
+
+/// Sets the timer for `deadline`, or for never.
+fn set_timer(deadline: u64) {
     if timer::uses_tsc() {
         timer::wait_for_tsc(tsc_at(deadline));
         return;
     }
-    let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(now()) };
+    let ticks = cpu::cycles();
+    let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(time_at(ticks)) };
     CALIBRATION.with(|calibration| match calibration {
         None if deadline == NEVER => timer::stop(),
         None => _ = timer::count_down(left, Run::Once),
         Some(calibration) => {
-            let end = timer::observe();
+            let end = calibration.is_worth_a_look(ticks).then(timer::observe);
             let run = match left {
                 NEVER => Run::Silent,
                 // What runs again must not do so before it can be silenced, and needs a rate.
@@ -162,7 +172,7 @@ fn tsc_at(deadline: u64) -> u64 {
 pub(super) fn on_timer() -> bool {
     let deadline = DEADLINE.load(Ordering::Relaxed);
     if deadline != NEVER && now() < deadline {
-        set_deadline(Some(deadline));
+        set_timer(deadline);
         return false;
     }
     DEADLINE.store(NEVER, Ordering::Relaxed);

@@ -94,7 +94,8 @@ pub(super) fn start(count: u32, divider: Divider, run: Run) -> Stretch {
         Run::Silent => PERIODIC | MASKED,
     };
     set_vector(mode | u32::from(interrupts::TIMER));
-    if DIVIDE.swap(divider.encoded, Ordering::Relaxed) != divider.encoded {
+    if DIVIDE.load(Ordering::Relaxed) != divider.encoded {
+        DIVIDE.store(divider.encoded, Ordering::Relaxed);
         apic::write(Register::TimerDivide, divider.encoded);
     }
     let start = time(|| {
@@ -148,7 +149,8 @@ fn time(f: impl FnOnce() -> u32) -> Reading {
 }
 
 fn set_vector(value: u32) {
-    if VECTOR.swap(value, Ordering::Relaxed) != value {
+    if VECTOR.load(Ordering::Relaxed) != value {
+        VECTOR.store(value, Ordering::Relaxed);
         apic::write(Register::TimerVector, value);
     }
 }

@@ -5,7 +5,10 @@
 //! a page. So every table shows up at an address that can be computed, wherever its frame lies, and
 //! one store into that slot takes them all away (`seal`).
 
-use core::ptr;
+use core::{
+    ptr,
+    sync::atomic::{Ordering, compiler_fence},
+};
 
 use bitflags::bitflags;
 use x86_64::{VirtAddr, instructions::tlb};
@@ -217,6 +220,8 @@ impl Tables {
             slot = slot.wrapping_add(1);
             value += run.level.size();
         }
+        // Nothing may be read or written there before.
+        compiler_fence(Ordering::SeqCst);
         Ok(())
     }
 
