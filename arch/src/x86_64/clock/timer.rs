@@ -49,7 +49,7 @@ static DIVIDE: AtomicU32 = AtomicU32::new(u32::MAX);
 /// Makes the timer wait for values of the TSC.
 pub(super) fn use_tsc() {
     USES_TSC.store(true, Ordering::Relaxed);
-    set_vector(TSC_DEADLINE | u32::from(interrupts::TIMER));
+    write_vector(TSC_DEADLINE | u32::from(interrupts::TIMER));
 }
 
 /// Whether the timer waits for values of the TSC.
@@ -69,7 +69,7 @@ pub(super) fn wait_for_tsc(ticks: u64) {
 pub(super) enum Run {
     /// Once, then an interrupt.
     Once,
-    /// For ever, an interrupt at each end.
+    /// For ever, an interrupt at each end. Not for counts of less than a millisecond.
     Again,
     /// For ever, silently.
     Silent,
@@ -88,12 +88,12 @@ pub(super) fn count_down(nanoseconds: u64, run: Run) -> Stretch {
 
 /// Starts the counter with `count`.
 pub(super) fn start(count: u32, divider: Divider, run: Run) -> Stretch {
-    let mode = match run {
-        Run::Once => ONE_SHOT,
-        Run::Again => PERIODIC,
-        Run::Silent => PERIODIC | MASKED,
-    };
-    set_vector(mode | u32::from(interrupts::TIMER));
+    // At no time may a short count, the one before or this one, run again and again: each end is an
+    // interrupt, which costs the hypervisor more than such a count lasts. QEMU then comes to nothing
+    // else, not even to the next line.
+    if run == Run::Once {
+        set_vector(run);
+    }
     if DIVIDE.load(Ordering::Relaxed) != divider.encoded {
         DIVIDE.store(divider.encoded, Ordering::Relaxed);
         apic::write(Register::TimerDivide, divider.encoded);
@@ -102,6 +102,9 @@ pub(super) fn start(count: u32, divider: Divider, run: Run) -> Stretch {
         apic::write(Register::TimerInitial, count);
         count
     });
+    if run != Run::Once {
+        set_vector(run);
+    }
     Stretch { start, shift: divider.shift, again: run != Run::Once }
 }
 
@@ -125,7 +128,7 @@ pub(super) fn stop() {
 
 /// Lets the counter run on, as it runs, without interrupts.
 pub(super) fn silence() {
-    set_vector(VECTOR.load(Ordering::Relaxed) | MASKED);
+    write_vector(VECTOR.load(Ordering::Relaxed) | MASKED);
 }
 
 /// Reads TSC and counter at the same time, as nearly as can be.
@@ -148,7 +151,16 @@ fn time(f: impl FnOnce() -> u32) -> Reading {
     Reading { tsc: before.saturating_add(took / 2), took, count }
 }
 
-fn set_vector(value: u32) {
+fn set_vector(run: Run) {
+    let mode = match run {
+        Run::Once => ONE_SHOT,
+        Run::Again => PERIODIC,
+        Run::Silent => PERIODIC | MASKED,
+    };
+    write_vector(mode | u32::from(interrupts::TIMER));
+}
+
+fn write_vector(value: u32) {
     if VECTOR.load(Ordering::Relaxed) != value {
         VECTOR.store(value, Ordering::Relaxed);
         apic::write(Register::TimerVector, value);
