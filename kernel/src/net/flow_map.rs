@@ -31,6 +31,8 @@ struct Slot<T> {
     generation: u32,
     /// The next slot of the same bucket, or of the list of free slots.
     next: u32,
+    /// Whether the flow leads here.
+    is_linked: bool,
     value: Option<T>,
 }
 
@@ -116,7 +118,7 @@ impl<T> FlowMap<T> {
         let generation = self.generation;
         let bucket = self.bucket(&flow);
         let Some(head) = self.buckets.get_mut(bucket) else { return Err(value) };
-        let slot = Slot { flow, generation, next: *head, value: Some(value) };
+        let slot = Slot { flow, generation, next: *head, is_linked: true, value: Some(value) };
         let index = self.free;
         if let Some(vacant) = self.slots.get_mut(index as usize) {
             self.free = vacant.next;
@@ -130,6 +132,14 @@ impl<T> FlowMap<T> {
         self.slots.push(slot);
         self.len += 1;
         Ok(Id { index, generation })
+    }
+
+    /// Lets the flow lead to nothing any more, so that another value can take it. This one stays
+    /// under its name.
+    pub(super) fn detach(&mut self, id: Id) {
+        if self.get(id).is_some() {
+            self.unlink(id.index);
+        }
     }
 
     /// Takes a value out.
@@ -146,8 +156,12 @@ impl<T> FlowMap<T> {
     }
 
     fn unlink(&mut self, index: u32) {
-        let Some(slot) = self.slots.get(index as usize) else { return };
-        let (bucket, next) = (self.bucket(&slot.flow), slot.next);
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if !core::mem::take(&mut slot.is_linked) {
+            return;
+        }
+        let (flow, next) = (slot.flow, slot.next);
+        let bucket = self.bucket(&flow);
         let Some(head) = self.buckets.get_mut(bucket) else { return };
         if *head == index {
             *head = next;
@@ -195,7 +209,7 @@ impl<T> FlowMap<T> {
         self.buckets = fresh;
         for index in 0..self.slots.len() {
             let Some(slot) = self.slots.get(index) else { break };
-            if slot.value.is_none() {
+            if !slot.is_linked {
                 continue;
             }
             let bucket = self.bucket(&slot.flow);
@@ -268,6 +282,22 @@ mod tests {
         assert_eq!(map.get(first), None);
         assert_eq!(map.get(second), Some(&2));
         assert_eq!(first.slot(), second.slot());
+    }
+
+    #[test]
+    fn a_detached_value_leaves_its_flow_to_another() {
+        let mut map = FlowMap::new(7);
+        let first = map.insert(flow(1), 1).unwrap();
+        map.detach(first);
+        assert_eq!(map.find(&flow(1)), None);
+        let second = map.insert(flow(1), 2).unwrap();
+        for number in 100..200 {
+            map.insert(flow(number), number).unwrap();
+        }
+        assert_eq!(map.find(&flow(1)), Some(second));
+        assert_eq!((map.get(first), map.flow(first)), (Some(&1), Some(flow(1))));
+        assert_eq!(map.remove(first), Some(1));
+        assert_eq!(map.find(&flow(1)), Some(second));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use mayfly_device::{
 };
 
 /// What goes wrong on the link. Probabilities are per thousand frames.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Faults {
     pub loss: u32,
     pub duplicate: u32,
@@ -201,6 +201,9 @@ impl NetDevice for LinkDevice {
         let faults = wire.faults;
         let direction = &mut wire.to[1 - self.end];
         direction.sent += 1;
+        if std::env::var_os("MAYFLY_TRACE").is_some() {
+            println!("{}", describe(self.end, frame.bytes()));
+        }
         let mut bytes = frame.bytes().to_vec();
         if wire.tap.as_mut().is_some_and(|tap| !tap(self.end, &bytes)) {
             return Ok(());
@@ -208,7 +211,8 @@ impl NetDevice for LinkDevice {
         if wire.dice.per_mille(faults.loss) {
             return Ok(());
         }
-        if wire.dice.per_mille(faults.corrupt) {
+        // A wrong answer to ARP would be believed for a minute: it has no checksum of its own.
+        if wire.dice.per_mille(faults.corrupt) && bytes[12..14] != [8, 6] {
             let bit = wire.dice.below(bytes.len() as u64 * 8);
             bytes[bit as usize / 8] ^= 1 << (bit % 8);
         }
@@ -255,4 +259,31 @@ impl NetDevice for LinkDevice {
             Ok(())
         })
     }
+}
+
+/// One line about a frame, for `MAYFLY_TRACE=1 cargo test … -- --nocapture`.
+fn describe(end: usize, frame: &[u8]) -> String {
+    let time = Instant::now().as_nanos() / 1000 % 100_000_000_000;
+    let head = format!("{time:>11} us, from {end}:");
+    if frame.len() < 54 || frame[12..14] != [8, 0] || frame[23] != 6 {
+        return format!("{head} {:02x?}", &frame[12..frame.len().min(42)]);
+    }
+    let tcp = &frame[34..];
+    let number = |at: usize| u32::from_be_bytes([tcp[at], tcp[at + 1], tcp[at + 2], tcp[at + 3]]);
+    let port = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
+    let flags: String = "FSRPA"
+        .chars()
+        .enumerate()
+        .filter(|(bit, _)| tcp[13] >> bit & 1 != 0)
+        .map(|(_, flag)| flag)
+        .collect();
+    let payload = tcp.len() - usize::from(tcp[12] >> 4) * 4;
+    format!(
+        "{head} {}>{} {flags} {}+{payload} ack {} window {}",
+        port(0),
+        port(2),
+        number(4),
+        number(8),
+        port(14)
+    )
 }

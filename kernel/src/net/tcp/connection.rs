@@ -70,6 +70,8 @@ pub(in crate::net) struct Connection {
     pub(super) send_pressure: usize,
     /// While the peer is asked for its window: bytes that waited to be acknowledged then.
     stalled_with: Option<usize>,
+    /// Whether the app has said that it writes nothing more.
+    pub(super) is_write_closed: bool,
     /// Why it ended, if it ended by itself.
     pub(in crate::net) error: Option<Error>,
     /// The sequence number after the peer's FIN, once that has come.
@@ -112,6 +114,7 @@ impl Connection {
             receive_pressure: 0,
             send_pressure: 0,
             stalled_with: None,
+            is_write_closed: false,
             error: None,
             end_of_input: None,
         })

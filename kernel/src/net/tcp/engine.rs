@@ -253,6 +253,7 @@ impl Stack {
             Owner::Stream => {
                 if state == State::Closed {
                     connection.error = connection.error.or(cause.error());
+                    self.detach(id, cause);
                 }
                 false
             }
@@ -271,6 +272,15 @@ impl Stack {
             self.discard(id);
         }
         !is_over
+    }
+
+    /// The connection is over, but its stream still exists. Segments that come for it now are
+    /// those of a connection that was.
+    fn detach(&mut self, id: Id, cause: Cause) {
+        self.connections.detach(id);
+        if cause == Cause::Output(State::TimeWait) {
+            self.remember(id);
+        }
     }
 
     fn make_ready(&mut self, id: Id, port: u16) {

@@ -86,15 +86,17 @@ impl Stack {
         if connection.owner != Owner::Orphan || connection.socket().state() != State::TimeWait {
             return false;
         }
-        if let (Some(flow), Some(end)) = (self.connections.flow(id), self.end_of_input(id)) {
-            self.time_wait.add(flow, end, self.now);
-            self.upkeep_is_due = true;
-        }
+        self.remember(id);
         self.discard(id);
         true
     }
 
-    fn end_of_input(&self, id: Id) -> Option<i32> {
-        self.connections.get(id)?.end_of_input
+    /// Makes an entry in the time-wait table for a connection.
+    pub(super) fn remember(&mut self, id: Id) {
+        let end = self.connections.get(id).and_then(|connection| connection.end_of_input);
+        if let (Some(flow), Some(end)) = (self.connections.flow(id), end) {
+            self.time_wait.add(flow, end, self.now);
+            self.upkeep_is_due = true;
+        }
     }
 }

@@ -105,9 +105,12 @@ pub(super) fn rebuild(
 ) -> Option<Frame> {
     let (peer, window) = (connection.peer, connection.peer_window);
     let socket = connection.socket();
-    let has_end = match socket.state() {
-        State::Established => false,
-        State::CloseWait => true,
+    let state = socket.state();
+    // Who has said that nothing more comes, this side or the peer. That takes a sequence number.
+    let (own_end, peer_end) = match state {
+        State::Established => (0, 0),
+        State::CloseWait => (0, 1),
+        State::FinWait2 => (1, 0),
         _ => return None,
     };
     if socket.recv_queue() > 0 || socket.send_queue() > 0 {
@@ -117,8 +120,7 @@ pub(super) fn rebuild(
     let position = Stage::new(flow, link, 0, now + LONG).position(connection);
     connection.apply_settings();
     let position = position?;
-    let (iss, fin) = (position.send - 1, usize::from(has_end));
-    let irs = position.receive - 1 - fin;
+    let (iss, irs) = (position.send - 1 - own_end, position.receive - 1 - peer_end);
     let mut stage = Stage::new(flow, link, seed_for(iss.0 as u32), now);
     set.get_mut::<Socket<'_>>(handle).listen(flow.local).ok()?;
     let answer = stage.play(&mut set, flow, &syn(&peer, irs, window))?;
@@ -128,16 +130,21 @@ pub(super) fn rebuild(
     let mut line = TcpRepr { seq_number: irs + 1, ack_number: Some(iss + 1), ..EMPTY };
     line.window_len = window;
     stage.play(&mut set, flow, &line);
-    if has_end {
+    if peer_end > 0 {
         line.control = TcpControl::Fin;
         stage.play(&mut set, flow, &line);
+        line.control = TcpControl::None;
     }
-    let expected = if has_end { State::CloseWait } else { State::Established };
-    if set.get_mut::<Socket<'_>>(handle).state() != expected {
+    if own_end > 0 {
+        set.get_mut::<Socket<'_>>(handle).close();
+        stage.prompt(&mut set);
+        line.ack_number = Some(iss + 2);
+        stage.play(&mut set, flow, &line);
+    }
+    if set.get_mut::<Socket<'_>>(handle).state() != state {
         return None;
     }
     connection.replace(set, handle);
-    line.control = TcpControl::None;
     line.seq_number = position.receive - 1;
     Some(Frame::tcp(flow, &line, EthernetAddress(link.mac)))
 }
@@ -211,6 +218,11 @@ impl Stage {
         self.wings.inbound = Some(Frame::tcp(flow, line, OWN_MAC));
         self.wings.outbound = None;
         self.interface.poll_ingress_single(self.now, &mut self.wings, set);
+        self.prompt(set)
+    }
+
+    /// Lets the socket of `set` say what it has to say. Returns its last line.
+    fn prompt(&mut self, set: &mut SocketSet<'static>) -> Option<Tcp> {
         self.interface.poll_egress(self.now, &mut self.wings, set);
         self.wings.outbound.as_ref()?.header()
     }

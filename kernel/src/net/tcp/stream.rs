@@ -275,16 +275,23 @@ impl TcpStream {
 
     /// As [`flush`](Self::flush), for hand-written futures.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.with(|socket, error| {
-            if socket.state() == State::Closed {
-                return Poll::Ready(error.map_or(Ok(()), Err));
+        self.network.with(|stack| {
+            let Some(connection) = stack.connections.get_mut(self.id) else {
+                return Poll::Ready(Err(Error::Closed));
+            };
+            let (error, is_closed) = (connection.error, connection.is_write_closed);
+            let socket = connection.socket();
+            let is_sent = socket.send_queue() == 0;
+            match error {
+                // What comes after the last byte was acknowledged does not matter any more.
+                Some(error) if !(is_sent && is_closed) => Poll::Ready(Err(error)),
+                _ if is_sent || socket.state() == State::Closed => Poll::Ready(Ok(())),
+                _ => {
+                    socket.register_send_waker(cx.waker());
+                    wait("the acknowledgement of TCP port {}", socket);
+                    Poll::Pending
+                }
             }
-            if socket.send_queue() == 0 {
-                return Poll::Ready(Ok(()));
-            }
-            socket.register_send_waker(cx.waker());
-            wait("the acknowledgement of TCP port {}", socket);
-            Poll::Pending
         })
     }
 
@@ -295,7 +302,12 @@ impl TcpStream {
     }
 
     pub(super) fn close_write(&self) {
-        self.with(|socket, _| socket.close());
+        self.network.with(|stack| {
+            if let Some(connection) = stack.connections.get_mut(self.id) {
+                connection.is_write_closed = true;
+                connection.socket().close();
+            }
+        });
         self.touch();
     }
 

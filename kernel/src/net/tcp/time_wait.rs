@@ -22,8 +22,8 @@ use crate::net::{
 
 /// Entries that are kept.
 const MAX_ENTRIES: usize = 1024;
-/// How long an entry is kept; as long as smoltcp keeps its own.
-const LIFETIME: Duration = Duration::from_secs(10);
+/// How long an entry is kept: the peer repeats its FIN at growing intervals.
+const LIFETIME: Duration = Duration::from_secs(60);
 
 struct Entry {
     /// The sequence number after the peer's FIN.
