@@ -20,7 +20,7 @@ pub struct Program {
 }
 
 /// The programs that Mayfly uses, beside the Rust toolchain.
-pub const PROGRAMS: [Program; 10] = [
+pub const PROGRAMS: [Program; 12] = [
     program("qemu-system-x86_64", "qemu-system-x86", "run x86-64 images"),
     program("qemu-system-aarch64", "qemu-system-arm", "run AArch64 images"),
     program("qemu-system-arm", "qemu-system-arm", "run ARMv7 images"),
@@ -29,6 +29,8 @@ pub const PROGRAMS: [Program; 10] = [
     program("dig", "bind9-dnsutils", "test name resolution"),
     program("nc", "netcat-openbsd", "test the echo example"),
     program("wrk", "wrk", "load the HTTP example"),
+    program("ip", "iproute2", "test on a network of its own"),
+    program("unshare", "util-linux", "test on a network of its own"),
     program("gcc", "gcc", "bench, to compile its instruction counter"),
     program("gdb-multiarch", "gdb-multiarch", "run --gdb on other architectures"),
 ];
@@ -121,6 +123,12 @@ fn candidate_in(policy: &str) -> Option<String> {
     (!version.starts_with('(')).then(|| version.to_owned())
 }
 
+/// Whether this process may do anything.
+pub fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    id.is_ok_and(|id| String::from_utf8_lossy(&id.stdout).trim() == "0")
+}
+
 /// apt-get, with the right to install.
 struct Apt {
     sudo: bool,
@@ -129,15 +137,12 @@ struct Apt {
 impl Apt {
     /// If we are root, or sudo asks for no password.
     fn allowed() -> Option<Self> {
-        let quiet = |command: &mut Command| {
-            command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()
-        };
-        let id = quiet(Command::new("id").arg("-u"))?;
-        if String::from_utf8_lossy(&id.stdout).trim() == "0" {
+        if is_root() {
             return Some(Self { sudo: false });
         }
-        let sudo = quiet(Command::new("sudo").args(["-n", "true"]))?;
-        sudo.status.success().then_some(Self { sudo: true })
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "true"]).stdin(Stdio::null()).stderr(Stdio::null());
+        sudo.status().is_ok_and(|status| status.success()).then_some(Self { sudo: true })
     }
 
     fn install(&self, words: &[String]) -> Result<()> {

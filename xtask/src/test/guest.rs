@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::case::Failure;
+use super::namespace::{self, Namespace};
 use crate::build::Image;
 use crate::run::{
     Console, End, Forward, Guest, Hardware, Network, Protocol, Running, choose_host_ports,
@@ -28,6 +29,7 @@ pub struct TestGuest {
     console: Recorder,
     image: Image,
     forwards: Vec<Forward>,
+    namespace: Option<Namespace>,
 }
 
 impl TestGuest {
@@ -52,21 +54,54 @@ impl TestGuest {
         if let Network::User(forwards) = &mut network {
             choose_host_ports(forwards)?;
         }
-        let forwards = network.forwards().to_vec();
-        let guest = Guest {
-            arch: image.arch,
-            image: image.path.clone(),
-            hardware,
-            network,
-            arguments: arguments.to_vec(),
-            gdb: None,
-            extra,
-        };
+        let guest = guest(image, hardware, network, arguments, extra);
+        Self::launch(image, &guest, None)
+    }
+
+    /// Starts a guest on a network that only it and its clients are on.
+    pub fn start_in(
+        namespace: Namespace,
+        image: &Image,
+        hardware: Hardware,
+        arguments: &[String],
+    ) -> Result<Self> {
+        let network = Network::Tap(namespace::INTERFACE.into());
+        let arguments = [&[namespace::BOOT_ARGUMENT.to_owned()], arguments].concat();
+        let guest = guest(image, hardware, network, &arguments, Vec::new());
+        Self::launch(image, &guest, Some(namespace))
+    }
+
+    fn launch(image: &Image, guest: &Guest, namespace: Option<Namespace>) -> Result<Self> {
         let mut command = Command::new(image.arch.qemu());
-        command.args(guest.qemu_arguments()?).stdin(std::process::Stdio::null());
+        command.args(guest.qemu_arguments()?);
+        if let Some(namespace) = &namespace {
+            command = namespace.inside(&command);
+        }
+        command.stdin(std::process::Stdio::null());
         let console = Recorder::default();
         let running = Running::start(command, console.clone())?;
-        Ok(Self { running, console, image: image.clone(), forwards })
+        let forwards = guest.network.forwards().to_vec();
+        Ok(Self { running, console, image: image.clone(), forwards, namespace })
+    }
+
+    /// The same command, to be run where it can reach the guest.
+    pub fn client(&self, command: &Command) -> Command {
+        match &self.namespace {
+            Some(namespace) => namespace.inside(command),
+            None => {
+                let mut same = Command::new(command.get_program());
+                same.args(command.get_args());
+                same
+            }
+        }
+    }
+
+    /// Address and port at which clients reach a port of the guest.
+    pub fn address(&self, guest: u16, protocol: Protocol) -> Result<(String, u16)> {
+        if self.namespace.is_some() {
+            return Ok((namespace::GUEST_ADDRESS.into(), guest));
+        }
+        Ok(("127.0.0.1".into(), self.port(guest, protocol)?))
     }
 
     /// The port of this machine that leads to a port of the guest.
@@ -140,6 +175,25 @@ impl TestGuest {
             }
         }
         Failure::new(format_args!("{error:#}")).with_output(output)
+    }
+}
+
+/// Everything about a guest that is not to be debugged.
+fn guest(
+    image: &Image,
+    hardware: Hardware,
+    network: Network,
+    arguments: &[String],
+    extra: Vec<String>,
+) -> Guest {
+    Guest {
+        arch: image.arch,
+        image: image.path.clone(),
+        hardware,
+        network,
+        arguments: arguments.to_vec(),
+        gdb: None,
+        extra,
     }
 }
 

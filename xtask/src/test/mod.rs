@@ -19,6 +19,7 @@ mod guest;
 mod guests;
 mod host;
 mod images;
+mod namespace;
 mod nightly;
 mod runner;
 mod variant;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::run::{Protocol, answers};
+use crate::run::Protocol;
 use crate::test::guest::TestGuest;
 use crate::tools;
 
@@ -16,21 +16,28 @@ const BOOT: Duration = Duration::from_secs(60);
 
 /// Waits until the guest serves HTTP; gives the start of its URLs, without a slash at the end.
 pub fn http_url(guest: &mut TestGuest) -> Result<String> {
-    let port = guest.port(80, Protocol::Http)?;
-    guest.until("answer to an HTTP request", BOOT, |_| answers(port).then_some(()))?;
-    Ok(format!("http://127.0.0.1:{port}"))
+    let (address, port) = guest.address(80, Protocol::Http)?;
+    let url = format!("http://{address}:{port}");
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--max-time", "1", "--head", &url]);
+    let mut curl = guest.client(&curl);
+    curl.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    guest.until("answer to an HTTP request", BOOT, |_| {
+        curl.status().is_ok_and(|status| status.success()).then_some(())
+    })?;
+    Ok(url)
 }
 
 /// curl, which gives up after half a minute.
-pub fn curl(arguments: &[&str]) -> Result<Vec<u8>> {
+pub fn curl(guest: &TestGuest, arguments: &[&str]) -> Result<Vec<u8>> {
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--max-time", "30"]).args(arguments);
-    Ok(run(&mut command, &[])?.stdout)
+    Ok(run(&mut guest.client(&command), &[])?.stdout)
 }
 
 /// What curl prints, as text.
-pub fn curl_text(arguments: &[&str]) -> Result<String> {
-    Ok(String::from_utf8_lossy(&curl(arguments)?).into_owned())
+pub fn curl_text(guest: &TestGuest, arguments: &[&str]) -> Result<String> {
+    Ok(String::from_utf8_lossy(&curl(guest, arguments)?).into_owned())
 }
 
 /// Runs a program with `input`, which must succeed.
@@ -45,7 +52,8 @@ pub fn run(command: &mut Command, input: &[u8]) -> Result<Output> {
     })?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` failed ({}): {}", tools::describe(command), output.status, message.trim());
+        let message = message.lines().next().unwrap_or("it said nothing");
+        bail!("`{}` failed ({}): {}", tools::describe(command), output.status, message);
     }
     Ok(output)
 }

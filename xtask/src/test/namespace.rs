@@ -1,0 +1,114 @@
+//! A network of its own for a guest and its clients: a TAP interface in a network namespace.
+//!
+//! QEMU's user-mode network and passt need no such thing, but they queue few connections, so that a
+//! burst of them says more about them than about the guest.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{setup, tools};
+
+/// The TAP interface, our address on it, and the guest's.
+pub const INTERFACE: &str = "tap0";
+const OUR_ADDRESS: &str = "10.77.0.1/24";
+/// The guest's address.
+pub const GUEST_ADDRESS: &str = "10.77.0.2";
+/// The boot argument that gives it to the guest.
+pub const BOOT_ARGUMENT: &str = "ip=10.77.0.2/24";
+
+/// How long a namespace may take to be there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A network namespace with a TAP interface. It goes when this is dropped.
+pub struct Namespace {
+    /// A process that does nothing but to be in the namespace.
+    holder: Child,
+    /// Whether the namespace belongs to a user namespace, in which we are root.
+    with_user: bool,
+}
+
+impl Namespace {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// If we are neither root nor allowed to make user namespaces.
+    pub fn new() -> Result<Self> {
+        setup::programs(&["ip", "unshare"])?;
+        let with_user = !setup::is_root();
+        let mut command = Command::new("unshare");
+        if with_user {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(["--net", "sleep", "infinity"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let holder = command.spawn().with_context(|| tools::cannot_start(&command))?;
+        let mut namespace = Self { holder, with_user };
+        namespace.wait()?;
+        for line in [
+            "link set lo up".to_owned(),
+            format!("tuntap add {INTERFACE} mode tap"),
+            format!("address add {OUR_ADDRESS} dev {INTERFACE}"),
+            format!("link set {INTERFACE} up"),
+        ] {
+            let mut ip = Command::new("ip");
+            ip.args(line.split(' '));
+            tools::run(namespace.inside(&ip).stderr(Stdio::null()))
+                .context("no TAP interface can be made here")?;
+        }
+        Ok(namespace)
+    }
+
+    /// Waits until the holder has left our namespace.
+    fn wait(&mut self) -> Result<()> {
+        let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+        let ours = of("self");
+        let holder = self.holder.id().to_string();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && self.holder.try_wait()?.is_none() {
+            if of(&holder).is_some_and(|namespace| Some(namespace) != ours) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("no network namespace can be made here; it takes root or user namespaces")
+    }
+
+    /// The same command, to be run inside.
+    pub fn inside(&self, command: &Command) -> Command {
+        let mut inside = Command::new("nsenter");
+        inside.arg("--target").arg(self.holder.id().to_string()).arg("--net");
+        if self.with_user {
+            inside.args(["--user", "--preserve-credentials"]);
+        }
+        inside.arg("--").arg(command.get_program()).args(command.get_args());
+        inside
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        self.holder.kill().ok();
+        self.holder.wait().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_has_its_own_interfaces() {
+        let namespace = match Namespace::new() {
+            Ok(namespace) => namespace,
+            // Not allowed everywhere.
+            Err(_) => return,
+        };
+        let mut ip = Command::new("ip");
+        ip.args(["-brief", "address"]);
+        let inside = tools::output(&mut namespace.inside(&ip)).unwrap();
+        assert!(inside.contains(INTERFACE) && inside.contains(OUR_ADDRESS));
+        assert!(!tools::output(&mut ip).unwrap().contains(OUR_ADDRESS));
+    }
+}
