@@ -52,7 +52,9 @@ pub fn run(command: &mut Command, input: &[u8]) -> Result<Output> {
     })?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
-        let message = message.lines().next().unwrap_or("it said nothing");
+        // Before its errors, curl shows its progress, whatever it is told.
+        let error = message.lines().find(|line| line.starts_with("curl:"));
+        let message = error.or_else(|| message.lines().last()).unwrap_or("it said nothing");
         bail!("`{}` failed ({}): {}", tools::describe(command), output.status, message);
     }
     Ok(output)
