@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use super::live::Live;
@@ -19,6 +20,8 @@ const COUNTED: u32 = 2000;
 
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a guest may take to boot.
+const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Counts the instructions for each UDP echo of 64 bytes and each HTTP request on a connection that
 /// is kept.
@@ -73,9 +76,11 @@ fn udp(arch: Arch) -> Result<u64> {
         socket.recv(&mut answer).context("no echo")?;
         Ok(())
     };
-    // While it boots, datagrams are lost.
-    if (0..30).all(|_| exchange().is_err()) {
-        bail!("echo does not answer");
+    // Until QEMU listens, datagrams are refused at once, and while the guest boots, they are lost.
+    let deadline = Instant::now() + BOOT_PATIENCE;
+    while exchange().is_err() {
+        ensure!(Instant::now() < deadline, "echo does not answer within {BOOT_PATIENCE:?}");
+        thread::sleep(Duration::from_millis(100));
     }
     count(&live, exchange)
 }
