@@ -238,9 +238,10 @@ impl Executor {
     /// Waits for an interrupt, unless one has woken a task already.
     fn idle(&self) {
         let Some(queue) = self.queue.get() else { return };
-        clock::set_deadline(time::next_deadline());
-        // An interrupt after the last look at the queue stays pending, and so ends the wait.
+        // An interrupt from now on stays pending, and so ends the wait: one that wakes a task after
+        // the last look at the queue, or the clock's if the deadline is reached before the wait.
         cpu::interrupts_disable();
+        clock::set_deadline(time::next_deadline());
         #[cfg(not(target_os = "none"))]
         queue.set_sleeping(true);
         if queue.is_empty() {
