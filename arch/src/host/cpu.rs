@@ -1,7 +1,12 @@
 //! A thread in the place of a vCPU. It has no interrupts to switch off: what arrives from outside
 //! arrives while it waits.
 
-use std::{cell::RefCell, sync::Arc, thread, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use super::{clock, simulation};
 
@@ -37,16 +42,34 @@ pub fn wait_for_interrupt() {
         return;
     }
     let timeout = clock::time_left();
-    if timeout == Some(Duration::ZERO) {
-        return;
-    }
-    let wait = WAITING.with_borrow(|waiting| waiting.as_ref().map(|waiting| waiting.wait));
-    match (wait, timeout) {
-        (Some(wait), _) => wait(timeout),
+    match (how_to_wait(), timeout) {
+        (Some(wait), _) => {
+            LAST_LOOK.set(clock::now());
+            wait(timeout);
+        }
         (None, Some(timeout)) => thread::park_timeout(timeout),
         (None, None) => thread::park(),
     }
 }
+
+/// Looks for whatever [`wait_with`] added, without waiting for it, unless the last look was less
+/// than a millisecond ago. For a thread that is busy: on a real machine, interrupts arrive then,
+/// too.
+pub fn look_for_interrupts() {
+    let Some(wait) = how_to_wait() else { return };
+    let now = clock::now();
+    if now.saturating_sub(LAST_LOOK.get()) >= LOOK_INTERVAL && !simulation::is_running() {
+        LAST_LOOK.set(now);
+        wait(Some(Duration::ZERO));
+    }
+}
+
+fn how_to_wait() -> Option<fn(Option<Duration>)> {
+    WAITING.with_borrow(|waiting| waiting.as_ref().map(|waiting| waiting.wait))
+}
+
+/// Nanoseconds between two looks of a busy thread.
+const LOOK_INTERVAL: u64 = 1_000_000;
 
 /// How a thread waits, in the place of parking it: for threads that also wait for file descriptors.
 #[derive(Clone)]
@@ -58,6 +81,7 @@ pub struct Waiting {
 }
 
 thread_local! {
+    static LAST_LOOK: Cell<u64> = const { Cell::new(0) };
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
 }
 

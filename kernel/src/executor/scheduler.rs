@@ -81,6 +81,8 @@ impl Executor {
             if polls == POLLS_BETWEEN_TIMERS || self.batch.get() == NONE {
                 polls = 0;
                 time::fire_due();
+                #[cfg(not(target_os = "none"))]
+                cpu::look_for_interrupts();
             }
             polls += 1;
             match self.run_one() {
