@@ -68,8 +68,8 @@ pub(in crate::net) struct Connection {
     /// How many bytes were read from a full buffer, or found no room in one, since it grew.
     pub(super) receive_pressure: usize,
     pub(super) send_pressure: usize,
-    /// While the peer is asked for its window: bytes that waited to be acknowledged then.
-    stalled_with: Option<usize>,
+    /// While it is helped on: bytes that waited to be acknowledged when it stalled, and its state.
+    stalled_with: Option<(usize, State)>,
     /// Whether the app has said that it writes nothing more.
     pub(super) is_write_closed: bool,
     /// Why it ended, if it ended by itself.
@@ -162,26 +162,34 @@ impl Connection {
         socket.set_nagle_enabled(!settings.nodelay);
     }
 
-    /// Asks the peer for its window when smoltcp has data to send but no timer left.
+    /// Helps a connection on that waits for an acknowledgement, but for which smoltcp has no timer
+    /// left. That happens in 0.14
     ///
-    /// That happens in 0.14 when a segment closes the window while the retransmission timer runs
-    /// (as an old one does that was overtaken): the timer expires into the closed window, and no
-    /// probe is ever sent. A keep-alive segment makes the peer tell its window as a probe would.
-    /// Returns whether the connection has stalled.
+    /// - when a segment closes the window while the retransmission timer runs (as an old one does
+    ///   that was overtaken): the timer expires into the closed window, and no probe is ever sent;
+    /// - when three acknowledgements of the last byte come while only the FIN is missing: it tries
+    ///   to send the byte once more, of which there is none, and not the FIN.
+    ///
+    /// A keep-alive segment makes the peer tell its window in the first case, and in the second one
+    /// smoltcp sends the FIN in its place. Returns whether the connection has stalled.
     pub(in crate::net) fn revive(&mut self, has_deadline: bool) -> bool {
         let keep_alive = self.settings.keep_alive;
-        let stalled_with = self.stalled_with;
+        let mut stalled_with = self.stalled_with;
         let socket = self.socket();
-        let queued = socket.send_queue();
-        if stalled_with.is_some_and(|before| queued < before) {
+        let (queued, state) = (socket.send_queue(), socket.state());
+        let waits =
+            queued > 0 || matches!(state, State::FinWait1 | State::Closing | State::LastAck);
+        if stalled_with.is_some_and(|before| (queued, state) != before) {
             socket.set_keep_alive(keep_alive);
-            self.stalled_with = None;
-        } else if !has_deadline && queued > 0 && stalled_with.is_none() {
-            socket.set_keep_alive(Some(PROBE_INTERVAL));
-            self.stalled_with = Some(queued);
-            return true;
+            stalled_with = None;
         }
-        false
+        let is_stalled = !has_deadline && waits && stalled_with.is_none();
+        if is_stalled {
+            socket.set_keep_alive(Some(PROBE_INTERVAL));
+            stalled_with = Some((queued, state));
+        }
+        self.stalled_with = stalled_with;
+        is_stalled
     }
 
     /// The socket.

@@ -23,7 +23,7 @@ use crate::net::{
 };
 
 /// How long a handshake may take.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
+const HANDSHAKE_TIME: Duration = Duration::from_secs(60);
 /// Segments that one connection may send before others have their turn.
 const MAX_BURST: usize = 16;
 /// When to look again at a connection that wants to send but sends nothing.

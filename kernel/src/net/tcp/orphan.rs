@@ -8,7 +8,7 @@ use super::connection::Owner;
 use crate::net::{flow_map::Id, stack::Stack};
 
 /// How long a connection without an owner may take to send what is left and close.
-pub(super) const LINGER_TIME: Duration = Duration::from_secs(30);
+pub(super) const LINGER_TIME: Duration = Duration::from_secs(60);
 /// How long the reset that ends it then may wait for room in the device.
 const RESET_TIME: Duration = Duration::from_secs(1);
 /// Connections without an owner. With more, those that take longest are reset.

@@ -29,7 +29,7 @@ const CONNECT_TIME: smoltcp::time::Duration = smoltcp::time::Duration::from_secs
 /// A TCP connection.
 ///
 /// Dropping it closes it gracefully in the background: what was written is still sent, for at
-/// most 30 seconds, and then its memory is returned.
+/// most a minute, and then its memory is returned.
 #[derive(Debug)]
 pub struct TcpStream {
     network: Network,
