@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Hands out 10.0.0.99 and counts what clients ask for.
-async fn dhcp_server(network: Network, lease: u32, requests: Rc<Cell<u32>>) {
+pub async fn dhcp_server(network: Network, lease: u32, requests: Rc<Cell<u32>>) {
     let socket = UdpSocket::bind(&network, 67).await.unwrap();
     loop {
         let datagram = socket.recv().await.unwrap();
@@ -110,7 +110,7 @@ fn dhcp_goes_on_asking() {
     });
 }
 
-fn router_advertisement(
+pub fn router_advertisement(
     router: Ipv6Addr,
     prefix: Ipv6Addr,
     lifetime: u16,
@@ -286,7 +286,7 @@ fn pings_are_answered() {
 
 /// Answers A queries for `host.test` with 10.0.0.5 and everything else with NXDOMAIN; does not
 /// answer for names that begin with an `s`.
-async fn dns_server(network: Network) {
+pub async fn dns_server(network: Network) {
     let socket = UdpSocket::bind(&network, 53).await.unwrap();
     loop {
         let datagram = socket.recv().await.unwrap();

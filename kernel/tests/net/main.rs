@@ -3,6 +3,7 @@
 
 mod addresses;
 mod heap;
+mod hostile;
 mod link;
 mod peer;
 mod support;
