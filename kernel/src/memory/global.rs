@@ -28,11 +28,27 @@ static GLOBAL: Global =
 impl Global {
     #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut Memory) -> R) -> R {
-        assert!(!in_interrupt(), "memory allocated or freed in an interrupt handler");
+        if in_interrupt() {
+            refuse();
+        }
         // SAFETY: the one vCPU is here and not in an interrupt handler, and no `f` in this file
         // comes back here, so this is the only reference.
         f(unsafe { &mut *self.0.get() })
     }
+}
+
+#[cold]
+#[inline(never)]
+fn refuse() -> ! {
+    panic!("memory allocated or freed in an interrupt handler");
+}
+
+/// Notes that an allocation has failed.
+#[cold]
+#[inline(never)]
+fn fail(layout: Layout) -> *mut u8 {
+    super::OutOfMemory::new(layout.size(), "the heap");
+    ptr::null_mut()
 }
 
 /// Makes the RAM that nothing uses, `BootInfo::memory`, the memory of the guest.
@@ -72,10 +88,7 @@ unsafe impl GlobalAlloc for Global {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.with(|memory| memory.heap.allocate(layout, &mut memory.frames)) {
             Some(block) => block.as_ptr(),
-            None => {
-                super::OutOfMemory::new(layout.size(), "the heap");
-                ptr::null_mut()
-            }
+            None => fail(layout),
         }
     }
 

@@ -88,11 +88,11 @@ fn pick<T>(all: &[T], which: usize) -> Option<usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 200 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 200 }))]
 
     #[test]
     fn allocated_frames_are_disjoint_and_all_come_back(
-        steps in prop::collection::vec(step(), 0..300),
+        steps in prop::collection::vec(step(), 0..if cfg!(miri) { 60 } else { 300 }),
         is_large in any::<bool>(),
     ) {
         // The large one has more marks than fit into the allocator itself.

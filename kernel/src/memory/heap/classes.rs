@@ -6,18 +6,23 @@ use mayfly_arch::PAGE_SIZE;
 
 /// Size of the blocks of each class, in bytes: all multiples of 16, so that is what blocks are
 /// aligned to at least.
-static SIZES: [u16; CLASSES] = [
-    16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 768, 1024, 1536, 2048,
+static SIZES: [u16; TABLE] = [
+    16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 768, 1024, 1536,
+    2048, //
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
 
 pub(super) const CLASSES: usize = 20;
 
+/// Places in a table by class: so many that an index needs no check.
+pub(super) const TABLE: usize = CLASSES.next_power_of_two();
+
 /// Size of the spans of each class, in bytes. Larger blocks have larger spans, so that the span's
 /// header wastes little.
-static SPANS: [u16; CLASSES] = span_table();
+static SPANS: [u16; TABLE] = span_table();
 
-const fn span_table() -> [u16; CLASSES] {
-    let mut table = [0; CLASSES];
+const fn span_table() -> [u16; TABLE] {
+    let mut table = [0; TABLE];
     let mut class = 0;
     while class < CLASSES {
         let pages = match SIZES[class] {
@@ -84,8 +89,10 @@ impl Class {
         (0..CLASSES as u8).map(Self)
     }
 
+    /// Its place in a table with room for `TABLE` classes.
+    #[inline]
     pub(super) const fn index(self) -> usize {
-        self.0 as usize
+        self.0 as usize % TABLE
     }
 
     /// Bytes in a block.

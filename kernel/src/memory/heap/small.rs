@@ -6,7 +6,7 @@
 
 use core::ptr::NonNull;
 
-use super::classes::{CLASSES, Class};
+use super::classes::{Class, TABLE};
 use crate::memory::source::FrameSource;
 
 /// Room for a `Span` in front of the blocks, which keeps those aligned to 64 bytes.
@@ -36,14 +36,14 @@ struct FreeBlock {
 
 /// For each class, the spans that have room.
 pub(super) struct SmallBlocks {
-    spans: [Option<NonNull<Span>>; CLASSES],
+    spans: [Option<NonNull<Span>>; TABLE],
     /// Number of spans of each class that have no room and so are not in the list.
-    full: [usize; CLASSES],
+    full: [usize; TABLE],
 }
 
 impl SmallBlocks {
     pub(super) const fn new() -> Self {
-        Self { spans: [None; CLASSES], full: [0; CLASSES] }
+        Self { spans: [None; TABLE], full: [0; TABLE] }
     }
 
     /// Bytes in the blocks that are in use.
