@@ -8,6 +8,7 @@
 //! Take the difference of two runs with different counts, and divide. The device is a script that
 //! answers each frame with the next one; its own part is in functions that are not inlined, so that
 //! `callgrind_annotate --inclusive=yes` tells it.
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on may panic")]
 
 use std::{
     cell::RefCell,

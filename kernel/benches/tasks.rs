@@ -3,6 +3,7 @@
 //! `-- CASE COUNT` runs one case only, so that two counts under `valgrind --tool=callgrind` give the
 //! instructions per operation: the difference of their totals divided by the difference of the
 //! counts.
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on may panic")]
 
 use std::{hint::black_box, time::Instant};
 

@@ -15,6 +15,7 @@ mod error;
 pub mod executor;
 #[cfg(not(target_os = "none"))]
 mod host;
+#[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "a process has no interrupts"))]
 mod interrupts;
 mod launch;
 pub mod log;

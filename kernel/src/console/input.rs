@@ -94,12 +94,8 @@ impl LineEditor {
                 self.echo = b"\r\n";
                 return true;
             }
-            BACKSPACE | DELETE => {
-                if self.remove_last() {
-                    self.echo = b"\x08 \x08";
-                }
-            }
-            0..=31 => {}
+            BACKSPACE | DELETE if self.remove_last() => self.echo = b"\x08 \x08",
+            0..=31 | DELETE => {}
             _ if self.line.len() < MAX_LINE && self.line.try_reserve(1).is_ok() => {
                 self.line.push(byte);
                 self.echo = b"?";

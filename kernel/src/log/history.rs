@@ -26,6 +26,10 @@ impl History {
     }
 
     /// The text, oldest first, in pieces of valid UTF-8, from the first whole line on.
+    #[cfg_attr(
+        all(not(target_os = "none"), not(test)),
+        allow(dead_code, reason = "a process writes no report")
+    )]
     pub(super) fn pieces(&self) -> impl Iterator<Item = &str> {
         let (newer, older) = self.bytes.split_at(self.next);
         let older = if self.full { older } else { &[] };

@@ -9,7 +9,6 @@ struct Counting;
 
 thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 #[global_allocator]
@@ -20,17 +19,9 @@ pub fn live() -> isize {
     LIVE.get()
 }
 
-/// How often this thread has allocated.
-pub fn allocations() -> u64 {
-    ALLOCATIONS.get()
-}
-
 fn count(bytes: isize) {
     // During the end of a thread there is nothing to count with.
     let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
-    if bytes > 0 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-    }
 }
 
 // SAFETY: everything is left to the system's allocator.

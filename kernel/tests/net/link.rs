@@ -73,13 +73,15 @@ struct Direction {
     sent: u64,
 }
 
+type Tap = dyn FnMut(usize, &[u8]) -> bool;
+
 struct Wire {
     /// Frames to end 0 and to end 1.
     to: [Direction; 2],
     faults: Faults,
     dice: Dice,
     /// Sees every frame before faults: from which end, and its bytes. Says whether it goes on.
-    tap: Option<Box<dyn FnMut(usize, &[u8]) -> bool>>,
+    tap: Option<Box<Tap>>,
     gone: bool,
 }
 

@@ -1,5 +1,6 @@
 //! The socket layer against itself, against a plain smoltcp and against scripted peers, over a
 //! simulated link in virtual time.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod addresses;
 mod heap;

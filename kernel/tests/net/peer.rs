@@ -1,18 +1,8 @@
-//! Scripted peers: the other end of a link, played by plain smoltcp or by hand.
+//! The other end of a link, played by hand.
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    future::poll_fn,
-    rc::Rc,
-    task::{Poll, Waker},
-};
+use std::{future::poll_fn, task::Poll};
 
 use mayfly_device::{FrameBuf, NetDevice};
-use smoltcp::{
-    phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
-    time::Instant,
-};
 
 use crate::link::LinkDevice;
 
@@ -41,51 +31,5 @@ impl Raw {
         frame.bytes_mut().copy_from_slice(bytes);
         self.0.transmit(frame).unwrap();
         self.0.flush();
-    }
-}
-
-/// Frames for smoltcp on this end.
-#[derive(Clone, Default)]
-pub struct Queues {
-    pub inbound: Rc<RefCell<VecDeque<Vec<u8>>>>,
-    pub outbound: Rc<RefCell<VecDeque<Vec<u8>>>>,
-    pub waker: Rc<RefCell<Option<Waker>>>,
-}
-
-impl Device for Queues {
-    type RxToken<'a> = Token<'a>;
-    type TxToken<'a> = Token<'a>;
-
-    fn receive(&mut self, _: Instant) -> Option<(Token<'_>, Token<'_>)> {
-        let frame = self.inbound.borrow_mut().pop_front()?;
-        Some((Token(self, frame), Token(self, Vec::new())))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Token<'_>> {
-        Some(Token(self, Vec::new()))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
-        capabilities
-    }
-}
-
-pub struct Token<'a>(&'a Queues, Vec<u8>);
-
-impl RxToken for Token<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, look: F) -> R {
-        look(&self.1)
-    }
-}
-
-impl TxToken for Token<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
-        let mut frame = vec![0; length];
-        let result = fill(&mut frame);
-        self.0.outbound.borrow_mut().push_back(frame);
-        result
     }
 }
