@@ -207,7 +207,7 @@ impl Stack {
     pub(super) fn forget_name_servers(&mut self) {
         let Some(dns) = self.addressing.dns else { return };
         self.base.get_mut::<dns::Socket<'_>>(dns).update_servers(&[]);
-        let mut phy = Phy { port: &mut self.port, frame: None };
+        let mut phy = Phy::output(&mut self.port, 0);
         self.interface.poll_egress(self.now, &mut phy, &mut self.base);
     }
 

@@ -33,6 +33,7 @@ mod port;
 mod random;
 mod resolve;
 mod runner;
+mod segments;
 mod stack;
 mod stats;
 mod tcp;

@@ -76,7 +76,7 @@ impl Stack {
         let mut random = Random::new(config.seed);
         let mut options = Config::new(mac.into());
         options.random_seed = random.next();
-        let mut phy = Phy { port: &mut port, frame: None };
+        let mut phy = Phy::output(&mut port, 0);
         let interface = Interface::new(options, &mut phy, now);
         let mut stack = Self {
             port,
@@ -206,7 +206,7 @@ impl Stack {
 
     /// Gives smoltcp a frame that belongs to no socket of this layer.
     pub(super) fn input_base(&mut self, bytes: &[u8]) {
-        let mut phy = Phy { port: &mut self.port, frame: Some(bytes) };
+        let mut phy = Phy::input(&mut self.port, bytes);
         self.interface.poll_ingress_single(self.now, &mut phy, &mut self.base);
     }
 
@@ -230,7 +230,7 @@ impl Stack {
         }
         self.base_is_due = false;
         loop {
-            let mut phy = Phy { port: &mut self.port, frame: None };
+            let mut phy = Phy::output(&mut self.port, 0);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut self.base);
             self.apply_lease();
             if result == PollResult::None {

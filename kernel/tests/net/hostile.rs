@@ -20,14 +20,14 @@ use crate::{
     support::{simulate, static_config},
 };
 
-fn sum(bytes: &[u8], mut sum: u32) -> u32 {
+pub fn sum(bytes: &[u8], mut sum: u32) -> u32 {
     for pair in bytes.chunks(2) {
         sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
     }
     sum
 }
 
-fn complement(mut sum: u32) -> [u8; 2] {
+pub fn complement(mut sum: u32) -> [u8; 2] {
     while sum > 0xffff {
         sum = (sum >> 16) + (sum & 0xffff);
     }
@@ -35,7 +35,7 @@ fn complement(mut sum: u32) -> [u8; 2] {
 }
 
 /// Computes the checksums of a frame anew, as far as its headers can be understood.
-fn repair(frame: &mut [u8]) {
+pub fn repair(frame: &mut [u8]) {
     if frame.len() < 34 {
         return;
     }

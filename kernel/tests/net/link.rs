@@ -4,16 +4,22 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    num::NonZeroU16,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use crate::hostile::{complement, repair, sum};
 use mayfly::time::{Instant, Sleep, sleep_until};
 use mayfly_device::{
-    Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, Received,
+    Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, PartialChecksum,
+    Received, Segmentation,
 };
+
+/// Size of the buffers for long packets.
+const LARGE: usize = 65_536;
 
 /// What goes wrong on the link. Probabilities are per thousand frames.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +34,9 @@ pub struct Faults {
     pub jitter: Duration,
     /// Frames that may be under way in one direction before the device says that it is full.
     pub ring: usize,
+    /// Whether the devices fill in checksums and cut long TCP packets into segments, with that
+    /// many buffers for those.
+    pub offload: Option<usize>,
 }
 
 impl Default for Faults {
@@ -40,6 +49,7 @@ impl Default for Faults {
             delay: Duration::from_micros(50),
             jitter: Duration::from_millis(2),
             ring: 256,
+            offload: None,
         }
     }
 }
@@ -71,6 +81,8 @@ struct Direction {
     receiver: Option<Waker>,
     sender: Option<Waker>,
     sent: u64,
+    /// Long packets that the device had to cut.
+    cut: u64,
 }
 
 type Tap = dyn FnMut(usize, &[u8]) -> bool;
@@ -103,6 +115,7 @@ impl Link {
             link: self.clone(),
             end,
             pool: Rc::new(PagePool::new(2048, 1024)),
+            large: Rc::new(PagePool::new(LARGE, self.0.borrow().faults.offload.unwrap_or(0))),
             sleep: None,
         }
     }
@@ -130,6 +143,11 @@ impl Link {
         self.0.borrow().to[1 - end].sent
     }
 
+    /// Long packets that end `end` has had cut by its device.
+    pub fn cut_by(&self, end: usize) -> u64 {
+        self.0.borrow().to[1 - end].cut
+    }
+
     /// Takes the devices away.
     pub fn cut(&self) {
         let wire = &mut *self.0.borrow_mut();
@@ -147,6 +165,7 @@ pub struct LinkDevice {
     link: Link,
     end: usize,
     pool: Rc<dyn FramePool>,
+    large: Rc<dyn FramePool>,
     sleep: Option<Sleep>,
 }
 
@@ -162,8 +181,45 @@ impl NetDevice for LinkDevice {
             mac: [2, 0, 0, 0, 0, self.end as u8 + 1],
             mtu: 1500,
             headroom: 12,
-            checksums: Checksums::default(),
+            checksums: Checksums { on_transmit: self.offloads(), on_receive: false },
         }
+    }
+
+    fn segmentation(&self) -> Segmentation {
+        let longest = if self.offloads() { LARGE - 12 } else { 0 };
+        Segmentation { tcp_ipv4: longest, tcp_ipv6: longest }
+    }
+
+    fn large_pool(&self) -> Option<Rc<dyn FramePool>> {
+        self.offloads().then(|| Rc::clone(&self.large))
+    }
+
+    fn transmit_segmented(
+        &mut self,
+        frame: FrameBuf,
+        segment_size: NonZeroU16,
+    ) -> Result<(), DeviceError> {
+        let bytes = frame.bytes();
+        assert!(bytes.len() > 1514 && bytes.len() <= LARGE - 12);
+        let tcp = if bytes[12] == 8 { 34 } else { 54 };
+        let payload = tcp + usize::from(bytes[tcp + 12] >> 4) * 4;
+        self.link.0.borrow_mut().to[1 - self.end].cut += 1;
+        for start in (payload..bytes.len()).step_by(usize::from(segment_size.get())) {
+            let end = (start + usize::from(segment_size.get())).min(bytes.len());
+            let mut segment = [&bytes[..payload], &bytes[start..end]].concat();
+            let (at, before) = if bytes[12] == 8 { (16, 14) } else { (18, 54) };
+            let length = ((segment.len() - before) as u16).to_be_bytes();
+            segment[at..at + 2].copy_from_slice(&length);
+            let number = u32::from_be_bytes(segment[tcp + 4..tcp + 8].try_into().unwrap());
+            let number = number.wrapping_add((start - payload) as u32).to_be_bytes();
+            segment[tcp + 4..tcp + 8].copy_from_slice(&number);
+            if end < bytes.len() {
+                segment[tcp + 13] &= !9;
+            }
+            repair(&mut segment);
+            self.put(segment)?;
+        }
+        Ok(())
     }
 
     fn pool(&self) -> Rc<dyn FramePool> {
@@ -196,38 +252,16 @@ impl NetDevice for LinkDevice {
     fn transmit(&mut self, frame: FrameBuf) -> Result<(), DeviceError> {
         assert_eq!(frame.headroom(), 12, "the stack forgot the headroom");
         assert!(frame.bytes().len() <= 1514, "the stack sent more than the MTU");
-        if self.transmit_room() == 0 {
-            return Err(DeviceError::Io);
-        }
-        let wire = &mut *self.link.0.borrow_mut();
-        let faults = wire.faults;
-        let direction = &mut wire.to[1 - self.end];
-        direction.sent += 1;
-        if std::env::var_os("MAYFLY_TRACE").is_some() {
-            println!("{}", describe(self.end, frame.bytes()));
-        }
         let mut bytes = frame.bytes().to_vec();
-        if wire.tap.as_mut().is_some_and(|tap| !tap(self.end, &bytes)) {
-            return Ok(());
+        if self.offloads()
+            && let Some(partial) = PartialChecksum::locate(&bytes)
+        {
+            // What a device does: it knows nothing of the pseudo header.
+            let (start, offset) = (usize::from(partial.start), usize::from(partial.offset));
+            let checksum = complement(sum(&bytes[start..], 0));
+            bytes[start + offset..start + offset + 2].copy_from_slice(&checksum);
         }
-        if wire.dice.per_mille(faults.loss) {
-            return Ok(());
-        }
-        // A wrong answer to ARP would be believed for a minute: it has no checksum of its own.
-        if wire.dice.per_mille(faults.corrupt) && bytes[12..14] != [8, 6] {
-            let bit = wire.dice.below(bytes.len() as u64 * 8);
-            bytes[bit as usize / 8] ^= 1 << (bit % 8);
-        }
-        let copies = 1 + usize::from(wire.dice.per_mille(faults.duplicate));
-        for _ in 0..copies {
-            let mut due = Instant::now() + faults.delay;
-            if wire.dice.per_mille(faults.reorder) {
-                due += faults.jitter.mul_f64(wire.dice.below(1000) as f64 / 1000.0);
-            }
-            let at = direction.frames.partition_point(|(other, _)| *other <= due);
-            direction.frames.insert(at, (due, bytes.clone()));
-        }
-        Ok(())
+        self.put(bytes)
     }
 
     fn flush(&mut self) {
@@ -260,6 +294,47 @@ impl NetDevice for LinkDevice {
             self.sleep = None;
             Ok(())
         })
+    }
+}
+
+impl LinkDevice {
+    fn offloads(&self) -> bool {
+        self.link.0.borrow().faults.offload.is_some()
+    }
+
+    /// Puts a complete frame on the wire.
+    fn put(&mut self, mut bytes: Vec<u8>) -> Result<(), DeviceError> {
+        if self.transmit_room() == 0 {
+            return Err(DeviceError::Io);
+        }
+        let wire = &mut *self.link.0.borrow_mut();
+        let faults = wire.faults;
+        let direction = &mut wire.to[1 - self.end];
+        direction.sent += 1;
+        if std::env::var_os("MAYFLY_TRACE").is_some() {
+            println!("{}", describe(self.end, &bytes));
+        }
+        if wire.tap.as_mut().is_some_and(|tap| !tap(self.end, &bytes)) {
+            return Ok(());
+        }
+        if wire.dice.per_mille(faults.loss) {
+            return Ok(());
+        }
+        // A wrong answer to ARP would be believed for a minute: it has no checksum of its own.
+        if wire.dice.per_mille(faults.corrupt) && bytes[12..14] != [8, 6] {
+            let bit = wire.dice.below(bytes.len() as u64 * 8);
+            bytes[bit as usize / 8] ^= 1 << (bit % 8);
+        }
+        let copies = 1 + usize::from(wire.dice.per_mille(faults.duplicate));
+        for _ in 0..copies {
+            let mut due = Instant::now() + faults.delay;
+            if wire.dice.per_mille(faults.reorder) {
+                due += faults.jitter.mul_f64(wire.dice.below(1000) as f64 / 1000.0);
+            }
+            let at = direction.frames.partition_point(|(other, _)| *other <= due);
+            direction.frames.insert(at, (due, bytes.clone()));
+        }
+        Ok(())
     }
 }
 

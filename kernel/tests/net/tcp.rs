@@ -88,6 +88,33 @@ fn bulk_over_a_clean_link() {
 }
 
 #[test]
+fn the_device_cuts_long_packets() {
+    for buffers in [0, 1, 8] {
+        simulate(async move {
+            let faults = Faults { offload: Some(buffers), ..Faults::default() };
+            let (link, a, b) = pair(faults, 1);
+            let mut listener = TcpListener::bind(&a, 80).await.unwrap();
+            let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
+            let (mut accepted, _) = listener.accept().await.unwrap();
+            let data = pattern(500_000, 2);
+            let sent = data.clone();
+            let write = spawn(async move { stream.write_all(&sent).await });
+            let mut got = Vec::new();
+            let mut buffer = [0; 30_000];
+            while got.len() < data.len() {
+                let length = accepted.read(&mut buffer).await.unwrap();
+                got.extend_from_slice(&buffer[..length]);
+            }
+            write.await.unwrap().unwrap();
+            assert!(got == data);
+            println!("{buffers}: {} cut, {:?}", link.cut_by(1), b.stats());
+            assert_eq!(link.cut_by(1) > 10, buffers > 0);
+            assert_eq!(b.stats().unsent_frames, 0);
+        });
+    }
+}
+
+#[test]
 fn bulk_over_bad_links() {
     let seeds = std::env::var("MAYFLY_SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
     let first = std::env::var("MAYFLY_SEED").map_or(0, |seed| seed.parse().unwrap());
@@ -102,6 +129,7 @@ fn bulk_over_bad_links() {
             delay: Duration::from_micros(up_to(20_000).into()),
             jitter: Duration::from_micros(up_to(50_000).into()),
             ring: 4 + up_to(250) as usize,
+            offload: (up_to(1) == 1).then(|| up_to(3) as usize),
         };
         println!("seed {seed}: {faults:?}");
         simulate(transfer(faults, seed, 300_000));

@@ -74,7 +74,7 @@ impl Stack {
             connection.hear_options(bytes.get(segment.start..segment.end).unwrap_or_default());
         }
         let before = connection.socket().recv_queue();
-        let mut phy = Phy { port: &mut self.port, frame: Some(bytes) };
+        let mut phy = Phy::input(&mut self.port, bytes);
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         if tcp.payload > 0 {
             connection.has_gap = connection.socket().recv_queue() == before;
@@ -174,7 +174,8 @@ impl Stack {
                 self.line_up_to_send(id);
                 return false;
             }
-            let mut phy = Phy { port: &mut self.port, frame: None };
+            let payload = connection.socket().send_capacity();
+            let mut phy = Phy::output(&mut self.port, payload);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
             is_stalled = result == PollResult::None;
             burst -= 1;

@@ -122,7 +122,7 @@ impl Stack {
         };
         self.port.stats.resized_buffers += 1;
         // It believes to have told the peer its window. Asked by the peer, it does.
-        let mut phy = Phy { port: &mut self.port, frame: Some(probe.bytes()) };
+        let mut phy = Phy::input(&mut self.port, probe.bytes());
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         self.wake_runner();
     }
