@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use core::{
     fmt,
     ops::{Deref, DerefMut},
+    ptr::NonNull,
 };
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
@@ -21,7 +22,9 @@ struct Sector([u8; MIN_SECTOR_SIZE]);
 ///
 /// The driver owns it while the request is under way, so that a task that is cancelled cannot free
 /// it under the device.
-pub struct BlockBuffer(Box<[Sector]>);
+///
+/// Not a `Box`, which would promise that nobody else accesses the memory when it moves.
+pub struct BlockBuffer(NonNull<[Sector]>);
 
 impl BlockBuffer {
     /// A zeroed buffer of `size` bytes. `None` if there is no memory for it, or if `size` is not a
@@ -30,7 +33,8 @@ impl BlockBuffer {
         if !size.is_multiple_of(MIN_SECTOR_SIZE) {
             return None;
         }
-        <[Sector]>::new_box_zeroed_with_elems(size / MIN_SECTOR_SIZE).ok().map(Self)
+        let sectors = <[Sector]>::new_box_zeroed_with_elems(size / MIN_SECTOR_SIZE).ok()?;
+        Some(Self(NonNull::from(Box::leak(sectors))))
     }
 }
 
@@ -38,13 +42,22 @@ impl Deref for BlockBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.0.as_bytes()
+        // SAFETY: from a box that was leaked and is this buffer's alone.
+        unsafe { self.0.as_ref() }.as_bytes()
     }
 }
 
 impl DerefMut for BlockBuffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.0.as_mut_bytes()
+        // SAFETY: as in `deref`; `&mut self` makes the access exclusive.
+        unsafe { self.0.as_mut() }.as_mut_bytes()
+    }
+}
+
+impl Drop for BlockBuffer {
+    fn drop(&mut self) {
+        // SAFETY: from a box that was leaked in `zeroed`; nobody else has the pointer.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 

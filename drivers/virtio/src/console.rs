@@ -11,7 +11,7 @@ use crate::{
     buffers::{Incoming, Outgoing},
     line::Line,
     negotiate::{go, negotiate, reset},
-    queue::Queue,
+    queue::{Queue, synchronise},
     transport::Transport,
 };
 
@@ -73,6 +73,15 @@ impl VirtioConsole {
         Ok(())
     }
 
+    /// Before the task sleeps.
+    fn synchronise(&mut self) {
+        if synchronise(&self.transport).is_err() {
+            self.fail();
+        }
+        self.input.settle(&mut self.transport);
+        self.output.settle(&mut self.transport);
+    }
+
     fn fail(&mut self) {
         self.broken = true;
         log::error!("virtio-console: {}", DeviceError::Protocol);
@@ -119,11 +128,13 @@ impl ConsoleDevice for VirtioConsole {
             return Poll::Ready(());
         }
         self.line.watch(cx);
-        if !self.broken && self.input.interrupt(true) {
-            self.input.interrupt(false);
-            return Poll::Ready(());
+        self.input.want_interrupts(true);
+        self.synchronise();
+        if self.broken || !self.input.has_used() {
+            return Poll::Pending;
         }
-        Poll::Pending
+        self.input.want_interrupts(false);
+        Poll::Ready(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> usize {
@@ -157,11 +168,13 @@ impl ConsoleDevice for VirtioConsole {
             return Poll::Ready(());
         }
         self.line.watch(cx);
-        if self.output.interrupt(true) {
-            self.output.interrupt(false);
-            return Poll::Ready(());
+        self.output.want_interrupts(true);
+        self.synchronise();
+        if !self.output.has_used() {
+            return Poll::Pending;
         }
-        Poll::Pending
+        self.output.want_interrupts(false);
+        Poll::Ready(())
     }
 }
 

@@ -9,10 +9,10 @@ use core::{alloc::Layout, ptr::NonNull};
 
 use mayfly_arch::{PAGE_SIZE, PhysAddr, mmu};
 
-/// Where a device finds the start of `buffer`, or `None` if it cannot reach it.
+/// Where a device finds the buffer that starts at `start`, or `None` if it cannot reach it.
 #[inline]
-pub(crate) fn physical(buffer: &[u8]) -> Option<PhysAddr> {
-    mmu::virt_to_phys(buffer.as_ptr())
+pub(crate) fn physical(start: *const u8) -> Option<PhysAddr> {
+    mmu::virt_to_phys(start)
 }
 
 /// Whole zeroed pages that a device can reach.

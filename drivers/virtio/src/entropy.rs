@@ -11,7 +11,7 @@ use crate::{
     buffers::Incoming,
     line::Line,
     negotiate::{go, negotiate, reset},
-    queue::Queue,
+    queue::{Queue, synchronise},
     transport::Transport,
 };
 
@@ -57,6 +57,23 @@ impl VirtioEntropy {
         Ok(())
     }
 
+    /// The answer, if it is there; otherwise the task of `cx` is woken when it is.
+    fn look(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Result<Option<usize>, DeviceError> {
+        self.line.watch(cx);
+        self.queue.want_interrupts(true);
+        synchronise(&self.transport)?;
+        self.queue.settle(&mut self.transport);
+        if !self.queue.has_used() {
+            return Ok(None);
+        }
+        self.queue.want_interrupts(false);
+        self.answer(buffer)
+    }
+
     /// The answer, if it is there.
     fn answer(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, DeviceError> {
         let Some((Incoming(mut random), written)) = self.queue.pop()? else {
@@ -87,19 +104,13 @@ impl EntropySource for VirtioEntropy {
         if self.broken {
             return Poll::Ready(Err(DeviceError::Gone));
         }
-        if let Err(error) = self.ask() {
-            return Poll::Ready(Err(error));
-        }
-        self.line.watch(cx);
-        if !self.queue.interrupt(true) {
-            return Poll::Pending;
-        }
-        self.queue.interrupt(false);
-        match self.answer(buffer) {
+        let answer = self.ask().and_then(|()| self.look(cx, buffer));
+        match answer {
             Ok(Some(filled)) => Poll::Ready(Ok(filled)),
             Ok(None) => Poll::Pending,
             Err(error) => {
-                self.broken = true;
+                // Out of memory may pass.
+                self.broken = error != DeviceError::OutOfMemory;
                 Poll::Ready(Err(error))
             }
         }

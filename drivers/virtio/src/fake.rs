@@ -100,6 +100,11 @@ impl FakeDevice {
         unsafe { *(self.state.borrow().queues[queue].used as *mut u16) = u16::from(suppress) }
     }
 
+    /// Says that the device is lost.
+    pub(crate) fn ask_for_reset(&self) {
+        self.state.borrow_mut().status |= DeviceStatus::DEVICE_NEEDS_RESET;
+    }
+
     /// How many buffers the driver has offered that were not taken.
     pub(crate) fn offered(&self, queue: usize) -> u16 {
         let state = self.state.borrow();

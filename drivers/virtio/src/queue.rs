@@ -6,7 +6,7 @@ use core::{
 };
 
 use mayfly_device::DeviceError;
-use virtio_drivers::transport::Transport as Registers;
+use virtio_drivers::transport::{DeviceStatus, Transport as Registers};
 
 use crate::{
     StartError,
@@ -35,6 +35,23 @@ pub(crate) unsafe trait Transfer {
     fn with_parts<R>(&mut self, f: impl for<'a> FnOnce(Parts<'a>) -> R) -> R;
 }
 
+/// Orders everything that the driver wrote to the rings before everything that it reads from them
+/// afterwards, before a task goes to sleep. So the device sees the wish for an interrupt, or the
+/// task sees the buffer that came without one.
+///
+/// It does so by reading a register, because a fence is not enough: QEMU before 8.0 leaves fences
+/// out when it emulates a single processor, although its devices run in another thread. Reading a
+/// register waits for that thread. What it tells is of use as well.
+///
+/// # Errors
+/// [`DeviceError::Gone`] when the device says that it needs a reset.
+#[inline]
+pub(crate) fn synchronise(transport: &Transport) -> Result<(), DeviceError> {
+    fence(Ordering::SeqCst);
+    let is_lost = transport.get_status().contains(DeviceStatus::DEVICE_NEEDS_RESET);
+    if is_lost { Err(DeviceError::Gone) } else { Ok(()) }
+}
+
 /// A virtqueue of `SIZE` descriptors, and the buffers of type `B` that are in it.
 ///
 /// Dropping it leaks the ring and the buffers, because the device may still use them; see
@@ -58,6 +75,8 @@ pub(crate) struct Queue<B, const SIZE: usize> {
     /// Where the next buffer comes from in the used ring.
     taken: u16,
     index: u16,
+    /// The device did not want to be notified the last time that it was told something.
+    in_doubt: bool,
 }
 
 impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
@@ -83,6 +102,7 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
             told: 0,
             taken: 0,
             index,
+            in_doubt: false,
         })
     }
 
@@ -127,26 +147,28 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
         }
         let (mut number, mut rest) = (self.free, count);
         for part in read {
-            (number, rest) = self.describe_part(part, false, number, rest)?;
+            (number, rest) =
+                self.describe_part(part.as_ptr(), part.len(), false, (number, rest))?;
         }
         for part in written {
-            (number, rest) = self.describe_part(part, true, number, rest)?;
+            (number, rest) =
+                self.describe_part(part.as_mut_ptr(), part.len(), true, (number, rest))?;
         }
         Some(count as u16)
     }
 
-    /// Writes one descriptor of a chain of which `rest` parts are left. Returns the number of the
+    /// Writes one descriptor of a chain, of which so many parts are left. Returns the number of the
     /// next one, and how many parts are left then.
     #[inline]
     fn describe_part(
         &mut self,
-        part: &[u8],
+        start: *const u8,
+        length: usize,
         written: bool,
-        number: u16,
-        rest: usize,
+        (number, rest): (u16, usize),
     ) -> Option<(u16, usize)> {
-        let length = u32::try_from(part.len()).ok().filter(|length| *length > 0)?;
-        let piece = Piece { address: physical(part)?, length, written };
+        let length = u32::try_from(length).ok().filter(|length| *length > 0)?;
+        let piece = Piece { address: physical(start)?, length, written };
         let next = self.following(number, 1);
         self.ring.describe(number, piece, (rest > 1).then_some(next));
         Some((next, rest - 1))
@@ -215,22 +237,34 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
         // The new index must be out before the device's flag is read: the device does it the other
         // way round, so that at least one of the two sees the other (section 2.7.13.4.1).
         fence(Ordering::SeqCst);
-        if self.ring.wants_notification() {
-            transport.notify(self.index);
-        }
+        self.in_doubt = !self.notify_if_wanted(transport);
     }
 
-    /// Asks for an interrupt at the next used buffer, or for none. Returns whether there is a used
-    /// buffer already, for which no interrupt may come.
+    /// Notifies the device if it wants that. Returns whether it did.
     #[inline]
-    pub(crate) fn interrupt(&mut self, wanted: bool) -> bool {
-        self.ring.want_interrupts(wanted);
-        if !wanted {
-            return false;
+    fn notify_if_wanted(&mut self, transport: &mut Transport) -> bool {
+        let wanted = self.ring.wants_notification();
+        if wanted {
+            transport.notify(self.index);
         }
-        // As in `tell`, with the roles exchanged.
-        fence(Ordering::SeqCst);
-        self.has_used()
+        wanted
+    }
+
+    /// Asks for an interrupt at the next used buffer, or for none. It takes effect with
+    /// [`synchronise`], after which [`has_used`](Self::has_used) tells of buffers for which no
+    /// interrupt may come.
+    #[inline]
+    pub(crate) fn want_interrupts(&mut self, wanted: bool) {
+        self.ring.want_interrupts(wanted);
+    }
+
+    /// After [`synchronise`]: notifies the device if [`tell`](Self::tell) has not done so for a
+    /// flag that was out of date.
+    #[inline]
+    pub(crate) fn settle(&mut self, transport: &mut Transport) {
+        if core::mem::take(&mut self.in_doubt) {
+            self.notify_if_wanted(transport);
+        }
     }
 
     /// Frees the ring and the buffers in it.

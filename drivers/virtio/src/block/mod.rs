@@ -22,7 +22,7 @@ use crate::{
     StartError,
     line::Line,
     negotiate::{go, negotiate, reset},
-    queue::{Queue, Transfer},
+    queue::{Queue, Transfer, synchronise},
     transport::Transport,
 };
 
@@ -97,11 +97,14 @@ impl BlockDevice for VirtioBlock {
             return Poll::Ready(Err(DeviceError::Protocol));
         }
         self.line.watch(cx);
-        if self.queue.interrupt(true) {
-            self.queue.interrupt(false);
-            return Poll::Ready(Ok(()));
+        self.queue.want_interrupts(true);
+        synchronise(&self.transport)?;
+        self.queue.settle(&mut self.transport);
+        if !self.queue.has_used() {
+            return Poll::Pending;
         }
-        Poll::Pending
+        self.queue.want_interrupts(false);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
     buffers::{Incoming, Outgoing},
     line::Line,
     negotiate::{ANY_LAYOUT, go, negotiate, reset},
-    queue::Queue,
+    queue::{Queue, synchronise},
     transport::Transport,
 };
 
@@ -245,6 +245,20 @@ impl VirtioNet {
         self.transmit.push(Outgoing(frame)).map_err(|_| DeviceError::OutOfMemory)
     }
 
+    /// Prepares for the task of `cx` to sleep until an interrupt. Returns whether it may.
+    fn sleep(&mut self, cx: &mut Context<'_>) -> Result<bool, DeviceError> {
+        self.line.watch(cx);
+        self.receive.want_interrupts(true);
+        self.transmit.want_interrupts(self.wants_room);
+        self.grow();
+        self.flush();
+        synchronise(&self.transport)?;
+        self.receive.settle(&mut self.transport);
+        self.transmit.settle(&mut self.transport);
+        let has_room = self.wants_room && self.transmit.has_used();
+        Ok(!self.receive.has_used() && !has_room)
+    }
+
     /// More receive buffers after a burst that was longer than the queue.
     fn grow(&mut self) {
         if self.burst >= self.wanted_buffers && self.wanted_buffers < QUEUE_SIZE {
@@ -317,21 +331,11 @@ impl NetDevice for VirtioNet {
         if self.broken {
             return Poll::Ready(Err(DeviceError::Protocol));
         }
-        let mut ready = self.receive.has_used();
-        if !ready {
-            self.grow();
-            self.flush();
-            // A signal from before is of no interest: the queues are looked at after this.
-            self.line.watch(cx);
-            let received = self.receive.interrupt(true);
-            let room = self.wants_room && self.transmit.interrupt(true);
-            ready = received || room;
-        }
-        if !ready {
+        if !self.receive.has_used() && self.sleep(cx)? {
             return Poll::Pending;
         }
-        self.receive.interrupt(false);
-        self.transmit.interrupt(false);
+        self.receive.want_interrupts(false);
+        self.transmit.want_interrupts(false);
         Poll::Ready(Ok(()))
     }
 }

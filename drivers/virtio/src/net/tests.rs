@@ -137,6 +137,30 @@ fn notifications_and_interrupts_come_only_when_needed() {
 }
 
 #[test]
+fn a_notification_that_was_left_out_in_doubt_is_made_up_for() {
+    let (device, mut driver) = start(0);
+    let mut cx = Context::from_waker(Waker::noop());
+    device.suppress_notifications(1, true);
+    driver.transmit(frame(&driver, b"frame")).unwrap();
+    driver.flush();
+    // The device has gone to sleep meanwhile, without having seen the frame.
+    device.suppress_notifications(1, false);
+    assert_eq!(device.notified(1), 0);
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(device.notified(1), 1);
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(device.notified(1), 1);
+}
+
+#[test]
+fn a_device_that_needs_a_reset_is_gone() {
+    let (device, mut driver) = start(0);
+    device.ask_for_reset();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(driver.poll_ready(&mut cx), Poll::Ready(Err(DeviceError::Gone)));
+}
+
+#[test]
 fn a_full_queue_wakes_the_stack_when_it_drains() {
     let (device, mut driver) = start(0);
     for _ in 0..QUEUE_SIZE {
