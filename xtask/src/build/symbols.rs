@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use mayfly_symbols::{Function, SECTION, encode};
-use object::write::{Object as NewObject, Symbol, SymbolSection};
+use object::write::Object as NewObject;
 use object::{
-    Architecture, BinaryFormat, Endianness, Object, ObjectSymbol, SectionKind, SymbolFlags,
-    SymbolKind, SymbolScope,
+    Architecture, BinaryFormat, Endianness, Object, ObjectSymbol, SectionKind, SymbolKind,
 };
 
 use super::elf;
@@ -93,8 +92,7 @@ fn is_function(symbol: &object::Symbol<'_, '_>) -> bool {
         && !matches!(name, "__text_start" | "__text_end" | "__image_start")
 }
 
-/// An object file with `table` in the section that linker scripts expect it in, between the symbols
-/// `__mayfly_symbols_start` and `__mayfly_symbols_end`.
+/// An object file with `table` in the section that linker scripts expect it in.
 fn object_file(arch: Arch, table: &[u8]) -> Result<Vec<u8>> {
     let machine = match arch {
         Arch::X86_64 => Architecture::X86_64,
@@ -104,19 +102,6 @@ fn object_file(arch: Arch, table: &[u8]) -> Result<Vec<u8>> {
     let mut object = NewObject::new(BinaryFormat::Elf, machine, Endianness::Little);
     let section = object.add_section(Vec::new(), SECTION.into(), SectionKind::ReadOnlyData);
     object.append_section_data(section, table, 4);
-    let length = u64::try_from(table.len())?;
-    for (name, value) in [("__mayfly_symbols_start", 0), ("__mayfly_symbols_end", length)] {
-        object.add_symbol(Symbol {
-            name: name.into(),
-            value,
-            size: 0,
-            kind: SymbolKind::Data,
-            scope: SymbolScope::Linkage,
-            weak: false,
-            section: SymbolSection::Section(section),
-            flags: SymbolFlags::None,
-        });
-    }
     Ok(object.write()?)
 }
 
@@ -127,16 +112,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_object_file_holds_the_table_between_two_symbols() {
+    fn the_object_file_holds_the_table() {
         for arch in Arch::ALL {
             let table = encode(&[Function { start: 0, name: "main".into() }], 4);
             let bytes = object_file(arch, &table).unwrap();
             let file = object::File::parse(bytes.as_slice()).unwrap();
             let section = file.section_by_name(SECTION).unwrap();
             assert_eq!(section.data().unwrap(), table);
-            assert_eq!(elf::symbol(&file, "__mayfly_symbols_start").unwrap(), 0);
-            let end = elf::symbol(&file, "__mayfly_symbols_end").unwrap();
-            assert_eq!(end, u64::try_from(table.len()).unwrap());
         }
     }
 }

@@ -32,18 +32,31 @@ pub struct Options {
 impl Options {
     /// Writes the files, and says how to go on.
     pub fn execute(&self) -> Result<u8> {
-        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        check_name(name)?;
-        if self.path.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-            bail!("{} is not empty; name a directory that does not exist", self.path.display());
-        }
-        for (file, template) in FILES {
-            write(&self.path.join(file), &fill_in(template, name, paths::repository())?)?;
-        }
+        let name = create(&self.path)?;
         ui::progress("Created", format_args!("the app `{name}` in {}", self.path.display()));
         eprintln!("Run it:  cd {} && cargo xtask run .", self.path.display());
         Ok(0)
     }
+}
+
+/// Makes an app crate in the directory `path`; gives its name.
+///
+/// # Errors
+/// If the directory is not empty, or its name is none for a crate.
+pub fn create(path: &Path) -> Result<&str> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    check_name(name)?;
+    if path.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{} is not empty; name a directory that does not exist", path.display());
+    }
+    for (file, template) in FILES {
+        write(&path.join(file), &fill_in(template, name, paths::repository())?)?;
+    }
+    // The versions of the libraries that this checkout was tested with.
+    let lock = paths::repository().join("Cargo.lock");
+    std::fs::copy(&lock, path.join("Cargo.lock"))
+        .with_context(|| format!("cannot copy {}", lock.display()))?;
+    Ok(name)
 }
 
 /// Writes a file and the directories that it is in.
@@ -103,9 +116,9 @@ mod tests {
     fn a_directory_with_something_in_it_is_left_alone() {
         let directory = std::env::temp_dir().join(format!("xtask-new-{}", std::process::id()));
         let path = directory.join("myapp");
-        Options { path: path.clone() }.execute().unwrap();
+        assert_eq!(create(&path).unwrap(), "myapp");
         assert!(path.join(".cargo/config.toml").is_file());
-        let again = Options { path }.execute().unwrap_err().to_string();
+        let again = create(&path).unwrap_err().to_string();
         assert!(again.contains("not empty"));
         std::fs::remove_dir_all(directory).unwrap();
     }

@@ -20,6 +20,7 @@ mod guests;
 mod host;
 mod images;
 mod namespace;
+mod new;
 mod nightly;
 mod runner;
 mod variant;
@@ -111,6 +112,7 @@ impl Options {
         self.need(guests.len() + examples.len(), &[arch.qemu()])?;
         self.need(examples.len(), &examples::PROGRAMS)?;
         runner.one_by_one(self.chosen(images::cases(arch, &how)));
+        runner.one_by_one(self.chosen(new::cases(arch)));
         self.build_and_run(runner, guests, &|names| guests::compile(arch, &how, names));
         self.build_and_run(runner, examples, &|names| examples::compile(arch, &how, names));
         Ok(())
