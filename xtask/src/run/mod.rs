@@ -24,6 +24,7 @@ pub use network::{Forward, Network, Protocol, choose_host_ports, declared};
 pub use probe::answers;
 use process::Plain;
 pub use process::{Console, End, Running, interrupted};
+pub use unix::{Passt, arguments as process_arguments};
 
 /// Exit status when the guest had to be stopped because its time was up, as of timeout(1).
 const TIMED_OUT: u8 = 124;
@@ -119,7 +120,7 @@ impl Options {
     fn as_process(&self, app: &App) -> Result<u8> {
         let program = build::build_for_host(app, &self.what.how)?;
         let network = self.network(app)?;
-        let passt = unix::Passt::for_network(&network)?;
+        let passt = Passt::for_network(&network)?;
         let mut command = Command::new(&program);
         command.args(unix::arguments(&self.hardware, &network, passt.as_ref())?);
         command.arg("--").args(&self.arguments);

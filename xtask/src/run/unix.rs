@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
@@ -21,7 +22,10 @@ impl Passt {
     pub fn for_network(network: &Network) -> Result<Option<Self>> {
         let Network::User(forwards) = network else { return Ok(None) };
         setup::programs(&["passt"])?;
-        let socket = std::env::temp_dir().join(format!("mayfly-{}.socket", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("mayfly-{}-{count}.socket", std::process::id());
+        let socket = std::env::temp_dir().join(name);
         let mut command = Command::new("passt");
         command.args(passt_arguments(forwards)).arg("--socket").arg(&socket);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

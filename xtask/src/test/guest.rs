@@ -12,8 +12,8 @@ use super::case::Failure;
 use super::namespace::{self, Namespace};
 use crate::build::Image;
 use crate::run::{
-    Console, End, Forward, Guest, Hardware, Network, Protocol, Running, choose_host_ports,
-    guest_status, interrupted,
+    Console, End, Forward, Guest, Hardware, Network, Passt, Protocol, Running, choose_host_ports,
+    guest_status, interrupted, process_arguments,
 };
 use crate::symbolize::{Annotator, DebugInfo};
 
@@ -27,9 +27,11 @@ const TAIL: usize = 40;
 pub struct TestGuest {
     running: Running,
     console: Recorder,
-    image: Image,
+    /// The image, unless the guest is a Linux process.
+    image: Option<Image>,
     forwards: Vec<Forward>,
     namespace: Option<Namespace>,
+    _passt: Option<Passt>,
 }
 
 impl TestGuest {
@@ -81,7 +83,25 @@ impl TestGuest {
         let console = Recorder::default();
         let running = Running::start(command, console.clone())?;
         let forwards = guest.network.forwards().to_vec();
-        Ok(Self { running, console, image: image.clone(), forwards, namespace })
+        let image = Some(image.clone());
+        Ok(Self { running, console, image, forwards, namespace, _passt: None })
+    }
+
+    /// Starts an app as a Linux process, on passt.
+    pub fn start_process(
+        program: &Path,
+        mut forwards: Vec<Forward>,
+        arguments: &[String],
+    ) -> Result<Self> {
+        choose_host_ports(&mut forwards)?;
+        let network = Network::User(forwards.clone());
+        let passt = Passt::for_network(&network)?;
+        let mut command = Command::new(program);
+        command.args(process_arguments(&Hardware::default(), &network, passt.as_ref())?);
+        command.arg("--").args(arguments).stdin(std::process::Stdio::null());
+        let console = Recorder::default();
+        let running = Running::start(command, console.clone())?;
+        Ok(Self { running, console, image: None, forwards, namespace: None, _passt: passt })
     }
 
     /// The same command, to be run where it can reach the guest.
@@ -124,8 +144,11 @@ impl TestGuest {
             End::Interrupted => bail!("interrupted"),
             End::Exited(status) => status
                 .code()
-                .and_then(|code| guest_status(self.image.arch, code, complained))
-                .with_context(|| format!("QEMU failed ({status})")),
+                .and_then(|code| match &self.image {
+                    Some(image) => guest_status(image.arch, code, complained),
+                    None => u8::try_from(code).ok(),
+                })
+                .with_context(|| format!("it failed to run ({status})")),
         }
     }
 
@@ -165,7 +188,8 @@ impl TestGuest {
         let text = self.console.text();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
-        let mut annotator = DebugInfo::load(&self.image.elf).ok().map(Annotator::new);
+        let debug_info = self.image.as_ref().and_then(|image| DebugInfo::load(&image.elf).ok());
+        let mut annotator = debug_info.map(Annotator::new);
         let mut output = String::new();
         for line in tail {
             output += line;

@@ -1,6 +1,6 @@
 //! `test`: everything that can be checked on this machine.
 //!
-//! In order: host tests ([`host`]), then for each architecture the images themselves ([`images`]),
+//! In order: host tests ([`host`]), the examples as Linux processes, then for each architecture the images themselves ([`images`]),
 //! the test guests ([`guests`]), and the examples with real clients ([`examples`]). To add a test guest, add a file to
 //! `tests/guests/src/bin`; to add a check of an example, add a function to its file in
 //! `xtask/src/test/examples` and a line to its list.
@@ -95,6 +95,10 @@ impl Options {
             }
             runner.one_by_one(self.chosen(host::cases()?));
             runner.one_by_one(self.chosen(nightly::cases()));
+            let how = How { release: self.release, ..How::default() };
+            let on_unix = self.chosen(examples::cases_on_unix(&how));
+            self.need(on_unix.len(), &examples::PROGRAMS)?;
+            runner.one_by_one(on_unix);
             if !self.host_only {
                 for &arch in self.arch.list() {
                     self.run_guests(arch, &mut runner)?;

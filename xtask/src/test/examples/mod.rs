@@ -80,6 +80,28 @@ pub fn cases(arch: Arch, how: &How) -> Vec<Case> {
     cases
 }
 
+/// The checks on Linux, as far as they fit there.
+pub fn cases_on_unix(how: &How) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (example, checks) in EXAMPLES {
+        for check in checks.iter().filter(|check| !check.own_network && check.memory == MEMORY) {
+            let how = how.clone();
+            let name = format!("examples/{example}/{}/unix", check.name);
+            cases.push(Case::new(name, move || run_on_unix(example, check, &how)));
+        }
+    }
+    cases
+}
+
+/// Starts the example as a Linux process and lets the check use it.
+fn run_on_unix(example: &str, check: &Check, how: &How) -> Result<(), Failure> {
+    let app = App::find(example, None)?;
+    let program = build::build_for_host(&app, how)?;
+    let arguments: Vec<String> = check.arguments.iter().map(|&word| word.to_owned()).collect();
+    let mut guest = TestGuest::start_process(&program, declared(&app.metadata)?, &arguments)?;
+    (check.body)(&mut guest).map_err(|error| guest.failure(&error))
+}
+
 /// Builds the examples that the tests called `names` use.
 pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
     for (example, _) in EXAMPLES {
