@@ -1,8 +1,8 @@
 //! Virtio devices of QEMU behind the device traits.
 //!
 //! The `virtio-drivers` crate has the transports and the PCI bus. The rings are our own: the crate's
-//! queue costs 340 instructions for each buffer that goes out and comes back, where [`ring`] and
-//! [`queue`] take 80; it cannot tell the device of several buffers at once; and its drivers wait
+//! queue costs 340 instructions for each buffer that goes out and comes back, where `ring` and
+//! `queue` take 80; it cannot tell the device of several buffers at once; and its drivers wait
 //! for the device, borrow their buffers, leave out checksum and segmentation offload, and panic on
 //! some of what a device may say.
 //!
@@ -23,7 +23,7 @@
 //! unless the device's flag says that it is looking anyway. The device takes the buffer, does its
 //! work, stores the number and how many bytes it wrote in the used ring, and *then* its index; it
 //! interrupts, unless the driver's flag says that it is looking anyway. The numbers in the used
-//! ring are allegations: [`queue`] returns a buffer only if it is really out.
+//! ring are allegations: `queue` returns a buffer only if it is really out.
 //!
 //! The flags are used, not the finer `VIRTIO_F_EVENT_IDX`: with a driver that looks until there is
 //! nothing, they suppress the same notifications for less work.
