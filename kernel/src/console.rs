@@ -117,7 +117,7 @@ pub(crate) fn start(devices: Vec<Box<dyn ConsoleDevice>>) {
     PORTS.with(|ports| ports.replace(task::ports(devices)));
     OUTPUT.text.with(|text| text.set_buffered(true));
     let task = poll_fn(|cx| PORTS.with(|ports| task::poll(ports, &OUTPUT, cx)));
-    executor::spawn_named("console", task).detach();
+    executor::spawn_essential("console", task).detach();
 }
 
 /// Writes what is buffered to the polled console, and everything after it too. For the last words

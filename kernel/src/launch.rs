@@ -38,12 +38,12 @@ pub(crate) fn greet(info: &BootInfo) {
 pub(crate) fn run(
     info: &'static BootInfo,
     mut devices: Devices,
-    main: impl FnOnce(Machine) -> MainFuture,
+    main: impl FnOnce(Machine) -> MainFuture + 'static,
 ) -> ! {
     let consoles = core::mem::take(&mut devices.consoles);
     let entropy = core::mem::take(&mut devices.entropy);
     let machine = Machine::new(info, devices);
-    let status = executor::run(async move {
+    let status = executor::run_app(async move {
         console::start(consoles);
         random::start(entropy);
         // Without randomness the app starts all the same, and gets an error where it needs some.
@@ -57,5 +57,5 @@ pub(crate) fn run(
             }
         }
     });
-    power::off(status)
+    power::off(status.unwrap_or(ExitStatus::FAILURE))
 }

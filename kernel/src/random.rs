@@ -118,7 +118,7 @@ pub(crate) fn start(devices: Vec<Box<dyn EntropySource>>) {
         return;
     }
     SOURCES.with(|sources| sources.expect_devices(true));
-    executor::spawn_named("entropy", serve(devices)).detach();
+    executor::spawn_essential("entropy", serve(devices)).detach();
 }
 
 /// Asks the devices for entropy whenever it is wanted, until none is left that works.

@@ -10,7 +10,11 @@ use core::{
 
 use mayfly_arch::{Fault, StackFrame, backtrace, cpu};
 
-use crate::{executor, interrupts, log, memory, power::ExitStatus, symbols::Place};
+use crate::{
+    executor, interrupts, log, memory,
+    power::{self, ExitStatus},
+    symbols::Place,
+};
 
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
@@ -25,21 +29,27 @@ pub(crate) fn fault(fault: &Fault<'_>) -> ! {
         let _ = writeln!(Out, "    hit the {hit}");
     }
     let _ = write!(Out, "registers:\n{}", fault.registers);
-    finish(fault.frame, ExitStatus::FAULT)
+    describe(fault.frame);
+    mayfly_arch::power::crash(ExitStatus::FAULT.0)
 }
 
-/// Reports a panic and stops.
+/// Reports a panic, and stops, or goes on without the task that panicked if the app chose so.
 pub(crate) fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let holds_no_lock = cpu::interrupts_enabled();
     begin();
     let _ = write!(Out, "*** mayfly: panic: {}", info.message());
     if let Some(location) = info.location() {
         let _ = write!(Out, "\n    at {location}");
     }
     let _ = writeln!(Out);
-    finish(
-        StackFrame { pc: panic as *const () as usize, fp: cpu::frame_pointer() },
-        ExitStatus::PANIC,
-    )
+    describe(StackFrame { pc: panic as *const () as usize, fp: cpu::frame_pointer() });
+    if !holds_no_lock || !executor::abandon_task() {
+        mayfly_arch::power::crash(ExitStatus::PANIC.0);
+    }
+    let _ = writeln!(Out, "*** mayfly: going on without the task that panicked");
+    REPORTING.store(false, Ordering::Relaxed);
+    cpu::interrupts_enable();
+    power::off(executor::go_on().unwrap_or(ExitStatus::FAILURE))
 }
 
 /// Makes sure that there is one report.
@@ -52,7 +62,8 @@ fn begin() {
     crate::console::flush_blocking();
 }
 
-fn finish(frame: StackFrame, status: ExitStatus) -> ! {
+/// Writes what does not depend on the cause.
+fn describe(frame: StackFrame) {
     let _ = writeln!(Out, "backtrace:");
     let mut innermost = true;
     backtrace::walk(frame, |address| {
@@ -77,7 +88,6 @@ fn finish(frame: StackFrame, status: ExitStatus) -> ! {
         let _ = Out.write_str(text);
     });
     let _ = writeln!(Out, "*** end of report");
-    mayfly_arch::power::crash(status.0)
 }
 
 /// The polled console.

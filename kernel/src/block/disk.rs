@@ -36,7 +36,7 @@ impl Disk {
     #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "tests start disks too"))]
     pub(crate) fn start(device: Box<dyn BlockDevice>) -> Self {
         let shared = Rc::new(Shared::new(device));
-        executor::spawn_named("disk", runner::run(Rc::clone(&shared))).detach();
+        executor::spawn_essential("disk", runner::run(Rc::clone(&shared))).detach();
         Self { shared }
     }
 

@@ -42,6 +42,12 @@ impl<T> JoinHandle<T> {
         self.index == NONE || EXECUTOR.with(|executor| executor.is_finished(self.index))
     }
 
+    /// The number of the task.
+    #[cfg(target_os = "none")]
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
     fn release(&mut self) {
         let index = core::mem::replace(&mut self.index, NONE);
         if index != NONE {
@@ -90,12 +96,15 @@ impl<T> fmt::Debug for JoinHandle<T> {
 pub enum JoinError {
     /// It was aborted, or the executor ended.
     Cancelled,
+    /// It panicked, which the guest survived; see [`survive_panics`](super::survive_panics).
+    Panicked,
 }
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cancelled => "the task was cancelled before it had a result",
+            Self::Panicked => "the task panicked; the report on the console says where",
         })
     }
 }

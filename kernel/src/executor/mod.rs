@@ -34,6 +34,7 @@ mod join;
 mod ready;
 mod scheduler;
 pub(crate) mod slab;
+mod survival;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -58,7 +59,7 @@ mayfly_arch::local! {
 /// The fault report calls the task by the place of this call; see [`spawn_named`].
 #[track_caller]
 pub fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
-    or_panic(admit(Box::new(future), TaskName::SpawnedAt(Location::caller())))
+    or_panic(admit(Box::new(future), TaskName::SpawnedAt(Location::caller()), false))
 }
 
 /// As [`spawn`], with a name for the fault report.
@@ -66,7 +67,7 @@ pub fn spawn_named<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: 'static> + 'static,
 {
-    or_panic(admit(Box::new(future), TaskName::Named(name)))
+    or_panic(admit(Box::new(future), TaskName::Named(name), false))
 }
 
 /// As [`spawn_named`], for tasks whose number a peer decides, such as one for each connection.
@@ -77,15 +78,28 @@ pub fn try_spawn<F>(name: &'static str, future: F) -> Result<JoinHandle<F::Outpu
 where
     F: Future<Output: 'static> + 'static,
 {
-    admit(try_box(future, name)?, TaskName::Named(name))
+    admit(try_box(future, name)?, TaskName::Named(name), false)
 }
 
-fn admit<F>(future: Box<F>, name: TaskName) -> Result<JoinHandle<F::Output>, OutOfMemory>
+/// As [`spawn_named`], for tasks without which nothing works: a panic in one ends the guest even if
+/// the app chose to survive panics.
+pub(crate) fn spawn_essential<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    or_panic(admit(Box::new(future), TaskName::Named(name), true))
+}
+
+fn admit<F>(
+    future: Box<F>,
+    name: TaskName,
+    is_essential: bool,
+) -> Result<JoinHandle<F::Output>, OutOfMemory>
 where
     F: Future<Output: 'static> + 'static,
 {
     let future = Box::into_pin(future);
-    EXECUTOR.with(|executor| executor.admit(future, name)).map(JoinHandle::new)
+    EXECUTOR.with(|executor| executor.admit(future, name, is_essential)).map(JoinHandle::new)
 }
 
 fn or_panic<T>(result: Result<T, OutOfMemory>) -> T {
@@ -101,6 +115,41 @@ fn or_panic<T>(result: Result<T, OutOfMemory>) -> T {
 /// When a task calls it.
 pub fn run<F: Future>(main: F) -> F::Output {
     EXECUTOR.with(|executor| executor.run(main, TaskName::Named("main")))
+}
+
+/// Chooses what a panic in a task ends: the guest, as at first, or only the task, whose handle then
+/// gives [`JoinError::Panicked`]. Either way it is reported.
+///
+/// In a guest, what the panicking code had in use stays in use: memory, and `RefCell`s and mutexes
+/// that it had borrowed or locked. A guest survives eight panics, none in `main` or with interrupts
+/// off, and neither a processor exception nor an overflow of the stack.
+pub fn survive_panics(survive: bool) {
+    EXECUTOR.with(|executor| executor.survival.choose(survive));
+}
+
+/// Runs the app: as [`run`], but so that it can go on after a panic, see [`go_on`].
+pub(crate) fn run_app<F>(main: F) -> Result<F::Output, JoinError>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    let app = spawn_essential("main", main);
+    #[cfg(target_os = "none")]
+    EXECUTOR.with(|executor| executor.app.set(app.index()));
+    EXECUTOR.with(|executor| executor.run(app, TaskName::Named("end of main")))
+}
+
+/// Ends the task that has panicked. Returns whether the guest can live on without it: then the
+/// panic handler calls [`go_on`].
+#[cfg(target_os = "none")]
+pub(crate) fn abandon_task() -> bool {
+    !mayfly_arch::in_interrupt() && EXECUTOR.with(Executor::abandon)
+}
+
+/// Runs the app on after a panic, and returns its result: what [`run_app`] did with a `main` whose
+/// result is a `T`, and will not do any more.
+#[cfg(target_os = "none")]
+pub(crate) fn go_on<T: 'static>() -> Result<T, JoinError> {
+    EXECUTOR.with(|executor| executor.go_on(JoinHandle::new(executor.app.get())))
 }
 
 /// Lets all other ready tasks run before this one goes on.

@@ -2,8 +2,9 @@
 
 use alloc::boxed::Box;
 use core::{
+    any::Any,
     cell::{Cell, OnceCell, RefCell},
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
@@ -13,7 +14,8 @@ use super::{
     Awaiting, JoinError, TaskInfo, TaskName,
     ready::QueueRef,
     slab::{NONE, Slab},
-    task::{BoxedFuture, Outcome, Stage, Task, Turn},
+    survival::Survival,
+    task::{BoxedFuture, Outcome, Stage, Task, Terms, Turn},
 };
 use crate::{memory::OutOfMemory, time};
 
@@ -28,6 +30,14 @@ pub(super) struct Executor {
     /// What the task that runs now said it waits for.
     awaiting: Cell<Option<Awaiting>>,
     is_running: Cell<bool>,
+    /// The task that was polled last.
+    #[cfg(target_os = "none")]
+    running: Cell<u32>,
+    /// The app's main task.
+    #[cfg(target_os = "none")]
+    pub(super) app: Cell<u32>,
+    /// What becomes of a task that panics.
+    pub(super) survival: Survival,
 }
 
 impl Executor {
@@ -38,6 +48,11 @@ impl Executor {
             batch: Cell::new(NONE),
             awaiting: Cell::new(None),
             is_running: Cell::new(false),
+            #[cfg(target_os = "none")]
+            running: Cell::new(NONE),
+            #[cfg(target_os = "none")]
+            app: Cell::new(NONE),
+            survival: Survival::new(),
         }
     }
 
@@ -45,16 +60,16 @@ impl Executor {
     ///
     /// # Errors
     /// When there is no memory; the future is dropped then.
-    pub(super) fn admit(&self, future: BoxedFuture, name: TaskName) -> Result<u32, OutOfMemory> {
-        self.start(Some(future), name, true)
+    pub(super) fn admit(
+        &self,
+        future: BoxedFuture,
+        name: TaskName,
+        is_essential: bool,
+    ) -> Result<u32, OutOfMemory> {
+        self.start(Some(future), Terms { name, has_handle: true, is_essential })
     }
 
-    fn start(
-        &self,
-        future: Option<BoxedFuture>,
-        name: TaskName,
-        has_handle: bool,
-    ) -> Result<u32, OutOfMemory> {
+    fn start(&self, future: Option<BoxedFuture>, terms: Terms) -> Result<u32, OutOfMemory> {
         let queue = self.queue.get_or_init(QueueRef::new);
         let mut tasks = self.tasks.borrow_mut();
         let index = tasks.insert("a task")?;
@@ -63,7 +78,7 @@ impl Executor {
             tasks.remove(index);
             return Err(error);
         }
-        task.start(future, name, has_handle);
+        task.start(future, terms);
         Ok(index)
     }
 
@@ -71,11 +86,34 @@ impl Executor {
     pub(super) fn run<F: Future>(&self, main: F, name: TaskName) -> F::Output {
         assert!(!self.is_running.replace(true), "executor::run called by a task; await instead");
         let _end = EndOfRun(self);
-        let mut main = pin!(main);
-        let main_index = match self.start(None, name, false) {
-            Ok(index) => index,
-            Err(error) => panic!("{error}"),
-        };
+        let main = pin!(main);
+        let terms = Terms { name, has_handle: false, is_essential: true };
+        if let Err(error) = self.start(None, terms) {
+            panic!("{error}");
+        }
+        self.take_turns_until(main)
+    }
+
+    /// Does what `run` did before a panic, whose frames lie between the two on the stack for good.
+    #[cfg(target_os = "none")]
+    pub(super) fn go_on<F: Future>(&self, main: F) -> F::Output {
+        self.take_turns_until(pin!(main))
+    }
+
+    fn take_turns_until<F: Future>(&self, mut main: Pin<&mut F>) -> F::Output {
+        let mut result = None;
+        self.take_turns(&mut |cx| match main.as_mut().poll(cx) {
+            Poll::Ready(value) => {
+                result = Some(value);
+                Poll::Ready(Box::new(()) as _)
+            }
+            Poll::Pending => Poll::Pending,
+        });
+        result.expect("the executor stops when main is done")
+    }
+
+    /// Polls ready tasks until the one whose future is `main` is done.
+    fn take_turns(&self, main: &mut MainPoll<'_>) {
         let mut polls = POLLS_BETWEEN_TIMERS;
         loop {
             if polls == POLLS_BETWEEN_TIMERS || self.batch.get() == NONE {
@@ -85,55 +123,110 @@ impl Executor {
                 cpu::look_for_interrupts();
             }
             polls += 1;
-            match self.run_one() {
-                Ran::Task => {}
-                Ran::Nothing => self.idle(),
-                Ran::Main(waker) => {
-                    self.awaiting.set(None);
-                    if let Poll::Ready(result) =
-                        main.as_mut().poll(&mut Context::from_waker(&waker))
-                    {
-                        self.finish(main_index, waker, Ok(Box::new(())));
-                        return result;
-                    }
-                    self.suspend(main_index, None, waker);
-                }
+            let Some(turn) = self.next_turn() else {
+                self.idle();
+                continue;
+            };
+            let Turn { index, mut future, waker, is_wanted } = turn;
+            #[cfg(target_os = "none")]
+            self.running.set(index);
+            self.awaiting.set(None);
+            let cx = &mut Context::from_waker(&waker);
+            let poll = match &mut future {
+                Some(future) => self.poll(index, future, cx, is_wanted),
+                None => main(cx).map(Ok),
+            };
+            let Poll::Ready(outcome) = poll else {
+                self.suspend(index, future, waker);
+                continue;
+            };
+            let is_main = future.is_none();
+            drop(future);
+            self.finish(index, waker, outcome);
+            if is_main {
+                return;
             }
         }
     }
 
-    /// Polls the task that was woken first. The main task is left to the caller.
-    fn run_one(&self) -> Ran {
+    #[cfg(target_os = "none")]
+    #[inline]
+    fn poll(
+        &self,
+        _index: u32,
+        future: &mut BoxedFuture,
+        cx: &mut Context<'_>,
+        is_wanted: bool,
+    ) -> Poll<Outcome> {
+        future.as_mut().poll_erased(cx, is_wanted).map(Ok)
+    }
+
+    /// Polls a task, and ends it if it panics and the app chose that.
+    #[cfg(not(target_os = "none"))]
+    fn poll(
+        &self,
+        index: u32,
+        future: &mut BoxedFuture,
+        cx: &mut Context<'_>,
+        is_wanted: bool,
+    ) -> Poll<Outcome> {
+        use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+        if !self.survival.is_chosen() {
+            return future.as_mut().poll_erased(cx, is_wanted).map(Ok);
+        }
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll_erased(cx, is_wanted))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) if self.tasks.borrow().get(index).is_essential => resume_unwind(panic),
+            Err(_) => Poll::Ready(Err(JoinError::Panicked)),
+        }
+    }
+
+    /// Takes the task that was woken first, to be polled.
+    #[inline]
+    fn next_turn(&self) -> Option<Turn> {
         let mut tasks = self.tasks.borrow_mut();
-        let mut index = self.batch.get();
-        if index == NONE {
-            index = self.queue.get().map_or(NONE, |queue| queue.take());
-            if index == NONE {
-                return Ran::Nothing;
+        loop {
+            let mut index = self.batch.get();
+            let is_new = index == NONE;
+            if is_new {
+                index = self.queue.get()?.take();
+                if index == NONE {
+                    return None;
+                }
             }
-        }
-        let mut task = tasks.get_mut(index);
-        if self.batch.get() == NONE && task.shared().next() != NONE {
-            index = reverse(&tasks, index);
-            task = tasks.get_mut(index);
-        }
-        let (turn, next) = task.take_turn();
-        self.batch.set(next);
-        let Some(Turn { future, waker, is_wanted }) = turn else {
+            let mut task = tasks.get_mut(index);
+            if is_new && task.shared().next() != NONE {
+                index = reverse(&tasks, index);
+                task = tasks.get_mut(index);
+            }
+            let (turn, next) = task.take_turn(index);
+            self.batch.set(next);
+            if turn.is_some() {
+                return turn;
+            }
             vacate_if_over(&mut tasks, index);
-            return Ran::Task;
-        };
-        let Some(mut future) = future else { return Ran::Main(waker) };
-        drop(tasks);
-        self.awaiting.set(None);
-        match future.as_mut().poll_erased(&mut Context::from_waker(&waker), is_wanted) {
-            Poll::Pending => self.suspend(index, Some(future), waker),
-            Poll::Ready(result) => {
-                drop(future);
-                self.finish(index, waker, Ok(result));
-            }
         }
-        Ran::Task
+    }
+
+    /// Ends the task that runs at this moment and leaves its future where it is, for a panic that
+    /// does not return. Returns false if the guest cannot live on: that is not what the app chose,
+    /// or the panic is not in a task, or in one that the guest cannot do without.
+    #[cfg(target_os = "none")]
+    pub(super) fn abandon(&self) -> bool {
+        let index = self.running.replace(NONE);
+        let Ok(mut tasks) = self.tasks.try_borrow_mut() else { return false };
+        let Some(task) = tasks.try_get_mut(index) else { return false };
+        if task.stage != Stage::Running || task.is_essential || !self.survival.takes_one_more() {
+            return false;
+        }
+        task.end(Err(JoinError::Panicked));
+        let joiner = task.joiner.take();
+        vacate_if_over(&mut tasks, index);
+        drop(tasks);
+        if let Some(joiner) = joiner {
+            joiner.wake();
+        }
+        true
     }
 
     /// Puts a task back after a poll.
@@ -266,7 +359,8 @@ impl Executor {
             }
         }
         // What is left in the ready queue are the numbers of tasks that have ended.
-        while matches!(self.run_one(), Ran::Task) {}
+        let left = self.next_turn();
+        debug_assert!(left.is_none());
     }
 
     fn next_used(&self, from: u32) -> Option<u32> {
@@ -293,15 +387,8 @@ impl Executor {
     }
 }
 
-/// What `run_one` found.
-enum Ran {
-    /// A task, which has had its turn.
-    Task,
-    /// The main task, which is to be polled with this waker.
-    Main(Waker),
-    /// No task is ready.
-    Nothing,
-}
+/// Polls the future of the main task.
+type MainPoll<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Box<dyn Any>> + 'a;
 
 /// Turns a list of tasks round, which the ready queue gives newest first, and returns the oldest.
 #[cold]

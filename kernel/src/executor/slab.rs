@@ -5,7 +5,7 @@
 //! use their waker again.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::array;
+use core::{array, mem};
 
 use crate::memory::{OutOfMemory, try_box, try_reserve};
 
@@ -66,6 +66,13 @@ impl<T> Slab<T> {
         &mut chunk[(index % CHUNK) as usize]
     }
 
+    /// As `try_get`, to be changed.
+    #[cfg(target_os = "none")]
+    pub(crate) fn try_get_mut(&mut self, index: u32) -> Option<&mut T> {
+        let chunk = self.chunks.get_mut((index / CHUNK) as usize)?.as_mut()?;
+        chunk.get_mut((index % CHUNK) as usize)
+    }
+
     /// The first number in use that is `from` or more.
     pub(crate) fn next_used(&self, from: u32) -> Option<u32> {
         let mut vacant_below = (1u16 << (from % CHUNK)) - 1;
@@ -97,8 +104,13 @@ impl<T> Slab<T> {
     /// Frees a chunk without entries, or keeps it if it is the only one.
     #[cold]
     fn empty(&mut self, number: u32) {
-        if self.spare == NONE {
-            self.spare = number;
+        // Low numbers are worth more: they let the tables end early.
+        let number = if self.spare == NONE || number < self.spare {
+            mem::replace(&mut self.spare, number)
+        } else {
+            number
+        };
+        if number == NONE {
             return;
         }
         Self::unlink(&mut self.uses, &mut self.partial, number);

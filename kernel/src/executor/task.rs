@@ -57,6 +57,8 @@ pub(super) struct Task {
     pub(super) has_handle: bool,
     /// Whether the task is to be cancelled when its poll returns.
     pub(super) is_aborted: bool,
+    /// Whether a panic in the task ends the guest whatever the app chose.
+    pub(super) is_essential: bool,
     /// Whether a task that has ended is still linked in the ready queue.
     is_linked: bool,
     polls: u32,
@@ -77,6 +79,7 @@ impl Default for Task {
             stage: Stage::Vacant,
             has_handle: false,
             is_aborted: false,
+            is_essential: false,
             is_linked: false,
             polls: 0,
             awaiting: None,
@@ -87,8 +90,16 @@ impl Default for Task {
     }
 }
 
+/// How a task is started.
+pub(super) struct Terms {
+    pub(super) name: TaskName,
+    pub(super) has_handle: bool,
+    pub(super) is_essential: bool,
+}
+
 /// What a task is polled with.
 pub(super) struct Turn {
+    pub(super) index: u32,
     /// `None` stands for the future of `run`.
     pub(super) future: Option<BoxedFuture>,
     pub(super) waker: Waker,
@@ -114,10 +125,11 @@ impl Task {
 
     /// Makes a prepared entry a task and puts it into the ready queue. Without a future, it is the
     /// main task.
-    pub(super) fn start(&mut self, future: Option<BoxedFuture>, name: TaskName, has_handle: bool) {
+    pub(super) fn start(&mut self, future: Option<BoxedFuture>, terms: Terms) {
         self.stage = if future.is_some() { Stage::Idle } else { Stage::Main };
         self.future = future;
-        (self.name, self.has_handle) = (name, has_handle);
+        (self.name, self.has_handle) = (terms.name, terms.has_handle);
+        self.is_essential = terms.is_essential;
         (self.polls, self.is_aborted, self.is_linked) = (0, false, false);
         self.awaiting = None;
         self.shared().start();
@@ -132,7 +144,7 @@ impl Task {
     /// Takes the task out for a poll, now that its number came out of the ready queue; the turn is
     /// `None` if it has ended meanwhile. Returns also the number that was linked to it.
     #[inline]
-    pub(super) fn take_turn(&mut self) -> (Option<Turn>, u32) {
+    pub(super) fn take_turn(&mut self, index: u32) -> (Option<Turn>, u32) {
         let shared = self.shared();
         let next = shared.next();
         if !matches!(self.stage, Stage::Idle | Stage::Main) {
@@ -143,7 +155,7 @@ impl Task {
         self.stage = Stage::Running;
         self.polls = self.polls.wrapping_add(1);
         let (future, is_wanted) = (self.future.take(), self.has_handle);
-        (self.waker.take().map(|waker| Turn { future, waker, is_wanted }), next)
+        (self.waker.take().map(|waker| Turn { index, future, waker, is_wanted }), next)
     }
 
     /// Puts the task back after a poll.

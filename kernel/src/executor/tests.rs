@@ -259,6 +259,33 @@ fn a_panic_leaves_the_executor_usable() {
 }
 
 #[test]
+fn a_panic_ends_only_its_task_if_that_is_chosen() {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    survive_panics(true);
+    run(async {
+        let guard = OnDrop(Rc::clone(&log), "dropped");
+        let careless = spawn(async move {
+            let _guard = guard;
+            panic!("on purpose")
+        });
+        let other = spawn(async { 5 });
+        assert_eq!(careless.await, Err::<(), _>(JoinError::Panicked));
+        assert_eq!(other.await, Ok(5));
+    });
+    assert_eq!(*log.borrow(), ["dropped"]);
+    assert!(task_lines().is_empty());
+}
+
+#[test]
+#[should_panic(expected = "cannot do without")]
+fn a_panic_in_an_essential_task_is_not_survived() {
+    survive_panics(true);
+    run(async {
+        spawn_essential("network", async { panic!("cannot do without") }).await.ok();
+    });
+}
+
+#[test]
 fn timeouts_and_intervals_keep_virtual_time() {
     simulation::start();
     run(async {

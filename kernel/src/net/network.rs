@@ -26,7 +26,7 @@ impl Network {
         }
         let stack = Stack::new(device, &config, runner::smoltcp_time(time::Instant::now()));
         let network = Self { stack: Rc::new(RefCell::new(stack)) };
-        executor::spawn_named("network", runner::run(network.clone())).detach();
+        executor::spawn_essential("network", runner::run(network.clone())).detach();
         network
     }
 
