@@ -90,8 +90,8 @@ impl Directives {
             "status" => self.status = value.parse()?,
             "report" => self.reports.push(value.to_owned()),
             "arguments" => self.arguments = words(),
-            "arch" => self.arches = words(),
-            "machine" => self.machines = words(),
+            "arch" => self.arches = known(words(), |arch, _| arch.name())?,
+            "machine" => self.machines = known(words(), |_, variant| variant.name)?,
             "memory" => self.memory = words(),
             "cpu" => self.cpus = words(),
             "smp" => self.smp = value.parse()?,
@@ -112,6 +112,20 @@ impl Directives {
         }
         let machines = variant::of(arch).iter().copied();
         machines.filter(|variant| wanted(&self.machines, variant.name)).collect()
+    }
+}
+
+/// Checks that each word is the name of an architecture or a machine: a guest for one that does not
+/// exist would never run.
+fn known(
+    words: Vec<String>,
+    name: fn(Arch, &'static Variant) -> &'static str,
+) -> Result<Vec<String>> {
+    let of = |&arch: &Arch| variant::of(arch).iter().map(move |variant| name(arch, variant));
+    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).collect();
+    match words.iter().find(|word| !names.contains(&word.as_str())) {
+        Some(unknown) => bail!("`{unknown}` is none of {}", names.join(", ")),
+        None => Ok(words),
     }
 }
 
@@ -142,7 +156,9 @@ mod tests {
 
     #[test]
     fn unknown_directives_are_errors() {
-        for wrong in ["//@ reprot: x", "//@ dies: maybe", "//@ dies", "//@ report:"] {
+        for wrong in
+            ["//@ reprot: x", "//@ dies: maybe", "//@ dies", "//@ report:", "//@ machine: q36"]
+        {
             assert!(Directives::parse(wrong).is_err(), "{wrong}");
         }
     }
