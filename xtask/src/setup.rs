@@ -96,6 +96,11 @@ fn install(packages: &[&str]) -> Result<()> {
     if apt.install(&words).is_ok() {
         return Ok(());
     }
+    // The lists of packages may be older than the packages.
+    apt.run(&["update", "--quiet"]).ok();
+    if apt.install(&words).is_ok() {
+        return Ok(());
+    }
     // A qemu-utils from a newer release stands in the way of QEMU itself.
     let pinned = packages
         .iter()
