@@ -182,7 +182,7 @@ impl Executor {
     }
 
     /// Takes the task that was woken first, to be polled.
-    #[inline]
+    #[inline(always)]
     fn next_turn(&self) -> Option<Turn> {
         let mut tasks = self.tasks.borrow_mut();
         loop {
@@ -246,7 +246,7 @@ impl Executor {
         let task = tasks.get_mut(index);
         task.keep_waker(waker);
         task.end(outcome);
-        let unwanted = if task.has_handle { None } else { task.outcome.take() };
+        let unwanted = if task.has_handle { None } else { Some(task.take_outcome()) };
         let joiner = task.joiner.take();
         vacate_if_over(&mut tasks, index);
         // Dropping a result or waking somebody may come back here.
@@ -282,7 +282,7 @@ impl Executor {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(index);
         task.has_handle = false;
-        let unwanted = (task.joiner.take(), task.outcome.take());
+        let unwanted = (task.joiner.take(), task.take_outcome());
         vacate_if_over(&mut tasks, index);
         drop(tasks);
         drop(unwanted);
@@ -293,7 +293,8 @@ impl Executor {
     pub(super) fn poll_result(&self, index: u32, waker: &Waker) -> Poll<Outcome> {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(index);
-        if let Some(outcome) = task.outcome.take() {
+        if task.stage == Stage::Done {
+            let outcome = task.take_outcome();
             task.has_handle = false;
             vacate_if_over(&mut tasks, index);
             return Poll::Ready(outcome);
@@ -408,7 +409,6 @@ fn vacate_if_over(tasks: &mut Slab<Task>, index: u32) {
     let task = tasks.get_mut(index);
     if task.is_over() {
         task.stage = Stage::Vacant;
-        task.outcome = None;
         tasks.remove(index);
     }
 }

@@ -67,8 +67,13 @@ pub(super) struct Task {
     /// Who waits for the result.
     pub(super) joiner: Option<Waker>,
     /// The result of a task that is done, until the handle takes it.
-    pub(super) outcome: Option<Outcome>,
+    result: Option<Box<dyn Any>>,
+    /// Why there is none.
+    error: JoinError,
 }
+
+// Sixteen of them fill a size class of the heap.
+const _: () = assert!(size_of::<Task>() <= 128);
 
 impl Default for Task {
     fn default() -> Self {
@@ -85,7 +90,8 @@ impl Default for Task {
             awaiting: None,
             name: TaskName::Named(""),
             joiner: None,
-            outcome: None,
+            result: None,
+            error: JoinError::Cancelled,
         }
     }
 }
@@ -181,8 +187,16 @@ impl Task {
     pub(super) fn end(&mut self, outcome: Outcome) -> Option<BoxedFuture> {
         self.is_linked = self.shared().retire();
         self.stage = Stage::Done;
-        self.outcome = Some(outcome);
+        match outcome {
+            Ok(result) => self.result = Some(result),
+            Err(error) => self.error = error,
+        }
         self.future.take()
+    }
+
+    /// Takes the result of a task that is done.
+    pub(super) fn take_outcome(&mut self) -> Outcome {
+        self.result.take().ok_or(self.error)
     }
 
     /// Whether the entry can be given to another task.
