@@ -46,9 +46,9 @@ pub(crate) struct VirtioConsole {
 impl VirtioConsole {
     /// Starts the device.
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
-        negotiate(&mut transport, 0)?;
-        let input = Queue::new(&mut transport, RECEIVE_QUEUE)?;
-        let output = Queue::new(&mut transport, TRANSMIT_QUEUE)?;
+        let features = negotiate(&mut transport, 0)?;
+        let input = Queue::new(&mut transport, RECEIVE_QUEUE, features)?;
+        let output = Queue::new(&mut transport, TRANSMIT_QUEUE, features)?;
         go(&mut transport);
         let pool: Rc<dyn FramePool> = Rc::new(PagePool::new(BUFFER_SIZE, BUFFERS));
         let mut console = Self { transport, line, input, output, pool, typed: None, broken: false };
@@ -128,12 +128,12 @@ impl ConsoleDevice for VirtioConsole {
             return Poll::Ready(());
         }
         self.line.watch(cx);
-        self.input.want_interrupts(true);
+        self.input.interrupt_after(1);
         self.synchronise();
         if self.broken || !self.input.has_used() {
             return Poll::Pending;
         }
-        self.input.want_interrupts(false);
+        self.input.no_interrupts();
         Poll::Ready(())
     }
 
@@ -168,12 +168,12 @@ impl ConsoleDevice for VirtioConsole {
             return Poll::Ready(());
         }
         self.line.watch(cx);
-        self.output.want_interrupts(true);
+        self.output.interrupt_after(1);
         self.synchronise();
         if !self.output.has_used() {
             return Poll::Pending;
         }
-        self.output.want_interrupts(false);
+        self.output.no_interrupts();
         Poll::Ready(())
     }
 }

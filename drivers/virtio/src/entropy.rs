@@ -38,8 +38,8 @@ pub(crate) struct VirtioEntropy {
 impl VirtioEntropy {
     /// Starts the device.
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
-        negotiate(&mut transport, 0)?;
-        let queue = Queue::new(&mut transport, REQUEST_QUEUE)?;
+        let features = negotiate(&mut transport, 0)?;
+        let queue = Queue::new(&mut transport, REQUEST_QUEUE, features)?;
         go(&mut transport);
         let pool = Rc::new(PagePool::new(REQUEST_SIZE, PAGE_OF_REQUESTS));
         Ok(Self { transport, line, queue, pool, asked: false, broken: false })
@@ -64,13 +64,13 @@ impl VirtioEntropy {
         buffer: &mut [u8],
     ) -> Result<Option<usize>, DeviceError> {
         self.line.watch(cx);
-        self.queue.want_interrupts(true);
+        self.queue.interrupt_after(1);
         synchronise(&self.transport)?;
         self.queue.settle(&mut self.transport);
         if !self.queue.has_used() {
             return Ok(None);
         }
-        self.queue.want_interrupts(false);
+        self.queue.no_interrupts();
         self.answer(buffer)
     }
 

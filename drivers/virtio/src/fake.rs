@@ -100,6 +100,22 @@ impl FakeDevice {
         unsafe { *(self.state.borrow().queues[queue].used as *mut u16) = u16::from(suppress) }
     }
 
+    /// After which used buffer the driver wants an interrupt.
+    pub(crate) fn used_event(&self, queue: usize) -> u16 {
+        let state = self.state.borrow();
+        let queue = &state.queues[queue];
+        // SAFETY: as above.
+        unsafe { *((queue.available + 4 + 2 * u64::from(queue.size)) as *const u16) }
+    }
+
+    /// Says after which available buffer the device wants to be notified.
+    pub(crate) fn set_available_event(&self, queue: usize, event: u16) {
+        let state = self.state.borrow();
+        let queue = &state.queues[queue];
+        // SAFETY: as above.
+        unsafe { *((queue.used + 4 + 8 * u64::from(queue.size)) as *mut u16) = event }
+    }
+
     /// Says that the device is lost.
     pub(crate) fn ask_for_reset(&self) {
         self.state.borrow_mut().status |= DeviceStatus::DEVICE_NEEDS_RESET;

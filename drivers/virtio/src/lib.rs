@@ -25,8 +25,8 @@
 //! interrupts, unless the driver's flag says that it is looking anyway. The numbers in the used
 //! ring are allegations: `queue` returns a buffer only if it is really out.
 //!
-//! The flags are used, not the finer `VIRTIO_F_EVENT_IDX`: with a driver that looks until there is
-//! nothing, they suppress the same notifications for less work.
+//! Where both sides know `VIRTIO_F_EVENT_IDX`, an index takes the place of the flag: "tell me when
+//! you have passed this one".
 #![no_std]
 
 extern crate alloc;

@@ -11,6 +11,9 @@ pub(crate) const VERSION_1: u64 = 1 << 32;
 /// A legacy device takes headers and data in one descriptor.
 pub(crate) const ANY_LAYOUT: u64 = 1 << 27;
 
+/// Each side says after which buffer it wants to hear from the other.
+pub(crate) const EVENT_IDX: u64 = 1 << 29;
+
 /// How often the status is read after a reset before the device is given up. Devices reset within
 /// the write of the register; the number only keeps a broken one from hanging the guest.
 const RESET_POLLS: usize = 10_000;
@@ -21,8 +24,8 @@ pub(crate) fn reset(transport: &mut Transport) -> bool {
     (0..RESET_POLLS).any(|_| transport.get_status().is_empty())
 }
 
-/// Resets the device and agrees with it on features: those of `wanted` that it offers, and version
-/// 1.0 except with a legacy transport. The caller sets up queues next and then calls [`go`].
+/// Resets the device and agrees with it on features: those of `wanted` that it offers, events
+/// if it has them, and version 1.0 except with a legacy transport. The caller sets up queues next and then calls [`go`].
 pub(crate) fn negotiate(transport: &mut Transport, wanted: u64) -> Result<u64, StartError> {
     if !reset(transport) {
         return Err(StartError::Reset);
@@ -35,7 +38,7 @@ pub(crate) fn negotiate(transport: &mut Transport, wanted: u64) -> Result<u64, S
         transport.set_status(DeviceStatus::FAILED);
         return Err(StartError::Legacy);
     }
-    let accepted = offered & wanted | needed;
+    let accepted = offered & (wanted | EVENT_IDX) | needed;
     transport.write_driver_features(accepted);
     if transport.requires_legacy_layout() {
         transport.set_guest_page_size(PAGE_SIZE as u32);

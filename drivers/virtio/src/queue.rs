@@ -1,7 +1,7 @@
 //! One virtqueue that owns its buffers while the device has them.
 
 use core::{
-    mem::ManuallyDrop,
+    mem::{self, ManuallyDrop},
     sync::atomic::{Ordering, fence},
 };
 
@@ -75,16 +75,20 @@ pub(crate) struct Queue<B, const SIZE: usize> {
     /// Where the next buffer comes from in the used ring.
     taken: u16,
     index: u16,
-    /// The device did not want to be notified the last time that it was told something.
-    in_doubt: bool,
+    /// What the device knew when it last did not want to be notified of more.
+    in_doubt: Option<u16>,
 }
 
 impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
-    /// Sets up queue number `index` of a device, with interrupts off.
-    pub(crate) fn new(transport: &mut Transport, index: u16) -> Result<Self, StartError> {
+    /// Sets up queue number `index` of a device with these features, with interrupts off.
+    pub(crate) fn new(
+        transport: &mut Transport,
+        index: u16,
+        features: u64,
+    ) -> Result<Self, StartError> {
         const { assert!(SIZE <= 256 && B::PARTS <= SIZE) }
-        let mut ring = ManuallyDrop::new(Ring::new(transport, index)?);
-        ring.want_interrupts(false);
+        let mut ring = ManuallyDrop::new(Ring::new(transport, index, features)?);
+        ring.interrupt_at(None, 0);
         if !transport.queue_works(index) {
             if reset(transport) {
                 drop(ManuallyDrop::into_inner(ring));
@@ -102,7 +106,7 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
             told: 0,
             taken: 0,
             index,
-            in_doubt: false,
+            in_doubt: None,
         })
     }
 
@@ -220,6 +224,12 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
         self.ring.used_index() != self.taken
     }
 
+    /// With how many buffers the device is done that were not taken back. It is an allegation, too.
+    #[inline]
+    pub(crate) fn used_count(&self) -> usize {
+        self.ring.used_index().wrapping_sub(self.taken).into()
+    }
+
     /// Lets the device see what was pushed, in case it is looking anyway.
     #[inline]
     pub(crate) fn show(&mut self) {
@@ -232,39 +242,48 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
         if self.told == self.offered {
             return;
         }
-        self.told = self.offered;
+        let old = mem::replace(&mut self.told, self.offered);
         self.ring.publish(self.offered);
-        // The new index must be out before the device's flag is read: the device does it the other
+        // The new index must be out before the device's wish is read: the device does it the other
         // way round, so that at least one of the two sees the other (section 2.7.13.4.1).
         fence(Ordering::SeqCst);
-        self.in_doubt = !self.notify_if_wanted(transport);
+        self.notify(self.in_doubt.unwrap_or(old), transport);
     }
 
-    /// Notifies the device if it wants that. Returns whether it did.
+    /// Notifies the device if it wants to hear that the index is not `old` any more.
     #[inline]
-    fn notify_if_wanted(&mut self, transport: &mut Transport) -> bool {
-        let wanted = self.ring.wants_notification();
-        if wanted {
+    fn notify(&mut self, old: u16, transport: &mut Transport) {
+        self.in_doubt = if self.ring.wants_notification(old, self.told) {
             transport.notify(self.index);
-        }
-        wanted
-    }
-
-    /// Asks for an interrupt at the next used buffer, or for none. It takes effect with
-    /// [`synchronise`], after which [`has_used`](Self::has_used) tells of buffers for which no
-    /// interrupt may come.
-    #[inline]
-    pub(crate) fn want_interrupts(&mut self, wanted: bool) {
-        self.ring.want_interrupts(wanted);
+            None
+        } else {
+            Some(old)
+        };
     }
 
     /// After [`synchronise`]: notifies the device if [`tell`](Self::tell) has not done so for a
-    /// flag that was out of date.
+    /// wish that was out of date.
     #[inline]
     pub(crate) fn settle(&mut self, transport: &mut Transport) {
-        if core::mem::take(&mut self.in_doubt) {
-            self.notify_if_wanted(transport);
+        if let Some(old) = self.in_doubt {
+            self.notify(old, transport);
+            self.in_doubt = None;
         }
+    }
+
+    /// Asks for an interrupt when `count` more buffers were used than were taken back, or earlier.
+    /// It takes effect with [`synchronise`], after which [`used_count`](Self::used_count) tells of
+    /// buffers for which no interrupt may come.
+    #[inline]
+    pub(crate) fn interrupt_after(&mut self, count: u16) {
+        let index = self.taken.wrapping_add(count).wrapping_sub(1);
+        self.ring.interrupt_at(Some(index), self.taken);
+    }
+
+    /// Asks for no interrupts.
+    #[inline]
+    pub(crate) fn no_interrupts(&mut self) {
+        self.ring.interrupt_at(None, self.taken);
     }
 
     /// Frees the ring and the buffers in it.

@@ -3,8 +3,11 @@
 //! | offset | size | written by | holds |
 //! |---|---|---|---|
 //! | 0 | 16 · `SIZE` | driver | descriptors: address u64, length u32, flags u16, next u16 |
-//! | 16 · `SIZE` | 6 + 2 · `SIZE` | driver | available ring: flags u16, index u16, heads u16 … |
-//! | [`used_offset`] | 6 + 8 · `SIZE` | device | used ring: flags u16, index u16, (id u32, length u32) … |
+//! | 16 · `SIZE` | 6 + 2 · `SIZE` | driver | available ring: flags u16, index u16, heads u16 …, used event u16 |
+//! | after it | 6 + 8 · `SIZE` | device | used ring: flags u16, index u16, (id u32, length u32) …, available event u16 |
+//!
+//! With `VIRTIO_F_EVENT_IDX`, each side writes behind its own ring the index of the other one after
+//! whose passing it wants to hear; without it, each has a flag that says "not now".
 //!
 //! All of it is little-endian, as are the machines that Mayfly runs on. With a legacy device, the
 //! used ring begins at the next page; otherwise it follows at once, and a queue fits a page.
@@ -17,7 +20,7 @@ use core::{
 use mayfly_arch::{PAGE_SIZE, PhysAddr};
 use virtio_drivers::transport::Transport as Registers;
 
-use crate::{StartError, dma::Pages, transport::Transport};
+use crate::{StartError, dma::Pages, negotiate::EVENT_IDX, transport::Transport};
 
 /// The chain goes on at `next`.
 const NEXT: u16 = 1;
@@ -31,8 +34,12 @@ const DESCRIPTOR_SIZE: usize = 16;
 const USED_ELEMENT_SIZE: usize = 8;
 /// Flags and index, before the elements of either ring.
 const HEADER_SIZE: usize = 4;
-/// Each ring ends with a field that only `VIRTIO_F_EVENT_IDX` uses.
+/// The event at the end of each ring.
 const EVENT_SIZE: usize = 2;
+
+/// How far behind or ahead an event is put that is not to come. Nothing is ever that far apart
+/// unless it was not looked at for long, and then one event too many does no harm.
+const NEVER: u16 = 0x8000;
 
 /// One piece of a buffer, as a descriptor tells it.
 #[derive(Clone, Copy)]
@@ -57,6 +64,8 @@ pub(crate) struct Ring<const SIZE: usize> {
     descriptors: NonNull<u64>,
     available: NonNull<u16>,
     used: NonNull<u8>,
+    /// `VIRTIO_F_EVENT_IDX` was agreed on.
+    has_events: bool,
     _memory: Pages,
 }
 
@@ -68,8 +77,12 @@ impl<const SIZE: usize> Ring<SIZE> {
     const AVAILABLE_END: usize = Self::AVAILABLE + HEADER_SIZE + 2 * SIZE + EVENT_SIZE;
     const USED_SIZE: usize = HEADER_SIZE + USED_ELEMENT_SIZE * SIZE + EVENT_SIZE;
 
-    /// Makes queue number `index` of a device.
-    pub(crate) fn new(transport: &mut Transport, index: u16) -> Result<Self, StartError> {
+    /// Makes queue number `index` of a device with these features.
+    pub(crate) fn new(
+        transport: &mut Transport,
+        index: u16,
+        features: u64,
+    ) -> Result<Self, StartError> {
         const { Self::IS_VALID }
         if transport.queue_used(index) || transport.max_queue_size(index) < SIZE as u32 {
             return Err(StartError::Queue);
@@ -89,7 +102,8 @@ impl<const SIZE: usize> Ring<SIZE> {
         // available ring one of 2, the used ring one of 4, which the offsets keep.
         let (available, used) =
             unsafe { (start.byte_add(Self::AVAILABLE).cast(), start.byte_add(used)) };
-        Ok(Self { descriptors: start.cast(), available, used, _memory: memory })
+        let has_events = features & EVENT_IDX != 0;
+        Ok(Self { descriptors: start.cast(), available, used, has_events, _memory: memory })
     }
 
     /// Writes a descriptor; `next` is the one that the chain goes on with.
@@ -124,20 +138,36 @@ impl<const SIZE: usize> Ring<SIZE> {
         published.store(index, Ordering::Release);
     }
 
-    /// Asks the device to interrupt, or not to.
+    /// Asks the device to interrupt when it has filled place `index` of the used ring, or at every
+    /// place if it knows no events; with `None`, not to interrupt. `now` is the next place.
     #[inline]
-    pub(crate) fn want_interrupts(&mut self, wanted: bool) {
-        // SAFETY: the flags are the first field, and so on as in `publish`.
-        let flags = unsafe { AtomicU16::from_ptr(self.available.as_ptr()) };
-        flags.store(if wanted { 0 } else { QUIET }, Ordering::Relaxed);
+    pub(crate) fn interrupt_at(&mut self, index: Option<u16>, now: u16) {
+        let (offset, value) = if self.has_events {
+            (2 + SIZE, index.unwrap_or(now.wrapping_add(NEVER)))
+        } else {
+            (0, if index.is_none() { QUIET } else { 0 })
+        };
+        // SAFETY: the flags are the first field of the available ring, the used event is its last,
+        // and so on as in `publish`.
+        let field = unsafe { AtomicU16::from_ptr(self.available.add(offset).as_ptr()) };
+        field.store(value, Ordering::Relaxed);
     }
 
-    /// Whether the device wants to be notified.
+    /// Whether the device wants to be notified that the index of the available ring has gone from
+    /// `old` to `new`.
     #[inline]
-    pub(crate) fn wants_notification(&self) -> bool {
-        // SAFETY: the flags are the first field of the used ring, aligned to 2.
-        let flags = unsafe { AtomicU16::from_ptr(self.used.cast().as_ptr()) };
-        flags.load(Ordering::Relaxed) & QUIET == 0
+    pub(crate) fn wants_notification(&self, old: u16, new: u16) -> bool {
+        let offset = if self.has_events { HEADER_SIZE + USED_ELEMENT_SIZE * SIZE } else { 0 };
+        // SAFETY: the flags are the first field of the used ring, the available event is its last,
+        // both aligned to 2.
+        let field = unsafe { AtomicU16::from_ptr(self.used.byte_add(offset).cast().as_ptr()) };
+        let value = field.load(Ordering::Relaxed);
+        if self.has_events {
+            // Whether it has passed the event, where both may have wrapped.
+            new.wrapping_sub(value).wrapping_sub(1) < new.wrapping_sub(old)
+        } else {
+            value & QUIET == 0
+        }
     }
 
     /// The index of the used ring: one past the last place that the device has filled. What it

@@ -48,7 +48,7 @@ impl VirtioBlock {
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
         let features = negotiate(&mut transport, config::WANTED)?;
         let info = config::read(&transport, features)?;
-        let queue = Queue::new(&mut transport, REQUEST_QUEUE)?;
+        let queue = Queue::new(&mut transport, REQUEST_QUEUE, features)?;
         go(&mut transport);
         let controls = Rc::new(PagePool::new(CONTROL_SIZE, QUEUE_SIZE));
         Ok(Self { transport, line, info, queue, controls, broken: false })
@@ -97,13 +97,13 @@ impl BlockDevice for VirtioBlock {
             return Poll::Ready(Err(DeviceError::Protocol));
         }
         self.line.watch(cx);
-        self.queue.want_interrupts(true);
+        self.queue.interrupt_after(1);
         synchronise(&self.transport)?;
         self.queue.settle(&mut self.transport);
         if !self.queue.has_used() {
             return Poll::Pending;
         }
-        self.queue.want_interrupts(false);
+        self.queue.no_interrupts();
         Poll::Ready(Ok(()))
     }
 }

@@ -6,8 +6,8 @@
 //! header in front of it, so it goes out of the buffer in which the stack wrote it.
 //!
 //! Interrupts: for received frames only while nobody is looking, that is from the moment on when
-//! `poll_ready` has found nothing; for sent frames only while the stack waits for room. Sent frames
-//! are freed when the next one wants to go.
+//! `poll_ready` has found nothing; for sent frames only while the stack waits for room, once half of
+//! the queue is free. Sent frames are freed when the next one wants to go.
 
 mod header;
 #[cfg(test)]
@@ -37,6 +37,9 @@ use crate::{
 
 /// Descriptors in each queue: as many frames can be under way in each direction.
 const QUEUE_SIZE: usize = 64;
+
+/// How many frames must fit a transmit queue that was full before the stack is woken.
+const ENOUGH_ROOM: usize = QUEUE_SIZE / 2;
 
 /// Bytes in a frame buffer: header, Ethernet header and an IP packet of 1500 bytes fit, two buffers
 /// fill a page.
@@ -136,8 +139,8 @@ impl VirtioNet {
         };
         let large_pool: Option<Rc<dyn FramePool>> = (segmentation != Segmentation::default())
             .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
-        let receive = Queue::new(&mut transport, RECEIVE_QUEUE)?;
-        let transmit = Queue::new(&mut transport, TRANSMIT_QUEUE)?;
+        let receive = Queue::new(&mut transport, RECEIVE_QUEUE, features)?;
+        let transmit = Queue::new(&mut transport, TRANSMIT_QUEUE, features)?;
         go(&mut transport);
         let mut device = Self {
             transport,
@@ -248,15 +251,22 @@ impl VirtioNet {
     /// Prepares for the task of `cx` to sleep until an interrupt. Returns whether it may.
     fn sleep(&mut self, cx: &mut Context<'_>) -> Result<bool, DeviceError> {
         self.line.watch(cx);
-        self.receive.want_interrupts(true);
-        self.transmit.want_interrupts(self.wants_room);
+        self.receive.interrupt_after(1);
+        if self.wants_room {
+            self.transmit.interrupt_after(ENOUGH_ROOM as u16);
+        }
         self.grow();
         self.flush();
         synchronise(&self.transport)?;
         self.receive.settle(&mut self.transport);
         self.transmit.settle(&mut self.transport);
-        let has_room = self.wants_room && self.transmit.has_used();
-        Ok(!self.receive.has_used() && !has_room)
+        Ok(!self.receive.has_used() && !self.has_enough_room())
+    }
+
+    /// Whether the stack waits for room to transmit, and there is enough of it to go on. One frame
+    /// at a time would cost a wake-up for each.
+    fn has_enough_room(&self) -> bool {
+        self.wants_room && self.transmit.room() + self.transmit.used_count() >= ENOUGH_ROOM
     }
 
     /// More receive buffers after a burst that was longer than the queue.
@@ -334,8 +344,8 @@ impl NetDevice for VirtioNet {
         if !self.receive.has_used() && self.sleep(cx)? {
             return Poll::Pending;
         }
-        self.receive.want_interrupts(false);
-        self.transmit.want_interrupts(false);
+        self.receive.no_interrupts();
+        self.transmit.no_interrupts();
         Poll::Ready(Ok(()))
     }
 }

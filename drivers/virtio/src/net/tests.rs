@@ -11,7 +11,10 @@ use proptest::prelude::*;
 use virtio_drivers::transport::DeviceType;
 
 use super::*;
-use crate::fake::{self, FakeDevice};
+use crate::{
+    fake::{self, FakeDevice},
+    negotiate::EVENT_IDX,
+};
 
 const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 
@@ -172,10 +175,64 @@ fn a_full_queue_wakes_the_stack_when_it_drains() {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(driver.poll_ready(&mut cx).is_pending());
     assert!(device.wants_interrupt(1));
-    let (id, _) = device.take(1).unwrap();
-    device.put_used(1, id.into(), 0);
+    for sent in 1..=ENOUGH_ROOM {
+        assert!(driver.poll_ready(&mut cx).is_pending(), "woken after {sent} frames");
+        let (id, _) = device.take(1).unwrap();
+        device.put_used(1, id.into(), 0);
+    }
     assert!(driver.poll_ready(&mut cx).is_ready());
-    assert_eq!(driver.transmit_room(), 1);
+    assert_eq!(driver.transmit_room(), ENOUGH_ROOM);
+}
+
+#[test]
+fn events_say_when_to_interrupt_and_to_notify() {
+    let (device, mut driver) = start(EVENT_IDX);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!((device.used_event(0), device.used_event(1)), (0, NEVER_FROM_0));
+    deliver(&device, 0, b"frame");
+    assert!(driver.poll_ready(&mut cx).is_ready());
+    assert_eq!(device.used_event(0), NEVER_FROM_0);
+    assert!(driver.receive().is_some());
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(device.used_event(0), 1);
+    // Round the wrap of the indices, where a plain comparison goes wrong.
+    for number in 0..70_000_u32 {
+        let behind = if number % 3 == 0 { 0 } else { 1000 };
+        device.set_available_event(1, (number as u16).wrapping_sub(behind));
+        let before = device.notified(1);
+        driver.transmit(frame(&driver, b"frame")).unwrap();
+        driver.flush();
+        assert_eq!(device.notified(1) - before, usize::from(number % 3 == 0), "{number}");
+        let (id, _) = device.take(1).unwrap();
+        device.put_used(1, id.into(), 0);
+    }
+    // A full queue is to be reported when half of it is free.
+    while driver.transmit_room() > 0 {
+        driver.transmit(frame(&driver, b"frame")).unwrap();
+    }
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(device.used_event(1), (70_000 + ENOUGH_ROOM - 1) as u16);
+}
+
+/// Where an event is put that is not to come, when nothing was used yet.
+const NEVER_FROM_0: u16 = 0x8000;
+
+#[test]
+fn a_wish_to_be_notified_in_doubt_is_looked_at_again() {
+    let (device, mut driver) = start(EVENT_IDX);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    device.set_available_event(1, 1000);
+    driver.transmit(frame(&driver, b"frame")).unwrap();
+    driver.flush();
+    driver.transmit(frame(&driver, b"frame")).unwrap();
+    driver.flush();
+    assert_eq!(device.notified(1), 0);
+    // It wanted to hear of the first one, and its wish is only seen now.
+    device.set_available_event(1, 0);
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(device.notified(1), 1);
 }
 
 #[test]
