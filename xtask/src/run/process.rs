@@ -138,18 +138,9 @@ fn pass_on_errors(errors: impl Read, mut show: impl FnMut(&str)) -> bool {
 /// is the tool for it.
 fn dying_with_us(command: Command) -> Command {
     let Some(setpriv) = tools::find("setpriv") else { return command };
-    let mut wrapped = Command::new(setpriv);
-    wrapped.arg("--pdeathsig=TERM").arg("--").arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => wrapped.env(name, value),
-            None => wrapped.env_remove(name),
-        };
-    }
-    if let Some(directory) = command.get_current_dir() {
-        wrapped.current_dir(directory);
-    }
-    wrapped
+    let mut wrapper = Command::new(setpriv);
+    wrapper.arg("--pdeathsig=TERM").arg("--");
+    tools::wrapped(wrapper, &command)
 }
 
 /// Whether someone has pressed Ctrl-C, or asked xtask to end. The first call makes xtask notice

@@ -82,8 +82,8 @@ impl Namespace {
         if self.with_user {
             inside.args(["--user", "--preserve-credentials"]);
         }
-        inside.arg("--").arg(command.get_program()).args(command.get_args());
-        inside
+        inside.arg("--");
+        tools::wrapped(inside, command)
     }
 }
 

@@ -1,18 +1,22 @@
 //! Checks that need a nightly toolchain, where one is installed: Miri and fuzzing, both bounded.
 //! The product never needs one, and what they find is kept as tests that run on stable.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use super::case::{Case, Failure, Verdict};
-use super::host;
 use crate::doctor::first_line;
 use crate::{paths, tools};
 
 /// What Miri interprets: crates with unsafe code that runs on the host, and the tests in them.
 const MIRI: [(&str, &str); 2] = [("mayfly-device", ""), ("mayfly", "memory::")];
 
-/// Seconds for which each fuzz target is run.
+/// Seconds for which Miri and each fuzz target are run. Interpreting is a hundred times slower than
+/// running, so not all tests may get their turn.
+const MIRI_SECONDS: u32 = 240;
 const FUZZ_SECONDS: u32 = 10;
+
+/// Exit status of timeout(1) when the time is up.
+const TIME_IS_UP: i32 = 124;
 
 /// Miri for each crate, and a run of each fuzz target.
 pub fn cases() -> Vec<Case> {
@@ -40,12 +44,33 @@ fn miri(package: &str, filter: &str) -> Verdict {
         let how = "rustup toolchain install nightly --component miri,rust-src";
         return Verdict::Skipped(format!("no Miri; `{how}` installs it"));
     }
-    let mut command = nightly_cargo();
-    command.args(["miri", "test", "--quiet", "--package", package, "--lib"]);
     // Its own directory: another compiler would otherwise undo what stable has built.
-    command.args(["--target-dir", "target/miri", "--", filter]);
-    command.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
-    judge(&mut command, |output| Verdict::Passed(host::count(output).0))
+    let build = ["miri", "test", "--package", package, "--lib", "--target-dir", "target/miri"];
+    let settings = |command: &mut Command| {
+        command.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
+    };
+    let mut compile = nightly_cargo();
+    settings(compile.args(build).arg("--no-run"));
+    let mut interpret = within(MIRI_SECONDS, &nightly_cargo());
+    settings(interpret.args(build).args(["--", "--test-threads=1", filter]));
+    match judge(&mut compile, |_| Verdict::Passed(0)) {
+        Verdict::Passed(_) => judge(&mut interpret, |output| Verdict::Passed(count(output))),
+        other => other,
+    }
+}
+
+/// The same command, ended with all its children after so many seconds.
+fn within(seconds: u32, command: &Command) -> Command {
+    let mut limit = Command::new("timeout");
+    limit.arg(seconds.to_string());
+    let mut limited = tools::wrapped(limit, command);
+    limited.stdin(Stdio::null());
+    limited
+}
+
+/// Tests that have passed so far, by their lines `test NAME ... ok`.
+fn count(output: &str) -> usize {
+    output.lines().filter(|line| line.starts_with("test ") && line.ends_with(" ... ok")).count()
 }
 
 fn fuzz(target: &str) -> Verdict {
@@ -62,7 +87,7 @@ fn fuzz(target: &str) -> Verdict {
 fn judge(command: &mut Command, passed: impl Fn(&str) -> Verdict) -> Verdict {
     match command.output() {
         Err(error) => Verdict::Failed(Failure::new(error)),
-        Ok(output) if output.status.success() => passed(&String::from_utf8_lossy(&output.stdout)),
+        Ok(output) if has_passed(&output) => passed(&String::from_utf8_lossy(&output.stdout)),
         Ok(output) => {
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
@@ -74,6 +99,13 @@ fn judge(command: &mut Command, passed: impl Fn(&str) -> Verdict) -> Verdict {
     }
 }
 
+/// Whether all went well, at least until the time was up.
+fn has_passed(output: &Output) -> bool {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let failed = text.lines().any(|line| line.ends_with(" ... FAILED"));
+    output.status.success() || output.status.code() == Some(TIME_IS_UP) && !failed
+}
+
 /// The names of the fuzz targets: the files in `fuzz/fuzz_targets`.
 fn fuzz_targets() -> Vec<String> {
     let directory = paths::repository().join("fuzz/fuzz_targets");
@@ -82,4 +114,23 @@ fn fuzz_targets() -> Vec<String> {
         files.filter_map(|file| Some(file.path().file_stem()?.to_str()?.to_owned())).collect();
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_that_had_their_turn_are_counted() {
+        let output = "running 3 tests\ntest a::b ... ok\ntest a::c ... ok\ntest a::d ... ";
+        assert_eq!(count(output), 2);
+    }
+
+    #[test]
+    fn time_limits_reach_all_children() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo 'test x ... ok'; sleep 60 & wait"]);
+        let verdict = judge(&mut within(1, &shell), |output| Verdict::Passed(count(output)));
+        assert!(matches!(verdict, Verdict::Passed(1)), "{verdict:?}");
+    }
 }
