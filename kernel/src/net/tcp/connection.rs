@@ -9,7 +9,11 @@ use smoltcp::{
     time::{Duration, Instant},
 };
 
-use super::{TcpOptions, rebuild::PeerOptions};
+use super::{
+    TcpOptions,
+    progress::{Progress, Queues},
+    rebuild::PeerOptions,
+};
 use crate::{memory, net::Error};
 
 /// Time between two questions for the peer's window, when smoltcp asks none.
@@ -63,6 +67,8 @@ pub(in crate::net) struct Connection {
     pub(super) peer_window: u16,
     /// When the last segment came.
     pub(super) heard_at: Instant,
+    /// How far each side has come.
+    pub(super) progress: Progress,
     /// Whether the peer has sent something that is still missing something before it.
     pub(super) has_gap: bool,
     /// How many bytes were read from a full buffer, or found no room in one, since it grew.
@@ -87,6 +93,12 @@ pub(super) struct Settings {
 }
 
 impl Connection {
+    /// Bytes in its queues.
+    pub(super) fn queues(&mut self) -> Queues {
+        let socket = self.socket();
+        Queues { received: socket.recv_queue(), sent: socket.send_queue() }
+    }
+
     /// A closed connection with buffers as `options` say, for segments of `segment` bytes. `None`
     /// if there is no memory for it.
     pub(super) fn new(
@@ -110,6 +122,7 @@ impl Connection {
             peer: PeerOptions::default(),
             peer_window: 0,
             heard_at: now,
+            progress: Progress::default(),
             has_gap: false,
             receive_pressure: 0,
             send_pressure: 0,

@@ -71,13 +71,17 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(tcp) = Tcp::of(bytes, segment) else { return };
         if tcp.flags & SYN != 0 {
+            connection.progress.begin(&tcp);
             connection.hear_options(bytes.get(segment.start..segment.end).unwrap_or_default());
         }
-        let before = connection.socket().recv_queue();
-        let mut phy = Phy::input(&mut self.port, bytes);
+        let repaired = connection.progress.repair(bytes, segment, &tcp);
+        let before = connection.queues();
+        let mut phy = Phy::input(&mut self.port, repaired.as_deref().unwrap_or(bytes));
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
+        let after = connection.queues();
+        connection.progress.note(&tcp, before, after);
         if tcp.payload > 0 {
-            connection.has_gap = connection.socket().recv_queue() == before;
+            connection.has_gap = after.received == before.received;
         }
         (connection.peer_window, connection.heard_at) = (tcp.window, self.now);
         if let Some(end) = tcp.end_of_input() {

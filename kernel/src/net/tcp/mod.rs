@@ -8,6 +8,7 @@ mod io;
 mod listener;
 mod options;
 mod orphan;
+mod progress;
 mod rebuild;
 mod segment;
 mod split;
