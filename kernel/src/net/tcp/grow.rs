@@ -131,15 +131,20 @@ impl Stack {
 /// The size between `now` and `max`, as large as memory allows, that a buffer may have; `None` if
 /// it cannot be larger than it is.
 fn affordable(now: usize, max: usize) -> Option<usize> {
-    let memory = memory::stats();
-    // The host does not say how much it has.
-    let free = match memory.total_frames {
-        0 => usize::MAX,
-        _ => memory.free_frames.saturating_mul(memory::PAGE_SIZE),
-    };
+    let free = free_memory();
     let mut size = max;
     while size > now && size > free / SHARE {
         size /= 2;
     }
     (size > now).then_some(size)
+}
+
+/// Bytes of memory that nobody uses.
+pub(super) fn free_memory() -> usize {
+    let memory = memory::stats();
+    // The host does not say how much it has.
+    match memory.total_frames {
+        0 => usize::MAX,
+        _ => memory.free_frames.saturating_mul(memory::PAGE_SIZE),
+    }
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use smoltcp::{socket::tcp::State, time::Duration};
 
-use super::connection::Owner;
+use super::{connection::Owner, grow::free_memory};
 use crate::net::{flow_map::Id, stack::Stack};
 
 /// How long a connection without an owner may take to send what is left and close.
@@ -12,7 +12,13 @@ pub(super) const LINGER_TIME: Duration = Duration::from_secs(60);
 /// How long the reset that ends it then may wait for room in the device.
 const RESET_TIME: Duration = Duration::from_secs(1);
 /// Connections without an owner. With more, those that take longest are reset.
-const MAX_ORPHANS: usize = 256;
+const MANY_ORPHANS: usize = 256;
+/// With so many, or when there is less memory free than this, a further one is reset at once: its
+/// peer may lose the end of what was sent to it.
+const MAX_ORPHANS: usize = 4096;
+const RESERVE: usize = 256 * 1024;
+/// Slow ones are looked for once for so many that are new.
+const SEARCH_STEP: usize = 64;
 /// Who has been at it for so long may be reset then.
 const HURRY_TIME: Duration = Duration::from_secs(2);
 
@@ -35,28 +41,32 @@ impl Stack {
         }
         self.disown(id, owner);
         self.orphans += 1;
-        if self.orphans > MAX_ORPHANS {
+        if self.orphans > MANY_ORPHANS {
             self.hurry(id);
         }
         self.line_up_to_send(id);
         self.wake_runner();
     }
 
-    /// There are too many: resets those that take long, or if none does, the newest.
+    /// There are many: resets those that take long, and if there is no room for more, the newest.
     fn hurry(&mut self, newest: Id) {
-        let now = self.now;
-        let before = self.orphans;
-        let ids: Vec<Id> = self.connections.ids().collect();
-        for id in ids {
-            let Some(connection) = self.connections.get(id) else { continue };
-            if connection.owner == Owner::Orphan && now >= connection.since + HURRY_TIME {
-                self.discard(id);
-            }
+        if self.orphans.is_multiple_of(SEARCH_STEP) {
+            self.reset_slow_orphans();
         }
-        if self.orphans == before
+        if (self.orphans > MAX_ORPHANS || free_memory() < RESERVE)
             && let Some(connection) = self.connections.get_mut(newest)
         {
             connection.socket().abort();
+        }
+    }
+
+    fn reset_slow_orphans(&mut self) {
+        let ids: Vec<Id> = self.connections.ids().collect();
+        for id in ids {
+            let Some(connection) = self.connections.get(id) else { continue };
+            if connection.owner == Owner::Orphan && self.now >= connection.since + HURRY_TIME {
+                self.discard(id);
+            }
         }
     }
 
