@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::case::{Case, Failure};
 use super::directives::Directives;
-use super::guest::{TemporaryFile, TestGuest};
+use super::guest::TestGuest;
+use super::temporary::TemporaryFile;
 use super::variant::Variant;
 use crate::app::{self, App};
 use crate::arch::Arch;

@@ -23,12 +23,14 @@ mod namespace;
 mod new;
 mod nightly;
 mod runner;
+mod temporary;
 mod variant;
 
 use case::Case;
-pub use guest::{TemporaryFile, TestGuest};
+pub use guest::TestGuest;
 use runner::Runner;
 pub use runner::Tally;
+pub use temporary::TemporaryFile;
 
 /// Runs the tests: on the host, in QEMU, and of the examples with real clients.
 #[derive(Args)]
