@@ -68,6 +68,22 @@ pub fn wrapped(mut wrapper: Command, command: &Command) -> Command {
     wrapper
 }
 
+/// The same command once more.
+pub fn copy(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    copy.args(command.get_args());
+    copy
+}
+
+/// Has the operating system end `command` when the thread that starts it ends, however that comes
+/// about, if there is the tool for it.
+pub fn dying_with_us(command: Command) -> Command {
+    let Some(setpriv) = find("setpriv") else { return command };
+    let mut wrapper = Command::new(setpriv);
+    wrapper.arg("--pdeathsig=TERM").arg("--");
+    wrapped(wrapper, &command)
+}
+
 /// Where the program `name` is, if the search path has it.
 pub fn find(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;

@@ -48,7 +48,7 @@ pub trait Console: Send + 'static {
 impl Running {
     /// Starts `command`; what it prints goes to `console`.
     pub fn start<C: Console>(command: Command, mut console: C) -> Result<Self> {
-        let mut command = dying_with_us(command);
+        let mut command = tools::dying_with_us(command);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| tools::cannot_start(&command))?;
         let mut output = child.stdout.take().context("the guest has no output")?;
@@ -132,15 +132,6 @@ fn pass_on_errors(errors: impl Read, mut show: impl FnMut(&str)) -> bool {
         show(&line);
     }
     complained
-}
-
-/// Has the operating system end `command` when xtask ends in a way that it cannot act on, if there
-/// is the tool for it.
-fn dying_with_us(command: Command) -> Command {
-    let Some(setpriv) = tools::find("setpriv") else { return command };
-    let mut wrapper = Command::new(setpriv);
-    wrapper.arg("--pdeathsig=TERM").arg("--");
-    tools::wrapped(wrapper, &command)
 }
 
 /// Whether someone has pressed Ctrl-C, or asked xtask to end. The first call makes xtask notice

@@ -28,6 +28,7 @@ impl Passt {
         let socket = std::env::temp_dir().join(name);
         let mut command = Command::new("passt");
         command.args(passt_arguments(forwards)).arg("--socket").arg(&socket);
+        let mut command = tools::dying_with_us(command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().with_context(|| tools::cannot_start(&command))?;
         Ok(Some(Self { child, socket }))
@@ -36,17 +37,15 @@ impl Passt {
 
 impl Drop for Passt {
     fn drop(&mut self) {
-        // It ends by itself when the app does, unless the app never came.
         self.child.kill().ok();
         self.child.wait().ok();
         std::fs::remove_file(&self.socket).ok();
     }
 }
 
-/// passt's arguments: one connection, frames of Ethernet's usual size, these ports.
+/// passt's arguments: frames of Ethernet's usual size, these ports.
 fn passt_arguments(forwards: &[Forward]) -> Vec<String> {
-    let mut arguments: Vec<String> =
-        ["--foreground", "--one-off", "--mtu", "1500"].map(str::to_owned).into();
+    let mut arguments: Vec<String> = ["--foreground", "--mtu", "1500"].map(str::to_owned).into();
     for transport in ["tcp", "udp"] {
         for Forward { host, guest, protocol } in forwards {
             if protocol.transport() == transport {

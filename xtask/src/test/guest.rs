@@ -15,6 +15,7 @@ use crate::run::{
     guest_status, interrupted, process_arguments,
 };
 use crate::symbolize::{Annotator, DebugInfo};
+use crate::tools;
 
 /// Most bytes of a console that are kept: the last ones.
 const KEPT: usize = 1 << 20;
@@ -24,6 +25,8 @@ const TAIL: usize = 40;
 
 /// A guest under test. It is ended when this is dropped.
 pub struct TestGuest {
+    /// What started it.
+    command: Command,
     running: Running,
     console: Recorder,
     /// The image, unless the guest is a Linux process.
@@ -78,17 +81,16 @@ impl TestGuest {
         if let Some(namespace) = &namespace {
             command = namespace.inside(&command);
         }
-        command.stdin(std::process::Stdio::null());
-        let console = Recorder::default();
-        let running = Running::start(command, console.clone())?;
+        let (running, console) = record(&command)?;
         let forwards = guest.network.forwards().to_vec();
         let image = Some(image.clone());
-        Ok(Self { running, console, image, forwards, namespace, _passt: None })
+        Ok(Self { command, running, console, image, forwards, namespace, _passt: None })
     }
 
     /// Starts an app as a Linux process, on passt.
     pub fn start_process(
         program: &Path,
+        hardware: &Hardware,
         mut forwards: Vec<Forward>,
         arguments: &[String],
     ) -> Result<Self> {
@@ -96,22 +98,25 @@ impl TestGuest {
         let network = Network::User(forwards.clone());
         let passt = Passt::for_network(&network)?;
         let mut command = Command::new(program);
-        command.args(process_arguments(&Hardware::default(), &network, passt.as_ref())?);
-        command.arg("--").args(arguments).stdin(std::process::Stdio::null());
-        let console = Recorder::default();
-        let running = Running::start(command, console.clone())?;
-        Ok(Self { running, console, image: None, forwards, namespace: None, _passt: passt })
+        command.args(process_arguments(hardware, &network, passt.as_ref())?);
+        command.arg("--").args(arguments);
+        let (running, console) = record(&command)?;
+        let (image, namespace) = (None, None);
+        Ok(Self { command, running, console, image, forwards, namespace, _passt: passt })
+    }
+
+    /// Starts the guest once more, as it was started first, and with an empty console.
+    pub fn again(&mut self) -> Result<()> {
+        self.running.stop()?;
+        (self.running, self.console) = record(&self.command)?;
+        Ok(())
     }
 
     /// The same command, to be run where it can reach the guest.
     pub fn client(&self, command: &Command) -> Command {
         match &self.namespace {
             Some(namespace) => namespace.inside(command),
-            None => {
-                let mut same = Command::new(command.get_program());
-                same.args(command.get_args());
-                same
-            }
+            None => tools::copy(command),
         }
     }
 
@@ -218,6 +223,14 @@ fn guest(
         gdb: None,
         extra,
     }
+}
+
+/// Starts a guest and keeps what it prints.
+fn record(command: &Command) -> Result<(Running, Recorder)> {
+    let mut command = tools::copy(command);
+    command.stdin(std::process::Stdio::null());
+    let console = Recorder::default();
+    Ok((Running::start(command, console.clone())?, console))
 }
 
 /// A console that keeps what is printed.

@@ -42,6 +42,7 @@ impl Namespace {
             command.args(["--user", "--map-root-user"]);
         }
         command.args(["--net", "sleep", "infinity"]);
+        let mut command = tools::dying_with_us(command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let holder = command.spawn().with_context(|| tools::cannot_start(&command))?;
         let mut namespace = Self { holder, with_user };

@@ -9,13 +9,15 @@ use anyhow::Result;
 use super::case::{Case, Failure, Verdict};
 use super::guest::TestGuest;
 use super::namespace::Namespace;
+use super::temporary::TemporaryFile;
 use super::variant;
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How};
-use crate::run::{Network, declared};
+use crate::run::{Hardware, Network, declared};
 
 mod client;
+mod disk;
 mod echo;
 mod hello;
 mod http;
@@ -39,6 +41,8 @@ struct Check {
     /// Memory of the guest. A guest with less than usual runs only on the usual machine, because
     /// firmware takes its part on others, and only as it ships: development images are large.
     memory: &'static str,
+    /// Size of the guest's disk, which is empty, if it has one.
+    disk: Option<&'static str>,
     /// Whether the guest and its clients have a network to themselves.
     own_network: bool,
     /// Uses the guest; an error is a failure.
@@ -47,13 +51,14 @@ struct Check {
 
 /// A check with the usual memory and no boot arguments.
 const fn check(name: &'static str, body: fn(&mut TestGuest) -> Result<()>) -> Check {
-    Check { name, arguments: &[], memory: MEMORY, own_network: false, body }
+    Check { name, arguments: &[], memory: MEMORY, disk: None, own_network: false, body }
 }
 
 /// The examples and what is checked of each.
-const EXAMPLES: [(&str, &[Check]); 4] = [
+const EXAMPLES: [(&str, &[Check]); 5] = [
     ("hello", hello::CHECKS),
     ("timer", timer::CHECKS),
+    ("disk", disk::CHECKS),
     ("echo", echo::CHECKS),
     ("http", http::CHECKS),
 ];
@@ -98,7 +103,11 @@ fn run_on_unix(example: &str, check: &Check, how: &How) -> Result<(), Failure> {
     let app = App::find(example, None)?;
     let program = build::build_for_host(&app, how)?;
     let arguments: Vec<String> = check.arguments.iter().map(|&word| word.to_owned()).collect();
-    let mut guest = TestGuest::start_process(&program, declared(&app.metadata)?, &arguments)?;
+    let disk = check.disk.map(TemporaryFile::disk).transpose()?;
+    let disks = disk.iter().map(|disk| disk.path().to_owned()).collect();
+    let hardware = Hardware { disks, ..Hardware::default() };
+    let ports = declared(&app.metadata)?;
+    let mut guest = TestGuest::start_process(&program, &hardware, ports, &arguments)?;
     (check.body)(&mut guest).map_err(|error| guest.failure(&error))
 }
 
@@ -122,8 +131,12 @@ fn run(
 ) -> Result<Verdict, Failure> {
     let app = App::find(example, None)?;
     let image = build::image_of(&app, arch, how, &app.binary);
-    let mut hardware = machine.hardware();
-    hardware.memory = check.memory.into();
+    let disk = check.disk.map(TemporaryFile::disk).transpose()?;
+    let hardware = Hardware {
+        memory: check.memory.into(),
+        disks: disk.iter().map(|disk| disk.path().to_owned()).collect(),
+        ..machine.hardware()
+    };
     let arguments: Vec<String> = check.arguments.iter().map(|&word| word.to_owned()).collect();
     let mut guest = if check.own_network {
         match Namespace::new() {
