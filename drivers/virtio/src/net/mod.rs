@@ -346,6 +346,8 @@ impl NetDevice for VirtioNet {
         }
         self.receive.no_interrupts();
         self.transmit.no_interrupts();
+        // The stack has been told; if it finds no room all the same, it will say so again.
+        self.wants_room &= !self.has_enough_room();
         Poll::Ready(Ok(()))
     }
 }
