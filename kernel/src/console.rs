@@ -18,7 +18,7 @@ mod output;
 mod task;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
-use core::{fmt, future::poll_fn};
+use core::{cell::Cell, fmt, future::poll_fn};
 
 use mayfly_arch::console as polled;
 use mayfly_device::ConsoleDevice;
@@ -35,6 +35,11 @@ mayfly_arch::local! {
 
 mayfly_arch::local! {
     static PORTS: Ports = Ports::new(Vec::new());
+}
+
+mayfly_arch::local! {
+    /// Whether a device shows itself what is typed at it.
+    static ECHOES: Cell<bool> = Cell::new(false);
 }
 
 /// Writes to the console. Never waits: text for which there is no room in the buffer, and which the
@@ -61,7 +66,7 @@ pub async fn read(buffer: &mut [u8]) -> usize {
     poll_fn(|cx| INPUT.with(|input| input.poll_read(cx, buffer))).await
 }
 
-/// Reads a line and echoes it as it is typed, since nobody else does. Backspace works, control
+/// Reads a line and echoes it as it is typed, unless the device does. Backspace works, control
 /// characters are ignored, bytes that are not UTF-8 are replaced. Without the end of the line.
 pub async fn read_line() -> String {
     let mut line = input::LineEditor::new();
@@ -69,7 +74,9 @@ pub async fn read_line() -> String {
         let mut byte = [0];
         read(&mut byte).await;
         let done = line.typed(byte[0]);
-        write(line.echo());
+        if !ECHOES.with(Cell::get) {
+            write(line.echo());
+        }
         if done {
             return line.finish();
         }
@@ -114,6 +121,7 @@ pub(crate) fn start(devices: Vec<Box<dyn ConsoleDevice>>) {
     if devices.is_empty() {
         return;
     }
+    ECHOES.with(|echoes| echoes.set(devices.iter().any(|device| device.echoes())));
     PORTS.with(|ports| ports.replace(task::ports(devices)));
     OUTPUT.text.with(|text| text.set_buffered(true));
     let task = poll_fn(|cx| PORTS.with(|ports| task::poll(ports, &OUTPUT, cx)));

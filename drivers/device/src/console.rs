@@ -19,4 +19,9 @@ pub trait ConsoleDevice {
     /// Ready when `write` may take something. When it returns pending, notifications are armed and
     /// the device was looked at again after that.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether the device itself shows what is typed at it, as a terminal does that edits lines.
+    fn echoes(&self) -> bool {
+        false
+    }
 }

@@ -1,7 +1,7 @@
 //! Standard input and output.
 
 use std::{
-    io,
+    io::{self, IsTerminal},
     os::fd::AsFd,
     task::{Context, Poll},
 };
@@ -24,6 +24,9 @@ pub struct Stdio {
     input: Watch,
     output: Watch,
     input_ended: bool,
+    /// Standard input is a terminal. It stays in the mode in which lines are edited and echoed,
+    /// because nothing could be relied on to restore it when the process is killed.
+    is_terminal: bool,
 }
 
 impl Stdio {
@@ -36,6 +39,7 @@ impl Stdio {
             input: Watch::new(io::stdin().as_fd().try_clone_to_owned()?),
             output: Watch::new(io::stdout().as_fd().try_clone_to_owned()?),
             input_ended: false,
+            is_terminal: io::stdin().is_terminal(),
         })
     }
 }
@@ -76,5 +80,9 @@ impl ConsoleDevice for Stdio {
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.output.poll_ready(cx, Interest::Write)
+    }
+
+    fn echoes(&self) -> bool {
+        self.is_terminal
     }
 }
