@@ -15,12 +15,14 @@ use crate::{setup, tools, ui};
 mod debugger;
 mod machine;
 mod network;
+mod ports;
 mod probe;
 mod process;
 mod unix;
 
 pub use machine::{Guest, Hardware, Machine, guest_status};
-pub use network::{Forward, Network, Protocol, choose_host_ports, declared};
+pub use network::{Forward, Network, Protocol, declared};
+pub use ports::{Reserved, choose_host_ports};
 pub use probe::answers;
 use process::Plain;
 pub use process::{Console, End, Running, interrupted};
@@ -96,7 +98,7 @@ impl Options {
     fn in_qemu(&self, app: &App) -> Result<u8> {
         self.hardware.machine_for(self.arch)?;
         let image = build::build(app, self.arch, &self.what.how)?;
-        let guest = self.guest(app, &image)?;
+        let (guest, _ports) = self.guest(app, &image)?;
         let qemu = self.arch.qemu();
         setup::programs(&[qemu])?;
         let mut command = Command::new(qemu);
@@ -119,7 +121,7 @@ impl Options {
     /// Runs the app as a Linux process.
     fn as_process(&self, app: &App) -> Result<u8> {
         let program = build::build_for_host(app, &self.what.how)?;
-        let network = self.network(app)?;
+        let (network, _ports) = self.network(app)?;
         let passt = Passt::for_network(&network)?;
         let mut command = Command::new(&program);
         command.args(unix::arguments(&self.hardware, &network, passt.as_ref())?);
@@ -140,30 +142,33 @@ impl Options {
         }
     }
 
-    /// How the guest is connected.
-    fn network(&self, app: &App) -> Result<Network> {
+    /// How the guest is connected, and what reserves its ports.
+    fn network(&self, app: &App) -> Result<(Network, Reserved)> {
         if let Some(interface) = &self.tap {
-            return Ok(Network::Tap(interface.clone()));
+            return Ok((Network::Tap(interface.clone()), Reserved::default()));
         }
         let mut forwards = self.ports.clone();
         let chosen = |guest: u16| self.ports.iter().any(|port| port.guest == guest);
         let declared = declared(&app.metadata)?;
         forwards.extend(declared.into_iter().filter(|port| !chosen(port.guest)));
-        choose_host_ports(&mut forwards)?;
-        Ok(Network::User(forwards))
+        let reserved = choose_host_ports(&mut forwards)?;
+        Ok((Network::User(forwards), reserved))
     }
 
-    /// Everything about the guest.
-    fn guest(&self, app: &App, image: &Image) -> Result<Guest> {
-        Ok(Guest {
+    /// Everything about the guest, and what reserves its ports.
+    fn guest(&self, app: &App, image: &Image) -> Result<(Guest, [Reserved; 2])> {
+        let (network, served) = self.network(app)?;
+        let (gdb, debugged) = self.gdb.then(ports::for_debugger).transpose()?.unzip();
+        let guest = Guest {
             arch: self.arch,
             image: image.path.clone(),
             hardware: self.hardware.clone(),
-            network: self.network(app)?,
+            network,
             arguments: self.arguments.clone(),
-            gdb: self.gdb.then(network::free_port).transpose()?,
+            gdb,
             extra: Vec::new(),
-        })
+        };
+        Ok((guest, [served, debugged.unwrap_or_default()]))
     }
 }
 

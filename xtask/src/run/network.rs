@@ -1,7 +1,6 @@
 //! How a guest is connected, and which ports of this machine lead to it.
 
 use std::fmt;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
@@ -151,53 +150,6 @@ pub fn declared(metadata: &Value) -> Result<Vec<Forward>> {
     ports.iter().map(|port| port.as_str().context(error)?.parse().context(error)).collect()
 }
 
-/// Gives each forward without a host port one that nothing listens on.
-pub fn choose_host_ports(forwards: &mut [Forward]) -> Result<()> {
-    for index in 0..forwards.len() {
-        let Forward { host, guest, protocol } = forwards[index];
-        if host != 0 {
-            continue;
-        }
-        // The same number each time is easier to remember; privileged ones are moved up.
-        let preferred = if guest < 1024 { guest + 8000 } else { guest };
-        let taken = |port: u16| {
-            forwards[..index].iter().any(|other| {
-                other.host == port && other.protocol.transport() == protocol.transport()
-            })
-        };
-        forwards[index].host = if !taken(preferred) && is_free(preferred, protocol) {
-            preferred
-        } else {
-            any_free(protocol)?
-        };
-    }
-    Ok(())
-}
-
-/// Whether nothing listens on `port` of the loopback address.
-fn is_free(port: u16, protocol: Protocol) -> bool {
-    let address = (Ipv4Addr::LOCALHOST, port);
-    match protocol {
-        Protocol::Tcp | Protocol::Http => TcpListener::bind(address).is_ok(),
-        Protocol::Udp => UdpSocket::bind(address).is_ok(),
-    }
-}
-
-/// A port that the operating system picks.
-fn any_free(protocol: Protocol) -> Result<u16> {
-    let address = (Ipv4Addr::LOCALHOST, 0);
-    let found = match protocol {
-        Protocol::Tcp | Protocol::Http => TcpListener::bind(address)?.local_addr()?,
-        Protocol::Udp => UdpSocket::bind(address)?.local_addr()?,
-    };
-    Ok(found.port())
-}
-
-/// A free TCP port, for a debugger.
-pub fn free_port() -> Result<u16> {
-    any_free(Protocol::Tcp)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,22 +165,11 @@ mod tests {
     }
 
     #[test]
-    fn declared_ports_get_free_host_ports() {
-        let metadata = serde_json::json!({ "ports": ["7/tcp", "7/udp", "80/http", "7/tcp"] });
-        let mut forwards = declared(&metadata).unwrap();
-        choose_host_ports(&mut forwards).unwrap();
-        assert!(forwards.iter().all(|forward| forward.host != 0));
-        assert_ne!(forwards[0].host, forwards[3].host);
+    fn ports_are_declared_in_the_manifest() {
+        let metadata = serde_json::json!({ "ports": ["7/tcp", "80/http"] });
+        let ports: Vec<u16> = declared(&metadata).unwrap().iter().map(|port| port.guest).collect();
+        assert_eq!(ports, [7, 80]);
         assert!(declared(&serde_json::json!({ "ports": 80 })).is_err());
         assert!(declared(&Value::Null).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_port_in_use_is_not_chosen() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let mut forwards = [Forward { host: 0, guest: port, protocol: Protocol::Tcp }];
-        choose_host_ports(&mut forwards).unwrap();
-        assert_ne!(forwards[0].host, port);
     }
 }

@@ -11,8 +11,8 @@ use super::case::Failure;
 use super::namespace::{self, Namespace};
 use crate::build::Image;
 use crate::run::{
-    Console, End, Forward, Guest, Hardware, Network, Passt, Protocol, Running, choose_host_ports,
-    guest_status, interrupted, process_arguments,
+    Console, End, Forward, Guest, Hardware, Network, Passt, Protocol, Reserved, Running,
+    choose_host_ports, guest_status, interrupted, process_arguments,
 };
 use crate::symbolize::{Annotator, DebugInfo};
 use crate::tools;
@@ -34,6 +34,7 @@ pub struct TestGuest {
     forwards: Vec<Forward>,
     namespace: Option<Namespace>,
     _passt: Option<Passt>,
+    _ports: Reserved,
 }
 
 impl TestGuest {
@@ -55,11 +56,12 @@ impl TestGuest {
         arguments: &[String],
         extra: Vec<String>,
     ) -> Result<Self> {
-        if let Network::User(forwards) = &mut network {
-            choose_host_ports(forwards)?;
-        }
+        let ports = match &mut network {
+            Network::User(forwards) => choose_host_ports(forwards)?,
+            Network::None | Network::Tap(_) => Reserved::default(),
+        };
         let guest = guest(image, hardware, network, arguments, extra);
-        Self::launch(image, &guest, None)
+        Self::launch(image, &guest, None, ports)
     }
 
     /// Starts a guest on a network that only it and its clients are on.
@@ -72,10 +74,15 @@ impl TestGuest {
         let network = Network::Tap(namespace::INTERFACE.into());
         let arguments = [&[namespace::BOOT_ARGUMENT.to_owned()], arguments].concat();
         let guest = guest(image, hardware, network, &arguments, Vec::new());
-        Self::launch(image, &guest, Some(namespace))
+        Self::launch(image, &guest, Some(namespace), Reserved::default())
     }
 
-    fn launch(image: &Image, guest: &Guest, namespace: Option<Namespace>) -> Result<Self> {
+    fn launch(
+        image: &Image,
+        guest: &Guest,
+        namespace: Option<Namespace>,
+        ports: Reserved,
+    ) -> Result<Self> {
         let mut command = Command::new(image.arch.qemu());
         command.args(guest.qemu_arguments()?);
         if let Some(namespace) = &namespace {
@@ -84,7 +91,16 @@ impl TestGuest {
         let (running, console) = record(&command)?;
         let forwards = guest.network.forwards().to_vec();
         let image = Some(image.clone());
-        Ok(Self { command, running, console, image, forwards, namespace, _passt: None })
+        Ok(Self {
+            command,
+            running,
+            console,
+            image,
+            forwards,
+            namespace,
+            _passt: None,
+            _ports: ports,
+        })
     }
 
     /// Starts an app as a Linux process, on passt.
@@ -94,7 +110,7 @@ impl TestGuest {
         mut forwards: Vec<Forward>,
         arguments: &[String],
     ) -> Result<Self> {
-        choose_host_ports(&mut forwards)?;
+        let ports = choose_host_ports(&mut forwards)?;
         let network = Network::User(forwards.clone());
         let passt = Passt::for_network(&network)?;
         let mut command = Command::new(program);
@@ -102,7 +118,16 @@ impl TestGuest {
         command.arg("--").args(arguments);
         let (running, console) = record(&command)?;
         let (image, namespace) = (None, None);
-        Ok(Self { command, running, console, image, forwards, namespace, _passt: passt })
+        Ok(Self {
+            command,
+            running,
+            console,
+            image,
+            forwards,
+            namespace,
+            _passt: passt,
+            _ports: ports,
+        })
     }
 
     /// Starts the guest once more, as it was started first, and with an empty console.
