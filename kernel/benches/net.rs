@@ -206,7 +206,7 @@ impl Client {
     }
 }
 
-async fn http(count: u64, offload: bool, connections: u16, idle: u16) {
+async fn http(count: u64, offload: bool, connections: u16, idle: u16, acknowledge: bool) {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n".to_vec();
     let answer = [answer, vec![b'x'; 100]].concat();
     let mut clients: Vec<Client> = (0..connections + idle)
@@ -229,6 +229,12 @@ async fn http(count: u64, offload: bool, connections: u16, idle: u16) {
             if let Some(frame) = client.answered(sent)
                 && port - 10_000 < connections
             {
+                if acknowledge {
+                    client.sequence -= REQUEST.len() as u32;
+                    let ack = client.segment(0x10, &[]);
+                    client.sequence += REQUEST.len() as u32;
+                    inbound.push_back(ack);
+                }
                 inbound.push_back(frame);
             } else if sent[47] & 2 != 0 {
                 client.sequence -= REQUEST.len() as u32;
@@ -280,9 +286,10 @@ fn main() {
         match kind {
             "udp" => udp(count, true, number(2, 1) as usize).await,
             "udp-sum" => udp(count, false, number(2, 1) as usize).await,
-            "http" => http(count, true, number(2, 1) as u16, number(3, 0) as u16).await,
-            "http-sum" => http(count, false, number(2, 1) as u16, number(3, 0) as u16).await,
-            _ => println!("usage: net [udp|udp-sum|http|http-sum] COUNT [WINDOW] [IDLE]"),
+            "http" => http(count, true, number(2, 1) as u16, number(3, 0) as u16, false).await,
+            "http-ack" => http(count, true, number(2, 1) as u16, number(3, 0) as u16, true).await,
+            "http-sum" => http(count, false, number(2, 1) as u16, number(3, 0) as u16, false).await,
+            _ => println!("usage: net [udp|udp-sum|http|http-ack|http-sum] COUNT [WINDOW] [IDLE]"),
         }
     });
 }

@@ -16,7 +16,7 @@ use super::{
     NetConfig,
     autoconf::Autoconf,
     config::{Ipv4Config, is_host_v4, is_host_v6},
-    port::Phy,
+    phy::Phy,
     stack::Stack,
 };
 

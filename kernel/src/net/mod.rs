@@ -29,6 +29,7 @@ mod error;
 mod flow_map;
 mod neighbors;
 mod network;
+mod phy;
 mod port;
 mod random;
 mod resolve;

@@ -1,9 +1,6 @@
-//! The device as smoltcp sees it: one received frame at a time, and room to send.
-//!
-//! smoltcp asks a `phy::Device` for the next frame itself. Here the stack has looked at the frame
-//! before and knows whose it is, so it hands over exactly that one.
+//! The network device, and the buffers that sending on it takes.
 
-use alloc::{boxed::Box, rc::Rc};
+use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::{
     num::{NonZeroU16, NonZeroUsize},
     task::{Context, Poll},
@@ -11,8 +8,7 @@ use core::{
 
 use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Received};
 use smoltcp::{
-    phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken},
-    time::Instant,
+    phy::{Checksum, DeviceCapabilities, Medium},
     wire::ETHERNET_HEADER_LEN,
 };
 
@@ -34,7 +30,7 @@ pub(super) struct Port {
     /// For TCP packets that the device cuts into segments, if it does.
     large_pool: Option<Rc<dyn FramePool>>,
     pub(super) info: NetInfo,
-    capabilities: DeviceCapabilities,
+    pub(super) capabilities: DeviceCapabilities,
     /// A buffer taken before smoltcp is asked for a frame, because it cannot be told afterwards
     /// that there is none.
     spare: Option<FrameBuf>,
@@ -52,6 +48,29 @@ enum Large {
     Frame(FrameBuf),
     /// Memory from which it is cut here.
     Scratch(Box<[u8]>),
+}
+
+/// A packet while it is built.
+pub(super) enum Outgoing {
+    /// A frame.
+    Frame(FrameBuf),
+    /// A packet that the device cuts into segments with so much payload.
+    ToCut(FrameBuf, NonZeroU16),
+    /// The same, of this length, that is cut here.
+    Scratch(Box<[u8]>, usize, NonZeroU16),
+    /// One that cannot be sent.
+    Lost(Vec<u8>),
+}
+
+impl Outgoing {
+    /// Where the packet is built.
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Self::Frame(frame) | Self::ToCut(frame, _) => frame.bytes_mut(),
+            Self::Scratch(bytes, length, _) => bytes.get_mut(..*length).unwrap_or_default(),
+            Self::Lost(bytes) => bytes,
+        }
+    }
 }
 
 impl Port {
@@ -164,37 +183,44 @@ impl Port {
         self.large.is_some()
     }
 
-    /// Builds a packet that is longer than a frame, to be cut into segments of `size` bytes.
-    fn send_segmented<R>(
-        &mut self,
-        length: usize,
-        size: NonZeroU16,
-        fill: impl FnOnce(&mut [u8]) -> R,
-    ) -> R {
-        match self.large.take() {
-            Some(Large::Frame(mut frame)) => {
-                let start = self.info.headroom;
-                if !frame.set_range(start, start + length) {
-                    self.stats.unsent_frames += 1;
-                    return fill(&mut alloc::vec![0; length]);
+    /// A place to build a packet of `length` bytes in, as it was reserved. With `segment_size`, it
+    /// is to be cut into segments with so many bytes of payload.
+    pub(super) fn begin(&mut self, length: usize, segment_size: Option<NonZeroU16>) -> Outgoing {
+        let headroom = self.info.headroom;
+        let outgoing = match segment_size {
+            None => self.allocate(length).map(Outgoing::Frame),
+            Some(size) => match self.large.take() {
+                Some(Large::Frame(mut frame)) => {
+                    let fits = frame.set_range(headroom, headroom.saturating_add(length));
+                    fits.then_some(Outgoing::ToCut(frame, size))
                 }
-                let result = fill(frame.bytes_mut());
+                Some(Large::Scratch(bytes)) => {
+                    (bytes.len() >= length).then_some(Outgoing::Scratch(bytes, length, size))
+                }
+                None => None,
+            },
+        };
+        // Longer than what was reserved: smoltcp keeps to the MTU and to the socket's buffer, so
+        // this is a pool that was made too small. The packet is built and dropped.
+        outgoing.unwrap_or_else(|| Outgoing::Lost(alloc::vec![0; length]))
+    }
+
+    /// Sends what was built.
+    pub(super) fn finish(&mut self, outgoing: Outgoing) {
+        match outgoing {
+            Outgoing::Frame(mut frame) => {
+                checksum::fill(frame.bytes_mut(), self.info.checksums.on_transmit);
+                self.send(frame);
+            }
+            Outgoing::ToCut(mut frame, size) => {
                 checksum::fill(frame.bytes_mut(), true);
-                let sent = self.device.transmit_segmented(frame, size);
-                self.sent(sent);
-                result
+                let result = self.device.transmit_segmented(frame, size);
+                self.sent(result);
             }
-            Some(Large::Scratch(mut bytes)) if bytes.len() >= length => {
-                let packet = &mut bytes[..length];
-                let result = fill(packet);
-                self.cut(packet, size);
-                result
+            Outgoing::Scratch(bytes, length, size) => {
+                self.cut(bytes.get(..length).unwrap_or_default(), size);
             }
-            // Only for what is longer than was reserved, which the send buffer cannot hold.
-            _ => {
-                self.stats.unsent_frames += 1;
-                fill(&mut alloc::vec![0; length])
-            }
+            Outgoing::Lost(_) => self.stats.unsent_frames += 1,
         }
     }
 
@@ -214,110 +240,17 @@ impl Port {
         }
     }
 
-    fn reserve(&mut self) -> bool {
+    /// Makes sure that there are buffers for a frame, and for a packet with up to `payload` bytes
+    /// of TCP payload if the device cuts those.
+    pub(super) fn reserve(&mut self, payload: usize) -> bool {
         if self.spare.is_none() {
             self.spare = FrameBuf::allocate(&self.pool, self.info.headroom);
         }
         if self.spare.is_none() {
             self.stats.out_of_memory += 1;
+            return false;
         }
-        self.spare.is_some()
-    }
-}
-
-/// One call of smoltcp: the frame that it is to receive, if any, and the port to answer on.
-pub(super) struct Phy<'a> {
-    port: &'a mut Port,
-    frame: Option<&'a [u8]>,
-    /// Most bytes of payload in a packet that may have to be cut into segments.
-    payload: usize,
-}
-
-impl<'a> Phy<'a> {
-    /// smoltcp is to receive `frame`.
-    pub(super) fn input(port: &'a mut Port, frame: &'a [u8]) -> Self {
-        Self { port, frame: Some(frame), payload: 0 }
-    }
-
-    /// smoltcp may send packets of up to `payload` bytes of TCP payload, or with 0, frames only.
-    pub(super) fn output(port: &'a mut Port, payload: usize) -> Self {
-        Self { port, frame: None, payload }
-    }
-}
-
-impl Device for Phy<'_> {
-    type RxToken<'t>
-        = Receive<'t>
-    where
-        Self: 't;
-    type TxToken<'t>
-        = Transmit<'t>
-    where
-        Self: 't;
-
-    fn receive(&mut self, _now: Instant) -> Option<(Receive<'_>, Transmit<'_>)> {
-        let frame = self.frame.take()?;
-        self.port.reserve().then(|| (Receive(frame), Transmit::new(self.port)))
-    }
-
-    fn transmit(&mut self, _now: Instant) -> Option<Transmit<'_>> {
-        let needs_large =
-            self.port.large_pool.is_some() && self.payload + MIN_HEADERS > self.port.info.mtu;
-        let is_ready = self.port.has_room()
-            && self.port.reserve()
-            && (!needs_large || self.port.reserve_large(self.payload + MAX_HEADERS));
-        is_ready.then(|| Transmit::new(self.port))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        self.port.capabilities.clone()
-    }
-}
-
-/// The frame that smoltcp is to look at.
-pub(super) struct Receive<'a>(&'a [u8]);
-
-impl RxToken for Receive<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, look: F) -> R {
-        look(self.0)
-    }
-}
-
-/// Permission to send one frame.
-pub(super) struct Transmit<'a> {
-    port: &'a mut Port,
-    /// If the frame is longer than the MTU: payload of the segments that are to be made of it.
-    segment_size: Option<NonZeroU16>,
-}
-
-impl<'a> Transmit<'a> {
-    fn new(port: &'a mut Port) -> Self {
-        Self { port, segment_size: None }
-    }
-}
-
-impl TxToken for Transmit<'_> {
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment_size = meta.segmentation_offload_size;
-    }
-
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
-        if let Some(size) = self.segment_size {
-            return self.port.send_segmented(length, size, fill);
-        }
-        match self.port.allocate(length) {
-            Some(mut frame) => {
-                let result = fill(frame.bytes_mut());
-                checksum::fill(frame.bytes_mut(), self.port.info.checksums.on_transmit);
-                self.port.send(frame);
-                result
-            }
-            // Longer than a buffer of the pool: smoltcp keeps to the MTU, so this is a pool that
-            // was made too small. The frame is built and dropped.
-            None => {
-                self.port.stats.unsent_frames += 1;
-                fill(&mut alloc::vec![0; length])
-            }
-        }
+        let needs_large = self.large_pool.is_some() && payload + MIN_HEADERS > self.info.mtu;
+        !needs_large || self.reserve_large(payload + MAX_HEADERS)
     }
 }

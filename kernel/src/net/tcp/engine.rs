@@ -17,7 +17,7 @@ use super::{
 use crate::net::{
     Error,
     flow_map::Id,
-    port::Phy,
+    phy::Phy,
     stack::Stack,
     wire::{Flow, Segment},
 };

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     memory,
-    net::{flow_map::Id, port::Phy, stack::Stack},
+    net::{flow_map::Id, phy::Phy, stack::Stack},
 };
 
 /// How often a buffer must have been too small, in multiples of itself.
@@ -117,7 +117,7 @@ impl Stack {
             return;
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let Some(probe) = rebuild(connection, &flow, sizes, &self.port.info, self.now) else {
+        let Some(probe) = rebuild(connection, &flow, sizes, &self.port, self.now) else {
             return;
         };
         self.port.stats.resized_buffers += 1;

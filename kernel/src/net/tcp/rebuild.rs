@@ -11,12 +11,11 @@
 //! the seed for a number can be computed. Whether the number came out is checked, so that another
 //! generator would make buffers stay as they are, and nothing worse.
 
-use mayfly_device::NetInfo;
 #[cfg(test)]
 use smoltcp::wire::IpEndpoint;
 use smoltcp::{
     iface::{Config, Interface, SocketSet},
-    phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken},
+    phy::{ChecksumCapabilities, DeviceCapabilities},
     socket::tcp::{Socket, State},
     time::{Duration, Instant},
     wire::{
@@ -30,10 +29,12 @@ use super::{
     connection::Connection,
     segment::{ACK, SYN, Tcp},
 };
-use crate::net::wire::Flow;
+use crate::net::{
+    phy::{Caught, MAX_CAUGHT, Phy},
+    port::Port,
+    wire::{ETHERTYPE_IPV4, Flow, u16_at},
+};
 
-/// Longest frame that is acted out: Ethernet, IPv6 and TCP with all options.
-const MAX_FRAME: usize = 14 + 40 + 60;
 const OWN_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
 /// Further away than any timer of a connection.
@@ -74,23 +75,12 @@ struct Position {
 }
 
 /// The interface on which the handshake is acted out.
-struct Stage {
+struct Stage<'a> {
     interface: Interface,
-    wings: Wings,
+    capabilities: &'a DeviceCapabilities,
+    /// The last frame that was sent.
+    caught: Option<Caught>,
     now: Instant,
-}
-
-/// Its device: the frame that comes in next, and the last one that went out.
-struct Wings {
-    mtu: usize,
-    inbound: Option<Frame>,
-    outbound: Option<Frame>,
-}
-
-/// A short frame.
-pub(super) struct Frame {
-    bytes: [u8; MAX_FRAME],
-    length: usize,
 }
 
 /// Gives `connection`, of `flow`, buffers of these sizes in bytes. Returns a frame for smoltcp that
@@ -100,9 +90,9 @@ pub(super) fn rebuild(
     connection: &mut Connection,
     flow: &Flow,
     (receive, send): (usize, usize),
-    link: &NetInfo,
+    port: &Port,
     now: Instant,
-) -> Option<Frame> {
+) -> Option<Caught> {
     let (peer, window) = (connection.peer, connection.peer_window);
     let socket = connection.socket();
     let state = socket.state();
@@ -117,11 +107,11 @@ pub(super) fn rebuild(
         return None;
     }
     let (mut set, handle) = Connection::sockets(receive, send)?;
-    let position = Stage::new(flow, link, 0, now + LONG).position(connection);
+    let position = Stage::new(flow, &port.capabilities, 0, now + LONG).position(connection);
     connection.apply_settings();
     let position = position?;
     let (iss, irs) = (position.send - 1 - own_end, position.receive - 1 - peer_end);
-    let mut stage = Stage::new(flow, link, seed_for(iss.0 as u32), now);
+    let mut stage = Stage::new(flow, &port.capabilities, seed_for(iss.0 as u32), now);
     set.get_mut::<Socket<'_>>(handle).listen(flow.local).ok()?;
     let answer = stage.play(&mut set, flow, &syn(&peer, irs, window))?;
     if answer.sequence != iss || answer.flags & (SYN | ACK) != SYN | ACK {
@@ -146,7 +136,7 @@ pub(super) fn rebuild(
     }
     connection.replace(set, handle);
     line.seq_number = position.receive - 1;
-    Some(Frame::tcp(flow, &line, EthernetAddress(link.mac)))
+    Some(tcp_frame(flow, &line, EthernetAddress(port.info.mac)))
 }
 
 /// An empty segment.
@@ -178,22 +168,28 @@ fn syn(peer: &PeerOptions, irs: TcpSeqNumber, window: u16) -> TcpRepr<'static> {
     }
 }
 
-impl Stage {
+impl<'a> Stage<'a> {
     /// An interface that is at `flow.local` and knows `flow.remote` as a neighbour, whose random
     /// numbers come from `seed`.
-    fn new(flow: &Flow, link: &NetInfo, seed: u64, now: Instant) -> Self {
+    fn new(flow: &Flow, capabilities: &'a DeviceCapabilities, seed: u64, now: Instant) -> Self {
         let mut config = Config::new(OWN_MAC.into());
         config.random_seed = seed;
-        let mut wings = Wings { mtu: link.mtu, inbound: None, outbound: None };
-        let mut interface = Interface::new(config, &mut wings, now);
+        let mut caught = None;
+        let mut phy = Phy::catch(capabilities, &mut caught, None);
+        let mut interface = Interface::new(config, &mut phy, now);
         // With an empty prefix, everybody is a neighbour.
         interface.update_ip_addrs(|addresses| {
             let _ = addresses.push(IpCidr::new(flow.local.addr, 0));
         });
-        wings.inbound = Some(Frame::introduction(flow));
-        let mut nobody = SocketSet::new([]);
-        interface.poll_ingress_single(now, &mut wings, &mut nobody);
-        Self { interface, wings, now }
+        let mut stage = Self { interface, capabilities, caught: None, now };
+        stage.hear(&mut SocketSet::new([]), introduction(flow).bytes());
+        stage
+    }
+
+    /// Lets smoltcp receive a frame.
+    fn hear(&mut self, set: &mut SocketSet<'static>, frame: &[u8]) {
+        let mut phy = Phy::catch(self.capabilities, &mut self.caught, Some(frame));
+        self.interface.poll_ingress_single(self.now, &mut phy, set);
     }
 
     /// Where the connection is: it is made to send something, whatever that is.
@@ -201,9 +197,7 @@ impl Stage {
         let socket = connection.socket();
         socket.set_timeout(None);
         socket.set_keep_alive(Some(Duration::from_secs(1)));
-        self.wings.outbound = None;
-        self.interface.poll_egress(self.now, &mut self.wings, &mut connection.set);
-        let tcp = self.wings.outbound.as_ref()?.header()?;
+        let tcp = self.prompt(&mut connection.set)?;
         // A keep-alive segment repeats a byte, anything else here is empty.
         Some(Position { send: tcp.sequence + tcp.payload, receive: tcp.acknowledgement })
     }
@@ -215,148 +209,91 @@ impl Stage {
         flow: &Flow,
         line: &TcpRepr<'_>,
     ) -> Option<Tcp> {
-        self.wings.inbound = Some(Frame::tcp(flow, line, OWN_MAC));
-        self.wings.outbound = None;
-        self.interface.poll_ingress_single(self.now, &mut self.wings, set);
+        self.hear(set, tcp_frame(flow, line, OWN_MAC).bytes());
         self.prompt(set)
     }
 
     /// Lets the socket of `set` say what it has to say. Returns its last line.
     fn prompt(&mut self, set: &mut SocketSet<'static>) -> Option<Tcp> {
-        self.interface.poll_egress(self.now, &mut self.wings, set);
-        self.wings.outbound.as_ref()?.header()
+        let mut phy = Phy::catch(self.capabilities, &mut self.caught, None);
+        self.interface.poll_egress(self.now, &mut phy, set);
+        let frame = self.caught.take()?;
+        // smoltcp sends IPv4 without options, and IPv6 without extensions.
+        let start = if u16_at(frame.bytes(), 12) == Some(ETHERTYPE_IPV4) { 34 } else { 54 };
+        Tcp::parse(frame.bytes().get(start..)?)
     }
 }
 
-impl Frame {
-    /// The frame.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-
-    /// The frame in which the peer tells its Ethernet address.
-    fn introduction(flow: &Flow) -> Self {
-        match (flow.remote.addr, flow.local.addr) {
-            (IpAddress::Ipv4(source), IpAddress::Ipv4(target)) => {
-                let repr = ArpRepr::EthernetIpv4 {
-                    operation: ArpOperation::Reply,
-                    source_hardware_addr: PEER_MAC,
-                    source_protocol_addr: source,
-                    target_hardware_addr: OWN_MAC,
-                    target_protocol_addr: target,
-                };
-                Self::new(OWN_MAC, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
-                    repr.emit(&mut ArpPacket::new_unchecked(payload));
-                })
-            }
-            (source, target) => {
-                let (IpAddress::Ipv6(from), IpAddress::Ipv6(to)) = (source, target) else {
-                    return Self { bytes: [0; MAX_FRAME], length: 0 };
-                };
-                let repr = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
-                    flags: NdiscNeighborFlags::OVERRIDE,
-                    target_addr: from,
-                    lladdr: Some(PEER_MAC.into()),
-                });
-                let length = repr.buffer_len();
-                let ip = IpRepr::new(source, target, IpProtocol::Icmpv6, length, 255);
-                Self::ip(&ip, OWN_MAC, |payload| {
-                    let nothing = ChecksumCapabilities::ignored();
-                    repr.emit(&from, &to, &mut Icmpv6Packet::new_unchecked(payload), &nothing);
-                })
-            }
+/// The frame in which the peer tells its Ethernet address.
+fn introduction(flow: &Flow) -> Caught {
+    match (flow.remote.addr, flow.local.addr) {
+        (IpAddress::Ipv4(source), IpAddress::Ipv4(target)) => {
+            let repr = ArpRepr::EthernetIpv4 {
+                operation: ArpOperation::Reply,
+                source_hardware_addr: PEER_MAC,
+                source_protocol_addr: source,
+                target_hardware_addr: OWN_MAC,
+                target_protocol_addr: target,
+            };
+            frame(OWN_MAC, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
+                repr.emit(&mut ArpPacket::new_unchecked(payload));
+            })
         }
-    }
-
-    /// A segment from the peer.
-    fn tcp(flow: &Flow, line: &TcpRepr<'_>, destination: EthernetAddress) -> Self {
-        let (source, target) = (flow.remote.addr, flow.local.addr);
-        let line = TcpRepr { src_port: flow.remote.port, dst_port: flow.local.port, ..*line };
-        let ip = IpRepr::new(source, target, IpProtocol::Tcp, line.buffer_len(), 64);
-        Self::ip(&ip, destination, |payload| {
-            let nothing = ChecksumCapabilities::ignored();
-            line.emit(&mut TcpPacket::new_unchecked(payload), &source, &target, &nothing);
-        })
-    }
-
-    fn ip(ip: &IpRepr, destination: EthernetAddress, fill: impl FnOnce(&mut [u8])) -> Self {
-        let protocol = match ip {
-            IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
-            IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
-        };
-        Self::new(destination, protocol, ip.buffer_len(), |packet| {
-            ip.emit(&mut *packet, &ChecksumCapabilities::ignored());
-            if let Some(payload) = packet.get_mut(ip.header_len()..) {
-                fill(payload);
-            }
-        })
-    }
-
-    fn new(
-        destination: EthernetAddress,
-        protocol: EthernetProtocol,
-        length: usize,
-        fill: impl FnOnce(&mut [u8]),
-    ) -> Self {
-        let length = 14 + length;
-        let mut bytes = [0; MAX_FRAME];
-        if let Some(start) = bytes.get_mut(..length) {
-            let mut frame = EthernetFrame::new_unchecked(start);
-            frame.set_src_addr(PEER_MAC);
-            frame.set_dst_addr(destination);
-            frame.set_ethertype(protocol);
-            fill(frame.payload_mut());
+        (source @ IpAddress::Ipv6(from), target @ IpAddress::Ipv6(to)) => {
+            let repr = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+                flags: NdiscNeighborFlags::OVERRIDE,
+                target_addr: from,
+                lladdr: Some(PEER_MAC.into()),
+            });
+            let ip = IpRepr::new(source, target, IpProtocol::Icmpv6, repr.buffer_len(), 255);
+            ip_frame(&ip, OWN_MAC, |payload| {
+                let sum = ChecksumCapabilities::default();
+                repr.emit(&from, &to, &mut Icmpv6Packet::new_unchecked(payload), &sum);
+            })
         }
-        Self { bytes, length }
-    }
-
-    /// The TCP header of what smoltcp has sent: IPv4 without options, or IPv6.
-    fn header(&self) -> Option<Tcp> {
-        let start = if self.bytes[12..14] == [8, 0] { 34 } else { 54 };
-        Tcp::parse(self.bytes().get(start..)?)
+        _ => Caught::new(&[]),
     }
 }
 
-impl Device for Wings {
-    type RxToken<'a> = Frame;
-    type TxToken<'a> = &'a mut Wings;
-
-    fn receive(&mut self, _now: Instant) -> Option<(Frame, &mut Self)> {
-        Some((self.inbound.take()?, self))
-    }
-
-    fn transmit(&mut self, _now: Instant) -> Option<&mut Self> {
-        Some(self)
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = self.mtu + 14;
-        capabilities.checksum = ChecksumCapabilities::ignored();
-        capabilities
-    }
+/// A segment from the peer.
+fn tcp_frame(flow: &Flow, line: &TcpRepr<'_>, destination: EthernetAddress) -> Caught {
+    let (source, target) = (flow.remote.addr, flow.local.addr);
+    let line = TcpRepr { src_port: flow.remote.port, dst_port: flow.local.port, ..*line };
+    let ip = IpRepr::new(source, target, IpProtocol::Tcp, line.buffer_len(), 64);
+    ip_frame(&ip, destination, |payload| {
+        let nothing = ChecksumCapabilities::ignored();
+        line.emit(&mut TcpPacket::new_unchecked(payload), &source, &target, &nothing);
+    })
 }
 
-impl RxToken for Frame {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, look: F) -> R {
-        look(self.bytes())
-    }
-}
-
-impl TxToken for &mut Wings {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
-        let mut frame = Frame { bytes: [0; MAX_FRAME], length };
-        match frame.bytes.get_mut(..length) {
-            Some(bytes) => {
-                let result = fill(bytes);
-                self.outbound = Some(frame);
-                result
-            }
-            // Nothing in the play is so long.
-            None => fill(&mut alloc::vec![0; length]),
+fn ip_frame(ip: &IpRepr, destination: EthernetAddress, fill: impl FnOnce(&mut [u8])) -> Caught {
+    let protocol = match ip {
+        IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
+        IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
+    };
+    frame(destination, protocol, ip.buffer_len(), |packet| {
+        ip.emit(&mut *packet, &ChecksumCapabilities::ignored());
+        if let Some(payload) = packet.get_mut(ip.header_len()..) {
+            fill(payload);
         }
+    })
+}
+
+fn frame(
+    destination: EthernetAddress,
+    protocol: EthernetProtocol,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Caught {
+    let mut caught = Caught { bytes: [0; MAX_CAUGHT], length: 14 + length };
+    if let Some(start) = caught.bytes.get_mut(..14 + length) {
+        let mut frame = EthernetFrame::new_unchecked(start);
+        frame.set_src_addr(PEER_MAC);
+        frame.set_dst_addr(destination);
+        frame.set_ethertype(protocol);
+        fill(frame.payload_mut());
     }
+    caught
 }
 
 /// The seed with which the first sequence number that an interface of smoltcp 0.14 chooses is
@@ -397,7 +334,9 @@ mod tests {
 
     #[test]
     fn smoltcp_chooses_the_number_that_it_is_made_to() {
-        let link = NetInfo { mac: [2; 6], mtu: 1500, headroom: 0, checksums: Default::default() };
+        let mut link = DeviceCapabilities::default();
+        link.max_transmission_unit = 1514;
+        link.checksum = ChecksumCapabilities::ignored();
         for number in [0, 1, 0x7fff_ffff, 0x8000_0000, 0xdead_beef, u32::MAX] {
             for local in [IpAddress::v4(10, 0, 0, 1), IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1)] {
                 let flow = Flow {
