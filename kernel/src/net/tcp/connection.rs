@@ -205,6 +205,11 @@ impl Connection {
         is_stalled
     }
 
+    /// Whether it is being helped on.
+    pub(super) fn is_revived(&self) -> bool {
+        self.stalled_with.is_some()
+    }
+
     /// The socket.
     pub(in crate::net) fn socket(&mut self) -> &mut Socket<'static> {
         self.set.get_mut(self.handle)

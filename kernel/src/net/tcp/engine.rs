@@ -12,7 +12,7 @@ use smoltcp::{
 use super::{
     connection::{Connection, Owner, Turn},
     orphan::LINGER_TIME,
-    segment::{RST, SYN, Tcp},
+    segment::{FIN, RST, SYN, Tcp},
 };
 use crate::net::{
     Error,
@@ -88,9 +88,19 @@ impl Stack {
             connection.end_of_input = Some(end);
         }
         let cause = if tcp.flags & RST != 0 { Cause::Reset } else { Cause::Input };
-        if self.follow(id, cause) {
+        let is_plain = tcp.payload == 0 && tcp.flags & (SYN | RST | FIN) == 0;
+        if self.follow(id, cause) && !(is_plain && self.is_quiet(id)) {
             self.line_up(id, Turn::Check);
         }
+    }
+
+    /// Whether an acknowledgement has left nothing to do: all is acknowledged, and no deadline that
+    /// is not in the books already can follow from it.
+    fn is_quiet(&mut self, id: Id) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let is_healthy = connection.owner == Owner::Stream && !connection.is_revived();
+        let socket = connection.socket();
+        is_healthy && socket.send_queue() == 0 && socket.state() == State::Established
     }
 
     /// Adds a connection to all tables. `None` if there is no memory for that.
