@@ -1,38 +1,50 @@
 //! The Internet checksum (RFC 1071) of IPv4, TCP and UDP.
 //!
-//! smoltcp computes it four bytes at a time; this one does sixteen, and knows what the device has
-//! done already. So smoltcp is told that the device computes all of these, and the stack does it
+//! smoltcp computes it four bytes at a time; this one takes whole words of the machine, and knows
+//! what the device has done already. So smoltcp is told that the device computes all of these, and the stack does it
 //! here, when a frame comes in and before it goes out.
 
 use smoltcp::wire::IpAddress;
 
 use super::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_TCP, PROTOCOL_UDP, u16_at};
 
-/// A sum of 16-bit words in the machine's byte order, not yet folded. Sums of parts that have an
-/// even length may be added.
+/// Bytes in a word of the machine.
+const WORD: usize = size_of::<usize>();
+
+/// A sum of 16-bit words in the machine's byte order, not yet folded: one's complement addition
+/// gives the same with words of any size (RFC 1071 section 2). Sums of parts that have an even
+/// length may be added.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Sum(u64);
+pub(super) struct Sum(usize);
 
 impl Sum {
     /// The sum of `data`, padded with a zero byte to an even length.
     pub(super) fn of(data: &[u8]) -> Self {
-        let (blocks, rest) = data.as_chunks::<16>();
-        let mut sum = 0u64;
+        let (blocks, rest) = data.as_chunks::<{ 4 * WORD }>();
+        let mut sum = Self(0);
         for block in blocks {
-            let (words, _) = block.as_chunks::<4>();
-            for &word in words {
-                sum = sum.wrapping_add(u64::from(u32::from_ne_bytes(word)));
+            let (words, _) = block.as_chunks::<WORD>();
+            if let [a, b, c, d] = *words {
+                sum = sum.and_bytes(a).and_bytes(b).and_bytes(c).and_bytes(d);
             }
         }
-        let (words, rest) = rest.as_chunks::<4>();
+        let (words, rest) = rest.as_chunks::<WORD>();
         for &word in words {
-            sum = sum.wrapping_add(u64::from(u32::from_ne_bytes(word)));
+            sum = sum.and_bytes(word);
         }
-        let mut last = [0; 4];
+        if rest.is_empty() {
+            return sum;
+        }
+        let mut last = [0; WORD];
         for (to, from) in last.iter_mut().zip(rest) {
             *to = *from;
         }
-        Self(sum.wrapping_add(u64::from(u32::from_ne_bytes(last))))
+        sum.and_bytes(last)
+    }
+
+    #[inline(always)]
+    fn and_bytes(self, word: [u8; WORD]) -> Self {
+        self.and(Self(usize::from_ne_bytes(word)))
     }
 
     /// The sum of the pseudo header of RFC 9293 section 3.1 and RFC 8200 section 8.1.
@@ -56,17 +68,19 @@ impl Sum {
 
     /// The sum of one word.
     fn of_word(word: u16) -> Self {
-        Self(word.to_be().into())
+        Self(usize::from(word.to_be()))
     }
 
-    /// The sum of both.
+    /// The sum of both, with the carry added at the other end.
+    #[inline(always)]
     pub(super) fn and(self, other: Self) -> Self {
-        Self(self.0.wrapping_add(other.0))
+        let (sum, carry) = self.0.overflowing_add(other.0);
+        Self(sum.wrapping_add(usize::from(carry)))
     }
 
     /// Folded to 16 bits, in network byte order: what a partial checksum field holds.
     pub(super) fn fold(self) -> u16 {
-        let sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
+        let sum = self.0 as u64;
         let sum = (sum >> 32) + (sum & 0xffff_ffff);
         let sum = (sum >> 16) + (sum & 0xffff);
         let sum = (sum >> 16) + (sum & 0xffff);

@@ -50,7 +50,7 @@ fn poll(stack: &mut Stack, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> 
                 log::error!("network: {error}");
                 return Poll::Ready(());
             }
-            Poll::Pending if alarm.poll(stack.deadline(), cx).is_ready() => {}
+            Poll::Pending if alarm.poll(stack.deadline(), stack.now, cx).is_ready() => {}
             Poll::Pending => {
                 executor::describe(Awaiting::new("a frame or a timer of the network", 0));
                 return Poll::Pending;
@@ -65,14 +65,22 @@ fn poll(stack: &mut Stack, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> 
 struct Alarm(Option<Sleep>);
 
 impl Alarm {
-    /// Ready when it rings, which may be before `deadline`.
-    fn poll(&mut self, deadline: Option<SmolInstant>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when it rings, which may be before `deadline`. `now` is the present.
+    fn poll(
+        &mut self,
+        deadline: Option<SmolInstant>,
+        now: SmolInstant,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let Some(deadline) = deadline.map(kernel_time) else {
             self.0 = None;
             return Poll::Pending;
         };
         match &mut self.0 {
-            Some(sleep) if sleep.deadline() <= deadline => {}
+            // It is set, and for later.
+            Some(sleep) if sleep.deadline() <= deadline && sleep.deadline() > kernel_time(now) => {
+                return Poll::Pending;
+            }
             Some(sleep) => sleep.reset(deadline),
             None => self.0 = Some(sleep_until(deadline)),
         }

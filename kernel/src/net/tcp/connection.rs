@@ -71,6 +71,8 @@ pub(in crate::net) struct Connection {
     pub(super) progress: Progress,
     /// Whether the peer has sent something that is still missing something before it.
     pub(super) has_gap: bool,
+    /// Whether the buffers are larger than at first.
+    pub(super) has_grown: bool,
     /// How many bytes were read from a full buffer, or found no room in one, since it grew.
     pub(super) receive_pressure: usize,
     pub(super) send_pressure: usize,
@@ -124,6 +126,7 @@ impl Connection {
             heard_at: now,
             progress: Progress::default(),
             has_gap: false,
+            has_grown: false,
             receive_pressure: 0,
             send_pressure: 0,
             stalled_with: None,

@@ -239,8 +239,8 @@ impl Stack {
     }
 
     /// Until when the connection may exist in its present state.
-    fn limit(&mut self, id: Id) -> Option<Instant> {
-        let connection = self.connections.get_mut(id)?;
+    fn limit(&self, id: Id) -> Option<Instant> {
+        let connection = self.connections.get(id)?;
         match connection.owner {
             Owner::HalfOpen(_) => Some(connection.since + HANDSHAKE_TIME),
             Owner::Orphan => Some(connection.since + LINGER_TIME),

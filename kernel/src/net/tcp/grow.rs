@@ -55,11 +55,8 @@ impl Connection {
     }
 
     /// When the buffers are returned unless a segment comes before, if they have grown.
-    pub(super) fn shrinks_at(&mut self) -> Option<Instant> {
-        let (receive, send) = (self.options.receive_buffer, self.options.send_buffer);
-        let socket = self.socket();
-        let has_grown = socket.recv_capacity() > receive || socket.send_capacity() > send;
-        (has_grown && self.owner == Owner::Stream).then(|| self.heard_at + IDLE_TIME)
+    pub(super) fn shrinks_at(&self) -> Option<Instant> {
+        (self.has_grown && self.owner == Owner::Stream).then(|| self.heard_at + IDLE_TIME)
     }
 }
 
@@ -120,6 +117,8 @@ impl Stack {
         let Some(probe) = rebuild(connection, &flow, sizes, &self.port, self.now) else {
             return;
         };
+        let first = (connection.options.receive_buffer, connection.options.send_buffer);
+        connection.has_grown = sizes != first;
         self.port.stats.resized_buffers += 1;
         // It believes to have told the peer its window. Asked by the peer, it does.
         let mut phy = Phy::input(&mut self.port, probe.bytes());
