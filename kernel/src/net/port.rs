@@ -84,13 +84,11 @@ impl Port {
         let done = Checksum::None;
         let checksums = &mut capabilities.checksum;
         (checksums.ipv4, checksums.tcp, checksums.udp) = (done, done, done);
-        let cut = device.segmentation();
-        let longest =
-            |frame: usize| NonZeroUsize::new(if frame > LONG { frame.min(MAX_FRAME) } else { 0 });
         let large_pool = device.large_pool().filter(|_| info.checksums.on_transmit);
-        if large_pool.is_some() {
-            capabilities.segmentation.tcpv4 = longest(cut.tcp_ipv4);
-            capabilities.segmentation.tcpv6 = longest(cut.tcp_ipv6);
+        let longest = device.segmentation().tcp_ipv4.min(MAX_FRAME);
+        // Not for IPv6: there smoltcp 0.14 drops what is longer than the MTU, whoever cuts it.
+        if large_pool.is_some() && longest > LONG {
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(longest);
         }
         Self {
             pool: device.pool(),
@@ -250,7 +248,8 @@ impl Port {
             self.stats.out_of_memory += 1;
             return false;
         }
-        let needs_large = self.large_pool.is_some() && payload + MIN_HEADERS > self.info.mtu;
+        let cuts = self.capabilities.segmentation.tcpv4.is_some();
+        let needs_large = cuts && payload + MIN_HEADERS > self.info.mtu;
         !needs_large || self.reserve_large(payload + MAX_HEADERS)
     }
 }

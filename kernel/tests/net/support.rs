@@ -1,12 +1,12 @@
 //! What most tests begin with.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
 use mayfly::{
-    net::{NetConfig, Network},
+    net::{Ipv4Config, Ipv6Config, NetConfig, Network},
     time::timeout,
 };
 
@@ -26,6 +26,26 @@ pub fn simulate<T>(test: impl Future<Output = T>) -> T {
 pub fn static_config(last: u8) -> NetConfig {
     let address = Ipv4Addr::new(10, 0, 0, last);
     NetConfig { seed: last.into(), ..NetConfig::with_static_ipv4(address, 24, None) }
+}
+
+/// Two networks on one link that speak IPv6 only: fd00::1 and fd00::2.
+pub fn pair_v6(faults: Faults, seed: u64) -> (Link, Network, Network) {
+    let (link, a, b) = Link::new(faults, seed);
+    let config = |last: u16| NetConfig {
+        ipv4: Ipv4Config::Off,
+        ipv6: Ipv6Config {
+            autoconfigure: false,
+            addresses: vec![(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last), 64)],
+            ..Ipv6Config::default()
+        },
+        seed: last.into(),
+        ..NetConfig::default()
+    };
+    (link, Network::start(a.boxed(), config(1)), Network::start(b.boxed(), config(2)))
+}
+
+pub fn server_v6(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)), port)
 }
 
 /// Two networks on one link: 10.0.0.1 and 10.0.0.2.

@@ -9,7 +9,7 @@ use mayfly::{
 use crate::{
     heap,
     link::{Dice, Faults},
-    support::{pair, pattern, server, simulate},
+    support::{pair, pair_v6, pattern, server, server_v6, simulate},
 };
 
 #[test]
@@ -44,9 +44,11 @@ fn nobody_listens() {
     });
 }
 
+/// Sends `length` bytes there and back, over IPv4, or with an odd seed over IPv6.
 async fn transfer(faults: Faults, seed: u64, length: usize) {
     let start = Instant::now();
-    let (_link, a, b) = pair(faults, seed);
+    let is_v6 = seed % 2 == 1;
+    let (_link, a, b) = if is_v6 { pair_v6(faults, seed) } else { pair(faults, seed) };
     let data = pattern(length, seed);
     let expected = data.clone();
     let mut listener = TcpListener::bind(&a, 80).await.unwrap();
@@ -66,7 +68,8 @@ async fn transfer(faults: Faults, seed: u64, length: usize) {
         let _ = stream.close().await;
         received
     });
-    let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
+    let target = if is_v6 { server_v6(80) } else { server(80) };
+    let mut stream = TcpStream::connect(&b, target).await.unwrap();
     stream.write_all(&data).await.unwrap();
     stream.shutdown_write();
     let mut echoed = Vec::new();
@@ -84,6 +87,7 @@ async fn transfer(faults: Faults, seed: u64, length: usize) {
 
 #[test]
 fn bulk_over_a_clean_link() {
+    simulate(transfer(Faults::default(), 6, 1_000_000));
     simulate(transfer(Faults::default(), 7, 1_000_000));
 }
 

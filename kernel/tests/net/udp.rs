@@ -8,7 +8,7 @@ use mayfly::{
 
 use crate::{
     link::Faults,
-    support::{CLIENT, SERVER, pair, server, simulate},
+    support::{CLIENT, SERVER, pair, pair_v6, server, server_v6, simulate},
 };
 
 #[test]
@@ -34,6 +34,32 @@ fn echo() {
             assert_eq!(&buffer[..got], &data[..]);
         }
         let error = socket.send_to(&[0; 1473], server(7)).await;
+        assert_eq!(error, Err(Error::MessageTooLong));
+    });
+}
+
+#[test]
+fn echo_over_ipv6() {
+    simulate(async {
+        let (_link, a, b) = pair_v6(Faults::default(), 1);
+        let echo = UdpSocket::bind(&a, 7).await.unwrap();
+        spawn(async move {
+            loop {
+                let datagram = echo.recv().await.unwrap();
+                echo.reply(&datagram, datagram.payload()).await.unwrap();
+            }
+        })
+        .detach();
+        let socket = UdpSocket::bind(&b, 0).await.unwrap();
+        let mut buffer = [0; 1500];
+        // Its global address, and the one of the link.
+        for address in [server_v6(7), "[fe80::ff:fe00:1]:7".parse().unwrap()] {
+            for length in [1, 1452] {
+                socket.send_to(&vec![9; length], address).await.unwrap();
+                assert_eq!(socket.recv_from(&mut buffer).await, Ok((length, address)));
+            }
+        }
+        let error = socket.send_to(&[0; 1453], server_v6(7)).await;
         assert_eq!(error, Err(Error::MessageTooLong));
     });
 }
