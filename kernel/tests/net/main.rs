@@ -7,6 +7,7 @@ mod heap;
 mod hostile;
 mod link;
 mod peer;
+mod plain;
 mod support;
 mod tcp;
 mod udp;

@@ -1,15 +1,17 @@
 use std::time::Duration;
 
 use mayfly::{
-    net::{Error, TcpListener, TcpStream},
+    net::{Error, Network, TcpListener, TcpStream},
     spawn,
     time::{Instant, sleep, timeout},
 };
+use smoltcp::socket::tcp::{Socket, State};
 
 use crate::{
     heap,
-    link::{Dice, Faults},
-    support::{pair, pair_v6, pattern, server, server_v6, simulate},
+    link::{Dice, Faults, Link},
+    plain::Plain,
+    support::{pair, pair_v6, pattern, server, server_v6, simulate, static_config},
 };
 
 #[test]
@@ -444,4 +446,35 @@ fn buffers_grow_with_demand_and_are_returned() {
             sleep(Duration::from_secs(30)).await;
         }
     });
+}
+
+#[test]
+fn a_plain_smoltcp_gets_everything_back() {
+    for (seed, buffer) in [(1, 1000), (2, 8000), (3, 60_000)] {
+        simulate(async move {
+            let faults = Faults { loss: 20, reorder: 50, duplicate: 10, ..Faults::default() };
+            let (_link, a, b) = Link::new(faults, seed);
+            let network = Network::start(b.boxed(), static_config(2));
+            serve_lines(TcpListener::bind(&network, 80).await.unwrap());
+            let mut plain = Plain::new(a, buffer);
+            plain.connect(80);
+            let data = pattern(200_000, seed);
+            let (mut sent, mut got) = (0, Vec::new());
+            let step = |socket: &mut Socket<'static>| {
+                if socket.may_send() && sent < data.len() {
+                    sent += socket.send_slice(&data[sent..]).unwrap();
+                    if sent == data.len() {
+                        socket.close();
+                    }
+                }
+                while socket.can_recv() {
+                    socket.recv(|bytes| (bytes.len(), got.extend_from_slice(bytes))).unwrap();
+                }
+                sent == data.len() && !socket.is_active()
+            };
+            plain.run(step).await;
+            assert!(got == data, "{} of {} bytes came back", got.len(), data.len());
+            assert!(matches!(plain.socket().state(), State::TimeWait | State::Closed));
+        });
+    }
 }
