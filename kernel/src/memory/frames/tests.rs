@@ -4,6 +4,7 @@ use super::*;
 use crate::memory::test_memory::TestMemory;
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes; the property test has a smaller one")]
 fn a_large_guest_keeps_its_marks_in_its_largest_region() {
     let memory = TestMemory::new(&[3, 40 * 1024]);
     let mut frames = memory.frames();

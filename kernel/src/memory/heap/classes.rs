@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn every_size_and_alignment_gets_the_smallest_class_that_holds_it() {
         for align in [1, 2, 4, 8, 16, 32, 64] {
-            for size in 0..=LARGEST {
+            for size in (0..=LARGEST).step_by(if cfg!(miri) { 37 } else { 1 }) {
                 let class = Class::of(Layout::from_size_align(size, align).unwrap()).unwrap();
                 assert!(class.block() >= size && class.block().is_multiple_of(align));
                 let smaller = (0..class.0).map(Class);
