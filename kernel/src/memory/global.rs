@@ -35,20 +35,25 @@ impl Global {
         // comes back here, so this is the only reference.
         f(unsafe { &mut *self.0.get() })
     }
+
+    /// What `alloc` does when nothing is at hand, or notes the failure.
+    #[cold]
+    #[inline(never)]
+    fn allocate_slowly(&self, layout: Layout) -> *mut u8 {
+        match self.with(|memory| memory.heap.allocate(layout, &mut memory.frames)) {
+            Some(block) => block.as_ptr(),
+            None => {
+                super::OutOfMemory::new(layout.size(), "the heap");
+                ptr::null_mut()
+            }
+        }
+    }
 }
 
 #[cold]
 #[inline(never)]
 fn refuse() -> ! {
     panic!("memory allocated or freed in an interrupt handler");
-}
-
-/// Notes that an allocation has failed.
-#[cold]
-#[inline(never)]
-fn fail(layout: Layout) -> *mut u8 {
-    super::OutOfMemory::new(layout.size(), "the heap");
-    ptr::null_mut()
 }
 
 /// Makes the RAM that nothing uses, `BootInfo::memory`, the memory of the guest.
@@ -86,9 +91,9 @@ pub(super) fn stats() -> Stats {
 // they are freed, and it does not unwind.
 unsafe impl GlobalAlloc for Global {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match self.with(|memory| memory.heap.allocate(layout, &mut memory.frames)) {
+        match self.with(|memory| memory.heap.take(layout)) {
             Some(block) => block.as_ptr(),
-            None => fail(layout),
+            None => self.allocate_slowly(layout),
         }
     }
 

@@ -65,23 +65,25 @@ const fn class_table() -> [u8; LARGEST / GRANULE + 1] {
 pub(super) struct Class(u8);
 
 impl Class {
-    /// The class for a layout, or `None` if it is no small block.
+    /// The class for a layout without much alignment, or `None` if it is no such small block.
     #[inline]
-    pub(super) fn of(layout: Layout) -> Option<Self> {
-        let class = CLASS_OF.get(layout.size().checked_add(GRANULE - 1)? / GRANULE)?;
-        if layout.align() <= GRANULE {
-            return Some(Self(*class));
+    pub(super) fn plain(layout: Layout) -> Option<Self> {
+        if layout.size() > LARGEST || layout.align() > GRANULE {
+            return None;
         }
-        Self::aligned(*class, layout.align())
+        Some(Self(CLASS_OF[layout.size().div_ceil(GRANULE)]))
     }
 
-    /// The first class from `class` on whose blocks have this alignment.
-    #[cold]
-    #[inline(never)]
-    fn aligned(class: u8, align: usize) -> Option<Self> {
-        let mut classes = usize::from(class)..CLASSES;
+    /// The class for a layout, or `None` if it is no small block.
+    pub(super) fn of(layout: Layout) -> Option<Self> {
+        let (size, align) = (layout.size(), layout.align());
+        if size > LARGEST || align > MAX_ALIGN {
+            return None;
+        }
+        let first = CLASS_OF[size.div_ceil(GRANULE)];
+        let mut classes = usize::from(first)..CLASSES;
         let fits = |class: &usize| usize::from(SIZES[*class]).is_multiple_of(align);
-        classes.find(fits).filter(|_| align <= MAX_ALIGN).map(|class| Self(class as u8))
+        classes.find(fits).map(|class| Self(class as u8))
     }
 
     /// All classes.
@@ -129,6 +131,8 @@ mod tests {
                 let smaller = (0..class.0).map(Class);
                 let good = |c: &Class| c.block() >= size && c.block().is_multiple_of(align);
                 assert_eq!(smaller.filter(good).count(), 0, "{size} {align}");
+                let plain = Class::plain(Layout::from_size_align(size, align).unwrap());
+                assert_eq!(plain, (align <= GRANULE).then_some(class));
             }
         }
     }

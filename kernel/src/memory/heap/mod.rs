@@ -39,7 +39,6 @@ enum Home {
 }
 
 impl Home {
-    #[inline]
     fn of(layout: Layout) -> Self {
         match Class::of(layout) {
             Some(class) => Self::Small(class),
@@ -70,25 +69,14 @@ impl Heap {
         self.small.in_use() + self.large_in_use
     }
 
-    /// Takes a block, whose size may be zero; it is not initialised.
+    /// As `allocate`, if it can be done in a few instructions: that is nearly always so.
     #[inline]
-    pub(super) fn allocate(
-        &mut self,
-        layout: Layout,
-        frames: &mut impl FrameSource,
-    ) -> Option<NonNull<u8>> {
-        if let Some(class) = Class::of(layout)
-            && let Some(block) = self.small.allocate(class, frames)
-        {
-            return Some(block);
-        }
-        self.allocate_slowly(layout, frames)
+    pub(super) fn take(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        self.small.take(Class::plain(layout)?)
     }
 
-    /// Takes a large block, or a small one for which memory must be gathered first.
-    #[cold]
-    #[inline(never)]
-    fn allocate_slowly(
+    /// Takes a block, whose size may be zero; it is not initialised.
+    pub(super) fn allocate(
         &mut self,
         layout: Layout,
         frames: &mut impl FrameSource,
@@ -133,28 +121,38 @@ impl Heap {
         layout: Layout,
         frames: &mut impl FrameSource,
     ) {
-        if let Some(class) = Class::of(layout) {
-            // SAFETY: the caller allocated it with this layout, and so with this class.
-            return unsafe { self.small.free(block, class, frames) };
+        let Some(class) = Class::plain(layout) else {
+            // SAFETY: the same conditions.
+            return unsafe { self.free_slowly(block, layout, frames) };
+        };
+        // SAFETY: the caller allocated it with this layout, and so with this class.
+        unsafe {
+            if let Some(span) = self.small.put(block, class) {
+                self.small.tidy(class, span, frames);
+            }
         }
-        // SAFETY: as above.
-        unsafe { self.free_large(block, layout, frames) }
     }
 
+    /// # Safety
+    /// As for `free`.
     #[cold]
     #[inline(never)]
-    unsafe fn free_large(
+    unsafe fn free_slowly(
         &mut self,
         block: NonNull<u8>,
         layout: Layout,
         frames: &mut impl FrameSource,
     ) {
-        let home = Home::of_large(layout);
+        let home = Home::of(layout);
         self.large_in_use -= home.footprint(layout);
         // SAFETY: the caller allocated it with this layout, and so at this home.
         unsafe {
             match home {
-                Home::Small(_) => {}
+                Home::Small(class) => {
+                    if let Some(span) = self.small.put(block, class) {
+                        self.small.tidy(class, span, frames);
+                    }
+                }
                 Home::Arena => self.arenas.free(block, layout, frames),
                 Home::Frames(count, _) => frames.free(block, count),
             }

@@ -13,7 +13,7 @@ use crate::memory::source::FrameSource;
 const HEADER: usize = 64;
 
 /// What a span begins with.
-struct Span {
+pub(super) struct Span {
     /// Blocks that were in use and are free again.
     free: Option<NonNull<FreeBlock>>,
     /// Neighbours in the list of spans that have room.
@@ -63,33 +63,23 @@ impl SmallBlocks {
         used
     }
 
-    /// Takes a block. The memory comes from `frames` when the class has no more room.
+    /// Takes a block that was in use before, if the first span has one.
     #[inline]
-    pub(super) fn allocate(
-        &mut self,
-        class: Class,
-        frames: &mut impl FrameSource,
-    ) -> Option<NonNull<u8>> {
-        if let Some(mut span) = self.spans[class.index()] {
-            // SAFETY: a span in the list belongs to it and begins with a `Span`, and a block on its
-            // free list belongs to the span and begins with a `FreeBlock`.
-            unsafe {
-                let span = span.as_mut();
-                if let Some(block) = span.free {
-                    span.free = block.as_ref().next;
-                    // There are no more than 252 blocks in a span.
-                    span.used = span.used.wrapping_add(1);
-                    return Some(block.cast());
-                }
-            }
+    pub(super) fn take(&mut self, class: Class) -> Option<NonNull<u8>> {
+        // SAFETY: a span in the list belongs to it and begins with a `Span`, and a block on its
+        // free list belongs to the span and begins with a `FreeBlock`.
+        unsafe {
+            let span = self.spans[class.index()]?.as_mut();
+            let block = span.free?;
+            span.free = block.as_ref().next;
+            // There are no more than 252 blocks in a span.
+            span.used = span.used.wrapping_add(1);
+            Some(block.cast())
         }
-        self.allocate_untouched(class, frames)
     }
 
-    /// As `allocate`, when the first span has no block that was in use before.
-    #[cold]
-    #[inline(never)]
-    fn allocate_untouched(
+    /// Takes a block. The memory comes from `frames` when the class has no more room.
+    pub(super) fn allocate(
         &mut self,
         class: Class,
         frames: &mut impl FrameSource,
@@ -120,18 +110,12 @@ impl SmallBlocks {
         }
     }
 
-    /// Gives a block back. A span without blocks in use goes back to `frames` if another one has
-    /// room.
+    /// Gives a block back. Returns its span if that is to be tidied up.
     ///
     /// # Safety
     /// The block was allocated with this class and is not used any more.
     #[inline]
-    pub(super) unsafe fn free(
-        &mut self,
-        block: NonNull<u8>,
-        class: Class,
-        frames: &mut impl FrameSource,
-    ) {
+    pub(super) unsafe fn put(&mut self, block: NonNull<u8>, class: Class) -> Option<NonNull<Span>> {
         let offset = block.addr().get() & (class.span() - 1);
         // SAFETY: a span lies at a multiple of its size and begins with a `Span`; the block was
         // allocated from this one. It is at least 16 bytes long and aligned for a `FreeBlock`.
@@ -144,9 +128,7 @@ impl SmallBlocks {
             // The block was in use, so there was at least one.
             span.used = span.used.wrapping_sub(1);
             let has_neighbour = || span.next.is_some() || span.previous.is_some();
-            if !span.is_listed || (span.used == 0 && has_neighbour()) {
-                self.tidy(class, start, frames);
-            }
+            (!span.is_listed || (span.used == 0 && has_neighbour())).then_some(start)
         }
     }
 
@@ -156,7 +138,12 @@ impl SmallBlocks {
     /// The span belongs to this class.
     #[cold]
     #[inline(never)]
-    unsafe fn tidy(&mut self, class: Class, span: NonNull<Span>, frames: &mut impl FrameSource) {
+    pub(super) unsafe fn tidy(
+        &mut self,
+        class: Class,
+        span: NonNull<Span>,
+        frames: &mut impl FrameSource,
+    ) {
         // SAFETY: the span belongs to this class, so it begins with a `Span`.
         unsafe {
             if !span.as_ref().is_listed {

@@ -12,7 +12,7 @@ use core::{cell::Cell, hint::black_box, time::Duration};
 use guests::check;
 use mayfly::{
     BootArguments, Machine, Result,
-    alloc::{rc::Rc, vec::Vec},
+    alloc::{boxed::Box, rc::Rc},
     executor::yield_now,
     memory, println, spawn,
     sync::channel,
@@ -37,7 +37,7 @@ async fn main(machine: Machine) -> Result {
     let cost = Cost::new(args.spawned);
     cost.print("allocate and free 64 bytes", |count| {
         for _ in 0..count {
-            black_box(Vec::<u8>::with_capacity(64));
+            black_box(Box::<[u8; 64]>::new_uninit());
         }
     });
     let start = Instant::now();
