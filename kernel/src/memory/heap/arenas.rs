@@ -77,8 +77,7 @@ impl Arenas {
         None
     }
 
-    /// Gives a block back. An arena without blocks in use goes back to `frames` if there is
-    /// another one.
+    /// Gives a block back. An arena without blocks in use goes back to `frames`.
     ///
     /// # Safety
     /// The block was allocated here with this layout and is not used any more.
@@ -95,27 +94,10 @@ impl Arenas {
             let mut arena = block.sub(offset).cast::<Arena>();
             let header = arena.as_mut();
             header.holes.deallocate(block, layout);
-            let is_only = header.next.is_none() && header.previous.is_none();
-            if header.holes.used() == 0 && !is_only {
+            if header.holes.used() == 0 {
                 self.release(arena, frames);
             }
         }
-    }
-
-    /// Gives all arenas without blocks in use back. Returns whether there was one.
-    pub(super) fn trim(&mut self, frames: &mut impl FrameSource) -> bool {
-        let (mut next, mut found) = (self.first, false);
-        while let Some(arena) = next {
-            // SAFETY: an arena in the list belongs to it; `next` is read before it is released.
-            unsafe {
-                next = arena.as_ref().next;
-                if arena.as_ref().holes.used() == 0 {
-                    self.release(arena, frames);
-                    found = true;
-                }
-            }
-        }
-        found
     }
 
     /// # Safety

@@ -83,7 +83,7 @@ impl Heap {
     ) -> Option<NonNull<u8>> {
         let home = Home::of(layout);
         let mut block = self.allocate_at(&home, layout, frames);
-        if block.is_none() && self.trim(frames) {
+        if block.is_none() && self.small.trim(frames) {
             block = self.allocate_at(&home, layout, frames);
         }
         if block.is_some() {
@@ -103,11 +103,6 @@ impl Heap {
             Home::Arena => self.arenas.allocate(layout, frames),
             Home::Frames(count, align) => frames.allocate(count, align),
         }
-    }
-
-    /// Gives back all memory that holds no block. Returns whether there was some.
-    fn trim(&mut self, frames: &mut impl FrameSource) -> bool {
-        self.small.trim(frames) | self.arenas.trim(frames)
     }
 
     /// Gives a block back.

@@ -12,6 +12,9 @@ use crate::memory::source::FrameSource;
 /// Room for a `Span` in front of the blocks, which keeps those aligned to 64 bytes.
 const HEADER: usize = 64;
 
+/// Empty spans that are kept.
+const KEPT: usize = 8;
+
 /// What a span begins with.
 pub(super) struct Span {
     /// Blocks that were in use and are free again.
@@ -25,6 +28,8 @@ pub(super) struct Span {
     untouched: u16,
     /// Whether the span is in the list.
     is_listed: bool,
+    /// Whether the span is among those that are kept when they are empty.
+    is_kept: bool,
 }
 
 const _: () = assert!(size_of::<Span>() <= HEADER);
@@ -39,11 +44,16 @@ pub(super) struct SmallBlocks {
     spans: [Option<NonNull<Span>>; TABLE],
     /// Number of spans of each class that have no room and so are not in the list.
     full: [usize; TABLE],
+    /// Spans that became empty when their class had no other with room. They are kept, for a class
+    /// of which one block at a time is used, until so many others have followed.
+    kept: [Option<(Class, NonNull<Span>)>; KEPT],
+    /// Which of them came first.
+    oldest: usize,
 }
 
 impl SmallBlocks {
     pub(super) const fn new() -> Self {
-        Self { spans: [None; TABLE], full: [0; TABLE] }
+        Self { spans: [None; TABLE], full: [0; TABLE], kept: [None; KEPT], oldest: 0 }
     }
 
     /// Bytes in the blocks that are in use.
@@ -110,7 +120,8 @@ impl SmallBlocks {
         }
     }
 
-    /// Gives a block back. Returns its span if that is to be tidied up.
+    /// Gives a block back. Returns its span if that is to be tidied up, because it was full or has
+    /// become empty.
     ///
     /// # Safety
     /// The block was allocated with this class and is not used any more.
@@ -127,12 +138,11 @@ impl SmallBlocks {
             span.free = Some(free);
             // The block was in use, so there was at least one.
             span.used = span.used.wrapping_sub(1);
-            let has_neighbour = || span.next.is_some() || span.previous.is_some();
-            (!span.is_listed || (span.used == 0 && has_neighbour())).then_some(start)
+            (!span.is_listed || (span.used == 0 && !span.is_kept)).then_some(start)
         }
     }
 
-    /// Lists a span that has room again, and gives it back if it is empty and not the only one.
+    /// Lists a span that has room again. If it is empty, keeps it or gives it back.
     ///
     /// # Safety
     /// The span belongs to this class.
@@ -150,9 +160,38 @@ impl SmallBlocks {
                 self.link(class, span);
                 self.full[class.index()] -= 1;
             }
-            let is_only = span.as_ref().next.is_none() && span.as_ref().previous.is_none();
-            if span.as_ref().used == 0 && !is_only {
-                self.release(class, span, frames);
+            let Span { next, previous, used, is_kept, .. } = span.read();
+            if used == 0 && !is_kept {
+                if next.is_none() && previous.is_none() {
+                    self.keep(class, span, frames);
+                } else {
+                    self.release(class, span, frames);
+                }
+            }
+        }
+    }
+
+    /// Keeps an empty span, in the place of the one that has been kept longest.
+    ///
+    /// # Safety
+    /// The span belongs to this class and is not kept yet.
+    unsafe fn keep(
+        &mut self,
+        class: Class,
+        mut span: NonNull<Span>,
+        frames: &mut impl FrameSource,
+    ) {
+        let before = self.kept[self.oldest].replace((class, span));
+        self.oldest = (self.oldest + 1) % KEPT;
+        // SAFETY: the span belongs to this class; one that is kept is given back nowhere else, so
+        // it still belongs to its class, and is in the list if it is empty.
+        unsafe {
+            span.as_mut().is_kept = true;
+            if let Some((class, mut span)) = before {
+                span.as_mut().is_kept = false;
+                if span.as_ref().used == 0 {
+                    self.release(class, span, frames);
+                }
             }
         }
     }
@@ -160,6 +199,10 @@ impl SmallBlocks {
     /// Gives all spans without blocks in use back. Returns whether there was one.
     #[cold]
     pub(super) fn trim(&mut self, frames: &mut impl FrameSource) -> bool {
+        for (_, mut span) in self.kept.iter_mut().filter_map(Option::take) {
+            // SAFETY: a span that is kept is given back nowhere else.
+            unsafe { span.as_mut().is_kept = false }
+        }
         let mut found = false;
         for class in Class::all() {
             let mut next = self.spans[class.index()];
@@ -190,6 +233,7 @@ impl SmallBlocks {
                 used: 0,
                 untouched,
                 is_listed: false,
+                is_kept: false,
             });
             self.link(class, span);
         }
@@ -197,7 +241,7 @@ impl SmallBlocks {
     }
 
     /// # Safety
-    /// The span is in the list of this class and no block of it is in use.
+    /// The span is in the list of this class, it is not kept, and no block of it is in use.
     unsafe fn release(&mut self, class: Class, span: NonNull<Span>, frames: &mut impl FrameSource) {
         // SAFETY: `add_span` allocated the frames, and nobody uses them any more.
         unsafe {

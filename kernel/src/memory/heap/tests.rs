@@ -77,7 +77,7 @@ impl Fixture {
             self.free(last);
         }
         assert_eq!(self.heap.in_use(), 0);
-        self.heap.trim(&mut self.frames);
+        self.heap.small.trim(&mut self.frames);
         assert_eq!(self.frames.free_frames(), self.frames.total());
     }
 }
@@ -123,8 +123,22 @@ fn empty_spans_and_arenas_are_returned() {
     while let Some(last) = fixture.blocks.len().checked_sub(1) {
         fixture.free(last);
     }
-    // One of each is kept.
-    assert_eq!(fixture.frames.free_frames(), 400 - 1 - arenas::ARENA_FRAMES);
+    // One span is kept.
+    assert_eq!(fixture.frames.free_frames(), 400 - 1);
+}
+
+#[test]
+fn few_empty_spans_are_kept() {
+    let mut fixture = Fixture::new(&[400]);
+    for round in 0..3 {
+        for size in (16..=2048).step_by(16) {
+            assert!(fixture.allocate(size, 8));
+            fixture.free(0);
+            let kept = 400 - fixture.frames.free_frames();
+            assert!(kept <= 16, "{kept} frames are kept in round {round}");
+        }
+    }
+    fixture.free_all();
 }
 
 #[test]
