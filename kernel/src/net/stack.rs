@@ -222,7 +222,7 @@ impl Stack {
                 return false;
             }
         }
-        true
+        self.port.has_room()
     }
 
     fn run_base(&mut self) {
