@@ -44,7 +44,7 @@ impl fmt::Display for StartError {
             ),
             Self::Reset => f.write_str("it does not come back from a reset"),
             Self::Legacy => f.write_str(
-                "it offers only an old legacy interface; use a QEMU of version 2.0 or newer",
+                "it offers only the legacy interface; start QEMU without disable-modern=on",
             ),
             Self::FeaturesRefused => f.write_str("it refuses the features that it offers"),
             Self::Queue => {

@@ -9,6 +9,7 @@
 //! `poll_ready` has found nothing; for sent frames only while the stack waits for room, once half of
 //! the queue is free. Sent frames are freed when the next one wants to go.
 
+mod features;
 mod header;
 #[cfg(test)]
 mod tests;
@@ -20,17 +21,19 @@ use core::{
 };
 
 use mayfly_device::{
-    Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, PartialChecksum,
-    Received, Segmentation,
+    DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, PartialChecksum, Received,
+    Segmentation,
 };
-use virtio_drivers::transport::Transport as Registers;
 
-use self::header::{Header, Layout};
+use self::{
+    features::Abilities,
+    header::{Header, Layout},
+};
 use crate::{
     StartError,
     buffers::{Incoming, Outgoing},
     line::Line,
-    negotiate::{ANY_LAYOUT, go, negotiate, reset},
+    negotiate::{go, negotiate, reset},
     queue::{Queue, synchronise},
     transport::Transport,
 };
@@ -61,36 +64,6 @@ const MAX_LARGE_BUFFERS: usize = 4;
 const RECEIVE_QUEUE: u16 = 0;
 const TRANSMIT_QUEUE: u16 = 1;
 
-const ETHERNET_HEADER: usize = 14;
-
-/// Feature bits, section 5.1.3.
-mod feature {
-    /// The device fills in checksums.
-    pub(super) const CSUM: u64 = 1 << 0;
-    /// The driver takes frames whose checksum was not filled in.
-    pub(super) const GUEST_CSUM: u64 = 1 << 1;
-    /// The configuration holds the MTU.
-    pub(super) const MTU: u64 = 1 << 3;
-    /// The configuration holds the address.
-    pub(super) const MAC: u64 = 1 << 5;
-    /// The device cuts TCP over IPv4 into segments.
-    pub(super) const HOST_TSO4: u64 = 1 << 11;
-    /// The device cuts TCP over IPv6 into segments.
-    pub(super) const HOST_TSO6: u64 = 1 << 12;
-}
-
-const WANTED: u64 = feature::CSUM
-    | feature::GUEST_CSUM
-    | feature::MTU
-    | feature::MAC
-    | ANY_LAYOUT
-    | feature::HOST_TSO4
-    | feature::HOST_TSO6;
-
-/// Offsets into the device's configuration, section 5.1.4.
-const CONFIG_MAC: usize = 0;
-const CONFIG_MTU: usize = 10;
-
 /// A virtio network device.
 pub(crate) struct VirtioNet {
     transport: Transport,
@@ -115,28 +88,8 @@ pub(crate) struct VirtioNet {
 impl VirtioNet {
     /// Starts the device.
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
-        let features = negotiate(&mut transport, WANTED)?;
-        let has = |feature| features & feature != 0;
-        if transport.requires_legacy_layout() && !has(ANY_LAYOUT) {
-            // Header and frame could not be in one descriptor.
-            return Err(StartError::Legacy);
-        }
-        let layout = Layout::for_device(&transport);
-        let (mac, mtu) = read_configuration(&transport, features)?;
-        let info = NetInfo {
-            mac,
-            mtu,
-            headroom: layout.size(),
-            checksums: Checksums {
-                on_transmit: has(feature::CSUM),
-                on_receive: has(feature::GUEST_CSUM),
-            },
-        };
-        let longest = |feature| if has(feature) { LARGE_BUFFER_SIZE - layout.size() } else { 0 };
-        let segmentation = Segmentation {
-            tcp_ipv4: longest(feature::HOST_TSO4),
-            tcp_ipv6: longest(feature::HOST_TSO6),
-        };
+        let features = negotiate(&mut transport, features::WANTED)?;
+        let Abilities { info, segmentation, layout } = Abilities::read(&transport, features)?;
         let large_pool: Option<Rc<dyn FramePool>> = (segmentation != Segmentation::default())
             .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
         let receive = Queue::new(&mut transport, RECEIVE_QUEUE, features)?;
@@ -363,31 +316,3 @@ impl Drop for VirtioNet {
         }
     }
 }
-
-/// The device's address and MTU. Without an address in the configuration (QEMU always has one), a
-/// fixed locally administered one; without an MTU, Ethernet's.
-fn read_configuration(
-    transport: &Transport,
-    features: u64,
-) -> Result<([u8; 6], usize), StartError> {
-    const ETHERNET_MTU: u16 = 1500;
-    /// Smallest MTU that IPv4 works with (RFC 791).
-    const SMALLEST_MTU: u16 = 68;
-    let mac = if features & feature::MAC != 0 {
-        transport.read_consistent(|| transport.read_config_space(CONFIG_MAC))?
-    } else {
-        [0x02, 0, 0, 0, 0, 1]
-    };
-    let mtu = if features & feature::MTU != 0 {
-        transport.read_consistent(|| transport.read_config_space::<u16>(CONFIG_MTU))?
-    } else {
-        ETHERNET_MTU
-    };
-    if mtu < SMALLEST_MTU {
-        return Err(StartError::Configuration);
-    }
-    // Larger frames would not fit the buffers; a smaller MTU than the network's is always allowed.
-    Ok((mac, usize::from(mtu.min(ETHERNET_MTU))))
-}
-
-const _: () = assert!(ETHERNET_HEADER + 1500 + header::MAX_SIZE <= BUFFER_SIZE);

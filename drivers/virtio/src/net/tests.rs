@@ -6,7 +6,7 @@ use core::{
     task::Waker,
 };
 
-use mayfly_device::InterruptHandler;
+use mayfly_device::{Checksums, InterruptHandler};
 use proptest::prelude::*;
 use virtio_drivers::transport::DeviceType;
 
@@ -18,12 +18,12 @@ use crate::{
 
 const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 
-fn start(features: u64) -> (FakeDevice, VirtioNet) {
+fn start(offered: u64) -> (FakeDevice, VirtioNet) {
     let mut configuration = MAC.to_vec();
     configuration.extend([1, 0, 1, 0]);
     configuration.extend(1400u16.to_le_bytes());
     let (device, transport) =
-        fake::device(DeviceType::Network, features | feature::MAC, &configuration, 2);
+        fake::device(DeviceType::Network, offered | features::MAC, &configuration, 2);
     let driver = VirtioNet::new(transport, device.line).unwrap();
     (device, driver)
 }
@@ -59,7 +59,7 @@ impl Wake for Woken {
 
 #[test]
 fn frames_go_both_ways() {
-    let (device, mut driver) = start(feature::MTU);
+    let (device, mut driver) = start(features::MTU);
     assert_eq!((driver.info().mac, driver.info().mtu), (MAC, 1400));
     assert_eq!(driver.info().checksums, Checksums::default());
     deliver(&device, 0, b"hello, I am a frame");
@@ -237,7 +237,7 @@ fn a_wish_to_be_notified_in_doubt_is_looked_at_again() {
 
 #[test]
 fn checksums_and_segments_are_described_to_the_device() {
-    let (device, mut driver) = start(feature::CSUM | feature::GUEST_CSUM | feature::HOST_TSO4);
+    let (device, mut driver) = start(features::CSUM | features::GUEST_CSUM | features::HOST_TSO4);
     assert_eq!(driver.info().checksums, Checksums { on_transmit: true, on_receive: true });
     let mut tcp = vec![0; 14 + 20 + 20];
     tcp[12..14].copy_from_slice(&[8, 0]);
@@ -298,7 +298,7 @@ proptest! {
     /// hands out lies within its buffers.
     #[test]
     fn a_hostile_device_is_survived(steps in prop::collection::vec(mischief(), 0..60)) {
-        let (device, mut driver) = start(feature::CSUM);
+        let (device, mut driver) = start(features::CSUM);
         let mut cx = Context::from_waker(Waker::noop());
         for step in steps {
             match step {
