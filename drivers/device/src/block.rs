@@ -8,6 +8,9 @@ use crate::{BlockBuffer, DeviceError};
 /// not offer it.
 pub const MAX_DISCARD: usize = 1 << 30;
 
+/// Most bytes of a serial number.
+pub const SERIAL_SIZE: usize = 20;
+
 /// What a block device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockInfo {
@@ -34,6 +37,9 @@ pub enum BlockOperation {
     Write(BlockBuffer),
     /// Make everything that completed before durable.
     Flush,
+    /// Fill the start of the buffer, which is [`MIN_SECTOR_SIZE`](crate::MIN_SECTOR_SIZE) long, with
+    /// the device's serial number: ASCII, ended by a zero byte or after [`SERIAL_SIZE`].
+    Identify(BlockBuffer),
     /// Forget the contents of this many sectors, at most [`MAX_DISCARD`] bytes.
     Discard(u32),
 }
@@ -54,7 +60,7 @@ pub struct BlockRequest {
 pub struct Completion {
     /// The request's id.
     pub id: u64,
-    /// The request's buffer, for reads and writes.
+    /// The request's buffer, if it had one.
     pub buffer: Option<BlockBuffer>,
     /// How it went.
     pub result: Result<(), DeviceError>,

@@ -19,7 +19,9 @@ mod interrupt;
 mod net;
 mod pool;
 
-pub use block::{BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion, MAX_DISCARD};
+pub use block::{
+    BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion, MAX_DISCARD, SERIAL_SIZE,
+};
 pub use block_buffer::{BlockBuffer, MIN_SECTOR_SIZE};
 pub use checksum::PartialChecksum;
 pub use console::ConsoleDevice;

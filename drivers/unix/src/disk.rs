@@ -80,6 +80,10 @@ impl Disk {
                 let result = self.file.write_all_at(&buffer, offset);
                 (Some(buffer), result)
             }
+            // A file has none.
+            BlockOperation::Identify(buffer) => {
+                (Some(buffer), Err(io::ErrorKind::Unsupported.into()))
+            }
             BlockOperation::Flush => (None, self.file.sync_data()),
             BlockOperation::Discard(sectors) => (None, self.discard(offset, sectors)),
         };

@@ -1,9 +1,12 @@
 //! What an app sees of a disk.
 
-use alloc::{boxed::Box, collections::VecDeque, rc::Rc};
+use alloc::{boxed::Box, collections::VecDeque, rc::Rc, string::String};
 use core::fmt;
 
-use mayfly_device::{BlockBuffer, BlockDevice, BlockOperation, DeviceError, MAX_DISCARD};
+use mayfly_device::{
+    BlockBuffer, BlockDevice, BlockOperation, DeviceError, MAX_DISCARD, MIN_SECTOR_SIZE,
+    SERIAL_SIZE,
+};
 
 use super::{Error, operation::Operation, runner, shared::Shared};
 use crate::executor;
@@ -146,6 +149,24 @@ impl Disk {
             sector += count;
         }
         Ok(())
+    }
+
+    /// The serial number that the disk was given (QEMU: `serial=`), which tells it from others
+    /// whatever their order. Empty if it was given none.
+    ///
+    /// # Errors
+    /// When the device fails, or has no such thing: [`DeviceError::Unsupported`].
+    pub async fn serial(&self) -> Result<String, Error> {
+        let mut buffer = self.shared.buffer(MIN_SECTOR_SIZE).ok_or(Error::OutOfMemory)?;
+        buffer.fill(0);
+        let operation = BlockOperation::Identify(buffer);
+        let answer = Operation::start(&self.shared, 0, operation)?.await?;
+        let buffer = answer.ok_or(Error::Device(DeviceError::Protocol))?;
+        let text = buffer.get(..SERIAL_SIZE).unwrap_or_default();
+        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+        let serial = String::from_utf8_lossy(text).into_owned();
+        self.shared.recycle(buffer);
+        Ok(serial)
     }
 
     /// Checks a range and returns its first sector.

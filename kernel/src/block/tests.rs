@@ -91,6 +91,10 @@ impl Fake {
                 }
                 Some(buffer)
             }
+            BlockOperation::Identify(mut buffer) => {
+                buffer[..8].copy_from_slice(b"mayfly-1");
+                Some(buffer)
+            }
             BlockOperation::Flush => {
                 self.flushes += 1;
                 None
@@ -156,6 +160,7 @@ fn with_disk<F: Future<Output = ()>>(test: impl FnOnce(Disk, Handle) -> F) {
 fn what_is_written_is_read() {
     with_disk(|disk, device| async move {
         assert_eq!((disk.size(), disk.sector_size()), (64 * 512, 512));
+        assert_eq!(disk.serial().await.unwrap(), "mayfly-1");
         let mut data = vec![0; 20 * 512];
         disk.read(10 * 512, &mut data).await.unwrap();
         for (index, sector) in data.chunks(512).enumerate() {

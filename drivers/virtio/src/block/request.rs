@@ -4,7 +4,7 @@
 //! read by the device      type: u32, reserved: u32, sector: u64
 //!   of a write            the data
 //!   of a discard          sector: u64, sectors: u32, flags: u32
-//! written by the device   of a read: the data
+//! written by the device   of a read: the data, of a question for the serial number: 20 bytes
 //!                         status: u8
 //! ```
 
@@ -12,6 +12,7 @@ use alloc::rc::Rc;
 
 use mayfly_device::{
     BlockBuffer, BlockOperation, BlockRequest, Completion, DeviceError, FrameBuf, FramePool,
+    SERIAL_SIZE,
 };
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout,
@@ -24,6 +25,7 @@ use crate::queue::{Parts, Transfer};
 const IN: u32 = 0;
 const OUT: u32 = 1;
 const FLUSH: u32 = 4;
+const GET_ID: u32 = 8;
 const DISCARD: u32 = 11;
 
 const STATUS_OK: u8 = 0;
@@ -72,6 +74,7 @@ impl Request {
             BlockOperation::Read(_) => (IN, 0),
             BlockOperation::Write(_) => (OUT, 0),
             BlockOperation::Flush => (FLUSH, 0),
+            BlockOperation::Identify(_) => (GET_ID, 0),
             BlockOperation::Discard(sectors) => (DISCARD, u64::from(*sectors)),
         };
         let content = Control {
@@ -106,7 +109,9 @@ impl Request {
             _ => Err(DeviceError::Io),
         };
         let buffer: Option<BlockBuffer> = match self.request.operation {
-            BlockOperation::Read(buffer) | BlockOperation::Write(buffer) => Some(buffer),
+            BlockOperation::Read(buffer)
+            | BlockOperation::Write(buffer)
+            | BlockOperation::Identify(buffer) => Some(buffer),
             BlockOperation::Flush | BlockOperation::Discard(_) => None,
         };
         Completion { id: self.request.id, buffer, result }
@@ -126,6 +131,10 @@ unsafe impl Transfer for Request {
         match &mut self.request.operation {
             BlockOperation::Read(data) => {
                 f(Parts { read: &[header], written: &mut [data, status] })
+            }
+            BlockOperation::Identify(data) => {
+                let serial = data.get_mut(..SERIAL_SIZE).unwrap_or_default();
+                f(Parts { read: &[header], written: &mut [serial, status] })
             }
             BlockOperation::Write(data) => {
                 f(Parts { read: &[header, data], written: &mut [status] })
