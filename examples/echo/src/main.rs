@@ -16,6 +16,8 @@ use mayfly::{
 
 /// How long to wait for memory before trying again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer may take to acknowledge the end of what was sent back to it.
+const LAST_BYTES: Duration = Duration::from_secs(30);
 
 #[derive(BootArguments)]
 struct Arguments {
@@ -62,8 +64,8 @@ async fn connections(network: &Network, port: u16) -> mayfly::Result<()> {
     let mut listener = TcpListener::bind(network, port).await?;
     loop {
         match listener.accept().await {
-            Ok((mut stream, peer)) => mayfly::spawn(async move {
-                if let Err(error) = echo(&mut stream).await {
+            Ok((stream, peer)) => mayfly::spawn(async move {
+                if let Err(error) = echo(stream).await {
                     log::debug!("{peer}: {error}");
                 }
             })
@@ -74,15 +76,15 @@ async fn connections(network: &Network, port: u16) -> mayfly::Result<()> {
     }
 }
 
-/// Sends back what comes until the peer has sent its last. Dropping the stream then says that all
-/// of it was sent back.
-async fn echo(stream: &mut TcpStream) -> Result<(), Error> {
+/// Sends back what comes until the peer has sent its last, and sees to it that all of it arrives.
+async fn echo(mut stream: TcpStream) -> Result<(), Error> {
     let mut buffer = [0; 1024];
     loop {
         let count = stream.read(&mut buffer).await?;
         match buffer.get(..count) {
             Some(bytes) if count > 0 => stream.write_all(bytes).await?,
-            _ => return Ok(()),
+            _ => break,
         }
     }
+    time::timeout(LAST_BYTES, stream.close()).await.unwrap_or(Err(Error::TimedOut))
 }

@@ -23,7 +23,7 @@ use core::{net::IpAddr, time::Duration};
 use connection::Limits;
 use mayfly::{
     BootArguments, Machine, log,
-    net::{Error, Network, TcpListener},
+    net::{Error, Network, TcpListener, TcpStream},
     time,
 };
 
@@ -61,14 +61,10 @@ async fn main(machine: Machine) -> mayfly::Result<()> {
 
     loop {
         match listener.accept().await {
-            Ok((mut stream, peer)) => {
+            Ok((stream, peer)) => {
                 log::debug!("{peer} connects");
-                // An answer is written in one piece: its last segment need not wait for the
-                // acknowledgement of those before.
-                stream.set_nodelay(true);
                 mayfly::spawn(async move {
-                    // Dropping the stream closes it, and still sends what was written.
-                    if let Err(error) = connection::serve(&mut stream, limits).await {
+                    if let Err(error) = answer(stream, limits).await {
                         log::debug!("{peer}: {error}");
                     }
                 })
@@ -79,6 +75,17 @@ async fn main(machine: Machine) -> mayfly::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Answers a client's requests, and sees to it that the last answer arrives.
+async fn answer(mut stream: TcpStream, limits: Limits) -> Result<(), Error> {
+    // An answer is written in one piece: its last segment need not wait for the acknowledgement of
+    // those before.
+    stream.set_nodelay(true);
+    connection::serve(&mut stream, limits).await?;
+    // Dropping the stream would close it, too, but the system only looks after so many connections
+    // that nobody waits for. This one counts as ours until the client has everything.
+    time::timeout(limits.write, stream.close()).await.unwrap_or(Err(Error::TimedOut))
 }
 
 /// Says where the site is to be found.
