@@ -1,5 +1,7 @@
 //! From the architecture's hands to the app's `main`. Reads top to bottom.
 
+use core::mem;
+
 use mayfly_arch::{BootInfo, mmu, power};
 
 use crate::{
@@ -28,8 +30,8 @@ fn start(info: &'static BootInfo) -> ! {
     launch::greet(info);
     chart::mark("memory and log");
 
-    let devices = Devices::start(info);
-    random::init(info);
+    let mut devices = Devices::find(info);
+    random::init(&info.seed, mem::take(&mut devices.entropy));
     chart::mark("devices");
 
     mmu::seal();

@@ -2,8 +2,13 @@
 //!
 //! What is written goes into a buffer that a task empties as fast as the devices take it, so that
 //! no task ever waits for a slow UART. When the buffer is full and the devices take no more, new
-//! text is dropped and counted, and the gap is marked in the output. Before that task runs, and after the last word of a guest that
-//! ends, text goes straight to the architecture's polled console.
+//! text is dropped and counted, and the gap is marked in the output. Before that task runs, and
+//! after the last word of a guest that ends, text goes straight to the architecture's polled
+//! console.
+//!
+//! A UART is in use from the start. What is typed is taken from it when the app first [`read`]s,
+//! which also starts the drivers of the other consoles, such as virtio-console;
+//! [`use_all_devices`] does that for an app that only writes.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -18,13 +23,21 @@ mod output;
 mod task;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
-use core::{cell::Cell, fmt, future::poll_fn};
+use core::{
+    cell::{Cell, RefCell},
+    fmt,
+    future::poll_fn,
+};
 
 use mayfly_arch::console as polled;
 use mayfly_device::ConsoleDevice;
 
-use self::{input::Input, output::SharedOutput, task::Ports};
-use crate::executor;
+use self::{
+    input::Input,
+    output::SharedOutput,
+    task::{Ports, Reader},
+};
+use crate::{devices::Found, executor};
 
 /// Output that the devices have not taken yet.
 static OUTPUT: SharedOutput = SharedOutput::new();
@@ -40,6 +53,17 @@ mayfly_arch::local! {
 mayfly_arch::local! {
     /// Whether a device shows itself what is typed at it.
     static ECHOES: Cell<bool> = Cell::new(false);
+}
+
+mayfly_arch::local! {
+    /// Consoles whose drivers are not started yet.
+    static IDLE: RefCell<Vec<Found>> = RefCell::new(Vec::new());
+}
+
+mayfly_arch::local! {
+    /// Takes in what was typed, from when on somebody wants it: what nobody refers to is not in the
+    /// image.
+    static READER: Cell<Option<Reader>> = Cell::new(None);
 }
 
 /// Writes to the console. Never waits: text for which there is no room in the buffer, and which the
@@ -63,6 +87,12 @@ pub fn dropped() -> u64 {
 /// Reads what was typed: at least one byte, at most as many as fit. Only one task should read; of
 /// two, either may get a byte. Waits for ever if there is no console to type at.
 pub async fn read(buffer: &mut [u8]) -> usize {
+    if READER.with(Cell::get).is_none() {
+        READER.with(|reader| reader.set(Some(task::read)));
+        use_all_devices();
+        // The task has not looked for input so far.
+        OUTPUT.written.raise();
+    }
     poll_fn(|cx| INPUT.with(|input| input.poll_read(cx, buffer))).await
 }
 
@@ -115,15 +145,32 @@ macro_rules! println {
     };
 }
 
-/// Starts the task that moves text between the buffers and `devices`. Without devices, output stays
-/// with the polled console.
-pub(crate) fn start(devices: Vec<Box<dyn ConsoleDevice>>) {
+/// Starts the drivers of all consoles, also of those that are not UARTs: what is written shows on
+/// each of them, at the pace of the slowest.
+pub fn use_all_devices() {
+    let idle = IDLE.with(RefCell::take);
+    serve(idle.into_iter().filter_map(Found::start_console).collect());
+}
+
+/// Starts the task that moves text between the buffers and `devices`, and takes note of the devices
+/// that only some apps want. Without devices, output stays with the polled console.
+pub(crate) fn start(devices: Vec<Box<dyn ConsoleDevice>>, idle: Vec<Found>) {
+    IDLE.with(|list| list.replace(idle));
+    serve(devices);
+}
+
+/// Adds consoles. With the first ones, starts the task.
+fn serve(devices: Vec<Box<dyn ConsoleDevice>>) {
     if devices.is_empty() {
         return;
     }
-    ECHOES.with(|echoes| echoes.set(devices.iter().any(|device| device.echoes())));
-    PORTS.with(|ports| ports.replace(task::ports(devices)));
-    OUTPUT.text.with(|text| text.set_buffered(true));
+    if devices.iter().any(|device| device.echoes()) {
+        ECHOES.with(|echoes| echoes.set(true));
+    }
+    PORTS.with(|ports| ports.borrow_mut().extend(task::ports(devices)));
+    if OUTPUT.text.with(|text| text.set_buffered(true)) {
+        return;
+    }
     let task = poll_fn(|cx| PORTS.with(|ports| task::poll(ports, &OUTPUT, cx)));
     executor::spawn_essential("console", task).detach();
 }

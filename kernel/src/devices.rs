@@ -1,121 +1,177 @@
-//! Starts a driver for every device that discovery found.
+//! The devices that discovery found, and the drivers that an app asks for.
+//!
+//! At boot, before the page tables are sealed, the registers of all devices are mapped and their
+//! kinds noted. A driver is started when the app, or a part of the kernel that the app uses, first
+//! asks for the device: so an image holds no driver, and nothing above it, that nobody asks for.
 
 #[cfg(not(target_os = "none"))]
 mod host;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::{cmp::Reverse, fmt};
+use core::fmt;
 
 use mayfly_arch::{BootInfo, Device, Irq, PciHost, Uart, UartKind, VirtioMmio};
 use mayfly_device::{BlockDevice, ConsoleDevice, EntropySource, InterruptHandler, NetDevice};
-use mayfly_virtio::{Driver, MmioWindow, StartError, Started};
+use mayfly_virtio::{FindError, Kind, MmioWindow, StartError, Started};
 
 use crate::interrupts;
 
-/// The devices that work, each kind in the order of the machine.
+/// What was found, each kind in the order of the machine.
 #[derive(Default)]
 pub(crate) struct Devices {
     /// Network devices.
-    pub(crate) net: Vec<Box<dyn NetDevice>>,
+    pub(crate) net: Vec<Found>,
     /// Block devices.
-    pub(crate) block: Vec<Box<dyn BlockDevice>>,
+    pub(crate) block: Vec<Found>,
     /// Sources of random bytes.
-    pub(crate) entropy: Vec<Box<dyn EntropySource>>,
-    /// Consoles.
-    pub(crate) consoles: Vec<Box<dyn ConsoleDevice>>,
+    pub(crate) entropy: Vec<Found>,
+    /// Consoles other than UARTs.
+    pub(crate) consoles: Vec<Found>,
+    /// UARTs. Their drivers are started at once, because the boot has something to say.
+    pub(crate) uarts: Vec<Box<dyn ConsoleDevice>>,
+}
+
+/// A device whose driver is not started yet.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A virtio device.
+    Virtio(mayfly_virtio::Device),
+    /// A device of the host process.
+    #[cfg(not(target_os = "none"))]
+    Host(host::Found),
 }
 
 impl Devices {
-    /// Starts the drivers. A device whose driver cannot be started is reported in the log and left
-    /// out. Must run before the page tables are sealed, because it maps registers.
-    pub(crate) fn start(info: &BootInfo) -> Self {
+    /// Maps the registers of the devices and finds out what they are. A device that cannot be used
+    /// is reported in the log and left out. Must run before the page tables are sealed.
+    pub(crate) fn find(info: &BootInfo) -> Self {
         let mut devices = Self::default();
-        devices.start_all_mmio(&info.devices);
+        devices.find_mmio(&info.devices);
         for device in &info.devices {
             match *device {
                 Device::VirtioMmio(_) => {}
-                Device::PciHost(host) => devices.start_pci(host),
+                Device::PciHost(host) => devices.find_pci(host),
                 Device::Uart(uart) => devices.start_uart(uart),
                 #[cfg(not(target_os = "none"))]
-                Device::Host(device) => host::start(device, &mut devices),
-                _ => log::warn!("a device of an unknown kind is not used: {device:?}"),
+                Device::Host(device) => host::find(device, &mut devices),
+                _ => log::warn!("a device of an unknown kind is not used"),
             }
         }
         devices
     }
 
-    /// Starts what is in the virtio-mmio slots, from the highest address down: so QEMU fills them,
+    /// Finds what is in the virtio-mmio slots, from the highest address down: so QEMU fills them,
     /// and the devices get their numbers in the order of its command line.
-    fn start_all_mmio(&mut self, devices: &[Device]) {
-        let mut slots: Vec<VirtioMmio> = devices
-            .iter()
-            .filter_map(|device| match device {
-                Device::VirtioMmio(slot) => Some(*slot),
-                _ => None,
-            })
-            .collect();
-        slots.sort_unstable_by_key(|slot| Reverse(slot.registers.start()));
-        let mut window = MmioWindow::new();
-        for slot in slots {
-            self.start_mmio(&mut window, slot);
-        }
-    }
-
-    fn start_mmio(&mut self, window: &mut MmioWindow, slot: VirtioMmio) {
-        let address = slot.registers.start().0;
-        let name = format_args!("virtio device at {address:#x}");
-        match window.start(slot) {
-            Ok(Some(started)) => self.take_virtio(started, name),
-            Ok(None) => {}
-            Err(error) => not_used(name, &error),
-        }
-    }
-
-    fn start_pci(&mut self, host: PciHost) {
-        let each = |address, started: Result<Started, StartError>| {
-            let name = format_args!("virtio device {address}");
-            match started {
-                Ok(started) => self.take_virtio(started, name),
-                Err(error) => not_used(name, &error),
+    fn find_mmio(&mut self, devices: &[Device]) {
+        let mut slots: Vec<VirtioMmio> = Vec::with_capacity(devices.len());
+        for device in devices {
+            if let Device::VirtioMmio(slot) = device {
+                let start = slot.registers.start();
+                let place = slots.iter().rposition(|below| below.registers.start() <= start);
+                slots.insert(place.map_or(0, |place| place + 1), *slot);
             }
-        };
-        if let Err(error) = mayfly_virtio::start_pci(host, each) {
-            log::warn!("devices on the PCI bus are not used: {error}");
+        }
+        let mut window = MmioWindow::new();
+        for slot in slots.into_iter().rev() {
+            match window.find(slot) {
+                Ok(Some(device)) => self.take_virtio(device),
+                Ok(None) => {}
+                Err(error) => {
+                    let address = slot.registers.start().0;
+                    not_used(format_args!("virtio device at {address:#x}"), &error);
+                }
+            }
         }
     }
 
-    fn take_virtio(&mut self, started: Started, name: fmt::Arguments<'_>) {
-        if !listen(started.irq, started.handler, name) {
-            return;
-        }
-        match started.driver {
-            Driver::Net(device) => self.net.push(device),
-            Driver::Block(device) => self.block.push(device),
-            Driver::Entropy(device) => self.entropy.push(device),
-            Driver::Console(device) => self.consoles.push(device),
-            _ => log::error!("{name} is not used: the kernel does not know this kind of driver"),
-        }
+    fn find_pci(&mut self, host: PciHost) {
+        let not_used = |error: FindError| not_used(format_args!("a PCI device"), &error);
+        let each = |found| match found {
+            Ok(device) => self.take_virtio(device),
+            Err(error) => not_used(error),
+        };
+        mayfly_virtio::find_pci(host, each).unwrap_or_else(not_used);
+    }
+
+    fn take_virtio(&mut self, device: mayfly_virtio::Device) {
+        let list = match device.kind() {
+            Kind::Net => &mut self.net,
+            Kind::Block => &mut self.block,
+            Kind::Entropy => &mut self.entropy,
+            Kind::Console => &mut self.consoles,
+            _ => return,
+        };
+        list.push(Found::Virtio(device));
     }
 
     fn start_uart(&mut self, uart: Uart) {
         #[cfg(not(target_os = "none"))]
         if uart.kind == UartKind::Stdio {
-            return host::start_console(self);
+            return host::find_console(self);
         }
         let name = match uart.kind {
-            UartKind::Pl011(_) => format_args!("PL011 UART"),
-            UartKind::Port16550(_) => format_args!("16550 UART"),
-            UartKind::Stdio => format_args!("standard input"),
+            UartKind::Pl011(_) => "PL011 UART",
+            UartKind::Port16550(_) => "16550 UART",
+            UartKind::Stdio => "standard input",
         };
         match mayfly_serial::start(uart) {
             Ok(started) => {
-                if listen(started.irq, started.handler, name) {
-                    self.consoles.push(started.console);
+                if listen(started.irq, started.handler, format_args!("{name}")) {
+                    self.uarts.push(started.console);
                 }
             }
-            Err(error) => not_used(name, &error),
+            Err(error) => not_used(format_args!("{name}"), &error),
         }
     }
+}
+
+impl Found {
+    /// Starts the driver of a network device, if it can be.
+    pub(crate) fn start_net(self) -> Option<Box<dyn NetDevice>> {
+        match self {
+            Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_net),
+            #[cfg(not(target_os = "none"))]
+            Self::Host(device) => device.start_net(),
+        }
+    }
+
+    /// Starts the driver of a block device, if it can be.
+    pub(crate) fn start_block(self) -> Option<Box<dyn BlockDevice>> {
+        match self {
+            Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_block),
+            #[cfg(not(target_os = "none"))]
+            Self::Host(device) => device.start_block(),
+        }
+    }
+
+    /// Starts the driver of a source of random bytes, if it can be.
+    pub(crate) fn start_entropy(self) -> Option<Box<dyn EntropySource>> {
+        match self {
+            Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_entropy),
+            #[cfg(not(target_os = "none"))]
+            Self::Host(device) => device.start_entropy(),
+        }
+    }
+
+    /// Starts the driver of a console, if it can be.
+    pub(crate) fn start_console(self) -> Option<Box<dyn ConsoleDevice>> {
+        match self {
+            Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_console),
+            #[cfg(not(target_os = "none"))]
+            Self::Host(device) => device.start_console(),
+        }
+    }
+}
+
+/// Starts a driver by `start`. Says in the log why it does not start.
+fn start_virtio<D: ?Sized>(
+    device: mayfly_virtio::Device,
+    start: impl FnOnce(mayfly_virtio::Device) -> Result<Started<D>, StartError>,
+) -> Option<Box<D>> {
+    let name = device.name();
+    let name = format_args!("{name}");
+    let started = start(device).map_err(|error| not_used(name, &error)).ok()?;
+    listen(started.irq, started.handler, name).then_some(started.device)
 }
 
 /// Registers the interrupt of a driver. Returns whether that worked.
@@ -127,6 +183,7 @@ fn listen(irq: Irq, handler: &'static dyn InterruptHandler, name: fmt::Arguments
     registered.is_ok()
 }
 
+#[cold]
 fn not_used(name: fmt::Arguments<'_>, error: &dyn fmt::Display) {
     log::error!("{name} is not used: {error}");
 }

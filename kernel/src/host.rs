@@ -1,7 +1,7 @@
 //! From the arguments of a Linux process to the app's `main`: what `boot` is on bare metal.
 
 use alloc::boxed::Box;
-use core::ffi::c_int;
+use core::{ffi::c_int, mem};
 use std::{env, error::Error, panic, process};
 
 use mayfly_arch::poll;
@@ -39,8 +39,8 @@ pub fn host_main(app: fn(Machine) -> MainFuture) -> c_int {
     let info = mayfly_unix::boot_info(options);
     log::init(config::System::parse(info.command_line).log);
     launch::greet(info);
-    let devices = Devices::start(info);
-    random::init(info);
+    let mut devices = Devices::find(info);
+    random::init(&info.seed, mem::take(&mut devices.entropy));
     launch::run(info, devices, app)
 }
 

@@ -1,7 +1,7 @@
 //! The last steps of every start, in a guest and in a process: the app's `main`, and its status.
 
 use alloc::boxed::Box;
-use core::{pin::Pin, time::Duration};
+use core::{mem, pin::Pin};
 
 use mayfly_arch::BootInfo;
 
@@ -11,14 +11,10 @@ use crate::{
     executor, log,
     machine::Machine,
     power::{self, ExitStatus},
-    random, time,
 };
 
 /// The app's `main`, as `#[mayfly::main]` wraps it.
-pub(crate) type MainFuture = Pin<Box<dyn Future<Output = crate::Result>>>;
-
-/// How long `main` waits for an entropy device to answer, if there is no other source.
-const ENTROPY_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) type MainFuture = Pin<Box<dyn Future<Output = ExitStatus>>>;
 
 /// Says what this is and what it runs on, and repeats what discovery complained of.
 pub(crate) fn greet(info: &BootInfo) {
@@ -40,22 +36,13 @@ pub(crate) fn run(
     mut devices: Devices,
     main: impl FnOnce(Machine) -> MainFuture + 'static,
 ) -> ! {
-    let consoles = core::mem::take(&mut devices.consoles);
-    let entropy = core::mem::take(&mut devices.entropy);
+    let uarts = mem::take(&mut devices.uarts);
+    let consoles = mem::take(&mut devices.consoles);
     let machine = Machine::new(info, devices);
     let status = executor::run_app(async move {
-        console::start(consoles);
-        random::start(entropy);
-        // Without randomness the app starts all the same, and gets an error where it needs some.
-        let _ = time::timeout(ENTROPY_PATIENCE, random::ready()).await;
+        console::start(uarts, consoles);
         chart::mark("executor");
-        match main(machine).await {
-            Ok(()) => ExitStatus::SUCCESS,
-            Err(error) => {
-                log::error!("main ended with an error: {error}");
-                ExitStatus::FAILURE
-            }
-        }
+        main(machine).await
     });
     power::off(status.unwrap_or(ExitStatus::FAILURE))
 }

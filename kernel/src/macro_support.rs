@@ -2,28 +2,34 @@
 
 pub use alloc::boxed::Box;
 
+use crate::{Error, power::ExitStatus};
+
 /// What a main function may return.
 #[diagnostic::on_unimplemented(
     message = "the main function cannot return `{Self}`",
     label = "must be nothing, or a Result<(), E> whose E converts into mayfly::Error"
 )]
-pub trait MainResult<E> {
-    /// The result in the form that the kernel takes.
-    ///
-    /// # Errors
-    /// That of the main function.
-    fn into_result(self) -> Result<(), E>;
+pub trait MainResult {
+    /// The status that the guest ends with. An error is reported in the log: here and not in the
+    /// kernel, because a main function that cannot fail needs no text for any error.
+    fn into_status(self) -> ExitStatus;
 }
 
-impl<E> MainResult<E> for () {
-    fn into_result(self) -> Result<(), E> {
-        Ok(())
+impl MainResult for () {
+    fn into_status(self) -> ExitStatus {
+        ExitStatus::SUCCESS
     }
 }
 
-impl<E, F: Into<E>> MainResult<E> for Result<(), F> {
-    fn into_result(self) -> Result<(), E> {
-        self.map_err(Into::into)
+impl<E: Into<Error>> MainResult for Result<(), E> {
+    fn into_status(self) -> ExitStatus {
+        match self.map_err(Into::into) {
+            Ok(()) => ExitStatus::SUCCESS,
+            Err(error) => {
+                log::error!(target: "mayfly", "main ended with an error: {error}");
+                ExitStatus::FAILURE
+            }
+        }
     }
 }
 

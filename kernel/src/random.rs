@@ -2,23 +2,31 @@
 //!
 //! A ChaCha20 generator, seeded from every source that the machine has: the processor's
 //! instruction (RDRAND, RNDR), what the loader passed (device tree `rng-seed`), and entropy devices
-//! such as virtio-rng, whose answer arrives a little after the start. It is seeded anew when an app
-//! asks for bytes and the last time was five minutes or a megabyte ago.
+//! such as virtio-rng. All of that happens when the generator is first asked for something, and the
+//! answer of a device takes a little longer: [`ready`] waits for it, and so does a network when it
+//! is started. It is seeded anew when an app asks for bytes and the last time was five minutes or a
+//! megabyte ago.
 //!
 //! Without any source there is no generator: [`fill`] fails, and the log says what to do about it.
 
 mod generator;
 mod sources;
 
-use core::{fmt, future::poll_fn};
+use core::{cell::Cell, fmt, future::poll_fn};
 
 use alloc::{boxed::Box, vec::Vec};
-use mayfly_arch::BootInfo;
 use mayfly_device::EntropySource;
 use rand_core::{TryCryptoRng, TryRng};
 
 use self::sources::Sources;
-use crate::executor::{self, Awaiting};
+use crate::{
+    devices::Found,
+    executor::{self, Awaiting},
+};
+
+mayfly_arch::local! {
+    static ORIGIN: Cell<Option<Origin>> = Cell::new(None);
+}
 
 mayfly_arch::local! {
     static SOURCES: Sources = Sources::new();
@@ -39,27 +47,50 @@ impl fmt::Display for NoEntropy {
 
 impl core::error::Error for NoEntropy {}
 
-/// Fills `bytes` with random bytes fit for keys.
+/// Where the first seed comes from, until somebody asks for it.
+struct Origin {
+    loader: &'static [u8],
+    devices: Vec<Found>,
+}
+
+impl Origin {
+    /// Seeds the generator from what is at hand, the processor and the loader, and asks the devices.
+    #[cold]
+    fn seed(self) {
+        SOURCES.with(|sources| sources.init(self.loader));
+        start(self.devices.into_iter().filter_map(Found::start_entropy).collect());
+    }
+}
+
+/// Calls `f` with the sources, which are seeded when that is called for the first time.
+fn with<R>(f: impl FnOnce(&Sources) -> R) -> R {
+    if let Some(origin) = ORIGIN.with(Cell::take) {
+        origin.seed();
+    }
+    SOURCES.with(f)
+}
+
+/// Fills `bytes` with random bytes fit for keys. Await [`ready`] before the first time: if the only
+/// source of randomness is a device, it has to answer first.
 ///
 /// # Errors
-/// When there is no source of randomness, or none has answered yet (see [`ready`]). `bytes` is
-/// unchanged then.
+/// When there is no source of randomness, or none has answered yet. `bytes` is unchanged then.
 pub fn fill(bytes: &mut [u8]) -> Result<(), NoEntropy> {
-    SOURCES.with(|sources| sources.fill(bytes))
+    with(|sources| sources.fill(bytes))
 }
 
 /// Whether [`fill`] works.
 pub fn is_seeded() -> bool {
-    SOURCES.with(Sources::is_seeded)
+    with(Sources::is_seeded)
 }
 
-/// Waits until [`fill`] works. The kernel does so before it calls `main`.
+/// Waits until [`fill`] works.
 ///
 /// # Errors
 /// When no source is left that could answer.
 pub async fn ready() -> Result<(), NoEntropy> {
     poll_fn(|cx| {
-        let ready = SOURCES.with(|sources| sources.poll_ready(cx));
+        let ready = with(|sources| sources.poll_ready(cx));
         if ready.is_pending() {
             executor::describe(Awaiting::new("entropy from a device", 0));
         }
@@ -75,7 +106,7 @@ pub fn insecure_seed() -> u64 {
     let mut bytes = [0; 8];
     match fill(&mut bytes) {
         Ok(()) => u64::from_ne_bytes(bytes),
-        Err(NoEntropy) => SOURCES.with(Sources::guessable),
+        Err(NoEntropy) => with(Sources::guessable),
     }
 }
 
@@ -103,14 +134,14 @@ impl TryRng for SystemRandom {
 
 impl TryCryptoRng for SystemRandom {}
 
-/// Seeds the generator from what is at hand: the processor and the loader.
-pub(crate) fn init(info: &BootInfo) {
-    SOURCES.with(|sources| sources.init(&info.seed));
+/// Takes note of where the first seed comes from: bytes from the loader, and entropy devices.
+pub(crate) fn init(loader: &'static [u8], devices: Vec<Found>) {
+    ORIGIN.with(|origin| origin.set(Some(Origin { loader, devices })));
 }
 
 /// Starts the task that asks `devices` for entropy, now and whenever the generator is to be seeded
 /// anew. Says so in the log if there is no source at all.
-pub(crate) fn start(devices: Vec<Box<dyn EntropySource>>) {
+fn start(devices: Vec<Box<dyn EntropySource>>) {
     if devices.is_empty() {
         if !is_seeded() {
             log::warn!("{NoEntropy}");

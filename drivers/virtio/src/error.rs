@@ -1,20 +1,46 @@
-//! Why a device could not be started.
+//! Why a device cannot be used.
 
 use core::fmt;
 
-use virtio_drivers::transport::mmio::MmioError;
+/// Why a device that is there could not be found out about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FindError {
+    /// Its registers could not be mapped.
+    Map,
+    /// Its registers cannot be where discovery says.
+    Place,
+    /// The registers are not those of a virtio-mmio device.
+    NotVirtio,
+    /// It is on a PCI bus whose configuration is reached in memory, where nothing has given
+    /// addresses to the devices.
+    Ecam,
+    /// Its PCI configuration does not make sense.
+    Configuration,
+}
+
+impl fmt::Display for FindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Map => "its registers cannot be mapped; give the guest more memory (-m)",
+            Self::Place => "its registers cannot be where the machine's description says",
+            Self::NotVirtio => "its registers are not those of a virtio device",
+            Self::Ecam => "on this machine, attach virtio devices by MMIO instead of PCI",
+            Self::Configuration => "its PCI configuration does not make sense",
+        })
+    }
+}
+
+impl core::error::Error for FindError {}
 
 /// Why a driver could not be started for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Its registers could not be mapped.
-    Map,
-    /// The registers are not those of a virtio-mmio device.
-    NotVirtio(MmioError),
-    /// It is on a PCI bus whose configuration is reached in memory, where nothing has given
-    /// addresses to the devices.
-    Ecam,
+    /// It is another kind of device.
+    Kind,
+    /// It is of a version of virtio-mmio that Mayfly does not know.
+    Version,
     /// It cannot interrupt by messages (MSI-X), or all messages are taken.
     NoMessages,
     /// It did not come back from a reset.
@@ -33,26 +59,21 @@ pub enum StartError {
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Map => f.write_str("its registers cannot be mapped; start it before sealing"),
-            Self::NotVirtio(error) => write!(f, "{error}"),
-            Self::Ecam => {
-                f.write_str("on this machine, attach virtio devices by MMIO instead of PCI")
+        f.write_str(match self {
+            Self::Kind => "it is another kind of device",
+            Self::Version => "it is of an unknown version of virtio-mmio; use another QEMU",
+            Self::NoMessages => {
+                "there are no message interrupts for it; leave its `vectors` at the default"
             }
-            Self::NoMessages => f.write_str(
-                "there are no message interrupts for it; leave its `vectors` at the default",
-            ),
-            Self::Reset => f.write_str("it does not come back from a reset"),
-            Self::Legacy => f.write_str(
-                "it offers only the legacy interface; start QEMU without disable-modern=on",
-            ),
-            Self::FeaturesRefused => f.write_str("it refuses the features that it offers"),
-            Self::Queue => {
-                f.write_str("its queues are too small; leave its queue size at the default")
+            Self::Reset => "it does not come back from a reset",
+            Self::Legacy => {
+                "it offers only the legacy interface; start QEMU without disable-modern=on"
             }
-            Self::Configuration => f.write_str("its configuration does not make sense"),
-            Self::OutOfMemory => f.write_str("no memory for its buffers; give the guest more (-m)"),
-        }
+            Self::FeaturesRefused => "it refuses the features that it offers",
+            Self::Queue => "its queues are too small; leave its queue size at the default",
+            Self::Configuration => "its configuration does not make sense",
+            Self::OutOfMemory => "no memory for its buffers; give the guest more (-m)",
+        })
     }
 }
 

@@ -34,6 +34,7 @@ extern crate alloc;
 mod block;
 mod buffers;
 mod console;
+mod device;
 mod dma;
 mod entropy;
 mod error;
@@ -44,13 +45,12 @@ mod net;
 mod pci;
 mod queue;
 mod ring;
-mod start;
 mod transport;
 
 #[cfg(test)]
 mod fake;
 
-pub use error::StartError;
+pub use device::{Device, Kind, Name, Started};
+pub use error::{FindError, StartError};
 pub use mmio::MmioWindow;
-pub use pci::{PciAddress, start_pci};
-pub use start::{Driver, Started};
+pub use pci::find_pci;

@@ -60,11 +60,11 @@ fn entry(function: &ItemFn) -> TokenStream {
         ReturnType::Type(_, result) => result.span(),
     };
     let result = quote_spanned! {returns=>
-        ::mayfly::macro_support::MainResult::into_result(result)
+        ::mayfly::macro_support::MainResult::into_status(result)
     };
     let future = quote! {
         ::core::pin::Pin<::mayfly::macro_support::Box<
-            dyn ::core::future::Future<Output = ::mayfly::Result<()>>
+            dyn ::core::future::Future<Output = ::mayfly::power::ExitStatus>
         >>
     };
     quote! {

@@ -1,6 +1,9 @@
 //! The buffer of text on its way out.
 
-use core::fmt::{self, Write};
+use core::{
+    fmt::{self, Write},
+    mem,
+};
 
 use mayfly_arch::IrqLock;
 use mayfly_device::Signal;
@@ -61,9 +64,10 @@ impl Output {
         Self { ring: [0; SIZE], start: 0, length: 0, unreported: 0, dropped: 0, buffered: false }
     }
 
-    /// Whether text is to be kept for the task. If not, `push` leaves it to the caller.
-    pub(super) fn set_buffered(&mut self, buffered: bool) {
-        self.buffered = buffered;
+    /// Whether text is to be kept for the task. If not, `push` leaves it to the caller. Returns
+    /// whether it was so far.
+    pub(super) fn set_buffered(&mut self, buffered: bool) -> bool {
+        mem::replace(&mut self.buffered, buffered)
     }
 
     pub(super) fn dropped(&self) -> u64 {

@@ -5,13 +5,13 @@
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     task::{Context, Poll},
 };
 
 use mayfly_device::ConsoleDevice;
 
-use super::{INPUT, output::SharedOutput};
+use super::{INPUT, READER, output::SharedOutput};
 use crate::executor::{self, Awaiting};
 
 /// Bytes that are moved at a time.
@@ -30,16 +30,20 @@ pub(super) struct Port {
 /// once, as far as the devices take it.
 pub(super) type Ports = RefCell<Vec<Port>>;
 
+/// See [`read`].
+pub(super) type Reader = fn(&mut [Port], &mut Context<'_>) -> Poll<()>;
+
 /// The consoles on `devices`.
-pub(super) fn ports(devices: Vec<Box<dyn ConsoleDevice>>) -> Vec<Port> {
-    devices.into_iter().map(|device| Port { device, shown: 0 }).collect()
+pub(super) fn ports(devices: Vec<Box<dyn ConsoleDevice>>) -> impl Iterator<Item = Port> {
+    devices.into_iter().map(|device| Port { device, shown: 0 })
 }
 
 /// One turn of the task that moves text; it never ends.
 pub(super) fn poll(ports: &Ports, output: &SharedOutput, cx: &mut Context<'_>) -> Poll<()> {
     let mut ports = ports.borrow_mut();
     for _ in 0..MAX_CHUNKS {
-        let read = read(&mut ports, cx);
+        let reader = READER.with(Cell::get);
+        let read = reader.map_or(Poll::Pending, |read| read(&mut ports, cx));
         let written = write(&mut ports, output, cx);
         if read.is_pending() && written.is_pending() {
             executor::describe(Awaiting::new("console text", 0));
@@ -60,7 +64,7 @@ pub(super) fn make_room(ports: &Ports, output: &SharedOutput, count: usize) {
 }
 
 /// Moves one chunk of input from every device. Pending if none has any, or nobody reads it.
-fn read(ports: &mut [Port], cx: &mut Context<'_>) -> Poll<()> {
+pub(super) fn read(ports: &mut [Port], cx: &mut Context<'_>) -> Poll<()> {
     let mut moved = Poll::Pending;
     for port in ports {
         if !INPUT.with(|input| input.has_room(CHUNK, cx)) {
@@ -177,7 +181,8 @@ mod tests {
         let output: &SharedOutput = Box::leak(Box::new(SharedOutput::new()));
         output.text.with(|text| text.set_buffered(true));
         let line = executor::run(async {
-            let ports = RefCell::new(ports(alloc::vec![Box::new(first), Box::new(second)]));
+            let ports =
+                RefCell::new(ports(alloc::vec![Box::new(first), Box::new(second)]).collect());
             executor::spawn(poll_fn(move |cx| poll(&ports, output, cx))).detach();
             output.push(text.as_bytes());
             let mut line = [0; 10];
@@ -197,7 +202,7 @@ mod tests {
     fn text_that_does_not_fit_is_shown_at_once() {
         let device = Slow::default();
         let shown = Rc::clone(&device.shown);
-        let ports = RefCell::new(ports(alloc::vec![Box::new(device)]));
+        let ports = RefCell::new(ports(alloc::vec![Box::new(device)]).collect());
         let output = SharedOutput::new();
         output.text.with(|text| text.set_buffered(true));
         output.push(&[b'x'; 4096]);

@@ -19,7 +19,7 @@ const MASK_ALL: u32 = 1 << 30;
 
 /// One entry of the table.
 #[repr(C)]
-struct Entry {
+pub(super) struct Entry {
     address_low: ReadPureWrite<u32>,
     address_high: ReadPureWrite<u32>,
     data: ReadPureWrite<u32>,
@@ -32,13 +32,9 @@ pub(super) fn enable(
     function: DeviceFunction,
     capabilities: &Capabilities,
 ) -> Result<Irq, StartError> {
-    let table = capabilities.msix_table.map::<Entry>()?;
-    if table.is_empty() {
-        return Err(StartError::Configuration);
-    }
     let message = interrupts::allocate_message().ok_or(StartError::NoMessages)?;
-    // SAFETY: mapped just now, at least one entry long, and this is its only user.
-    let mut entry = unsafe { UniqueMmioPointer::new(table.cast::<Entry>()) };
+    // SAFETY: mapped for ever, and this is its only user.
+    let mut entry = unsafe { UniqueMmioPointer::new(capabilities.msix_entry) };
     field!(entry, address_low).write(message.address as u32);
     field!(entry, address_high).write((message.address >> 32) as u32);
     field!(entry, data).write(message.data);

@@ -18,7 +18,7 @@ use virtio_drivers::{
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{capabilities::Capabilities, msix};
-use crate::StartError;
+use crate::{StartError, device::Kind};
 
 /// Most queues of a device that a driver here uses.
 const MAX_QUEUES: usize = 2;
@@ -28,7 +28,7 @@ const NO_VECTOR: u16 = 0xffff;
 
 /// `virtio_pci_common_cfg`, section 4.1.4.3. The addresses are of 64 bits, accessed by halves.
 #[repr(C)]
-struct Common {
+pub(super) struct Common {
     device_feature_select: ReadPureWrite<u32>,
     device_feature: ReadPure<u32>,
     driver_feature_select: ReadPureWrite<u32>,
@@ -51,7 +51,7 @@ const _: () = assert!(size_of::<Common>() == 56);
 
 /// The transport.
 pub(crate) struct PciTransport {
-    kind: DeviceType,
+    kind: Kind,
     common: UniqueMmioPointer<'static, Common>,
     notify: NonNull<[u8]>,
     notify_multiplier: u32,
@@ -61,27 +61,20 @@ pub(crate) struct PciTransport {
 }
 
 impl PciTransport {
-    /// Maps the registers.
+    /// The transport on these registers, which nobody else uses.
     pub(super) fn new(
-        kind: DeviceType,
+        kind: Kind,
         capabilities: &Capabilities,
     ) -> core::result::Result<Self, StartError> {
-        let common = capabilities.common.map::<Common>()?;
-        if common.is_empty() {
-            return Err(StartError::Configuration);
-        }
-        let configuration = match capabilities.device {
-            Some(region) => Some(region.map::<u32>()?),
-            None => None,
-        };
         Ok(Self {
             kind,
-            // SAFETY: mapped just now, long enough, and this is its only user.
-            common: unsafe { UniqueMmioPointer::new(common.cast()) },
-            notify: capabilities.notify.map::<u8>()?,
+            // SAFETY: mapped for ever, and this is its only user.
+            common: unsafe { UniqueMmioPointer::new(capabilities.common) },
+            notify: capabilities.notify,
             notify_multiplier: capabilities.notify_multiplier,
             doorbells: [const { None }; MAX_QUEUES],
-            configuration: configuration
+            configuration: capabilities
+                .device
                 .map(|words| NonNull::slice_from_raw_parts(words.cast(), 4 * words.len())),
         })
     }
@@ -126,7 +119,7 @@ impl PciTransport {
 
 impl Transport for PciTransport {
     fn device_type(&self) -> DeviceType {
-        self.kind
+        self.kind.device_type()
     }
 
     fn read_device_features(&mut self) -> u64 {

@@ -1,4 +1,4 @@
-//! There is randomness when `main` starts, and it does not repeat itself.
+//! There is randomness for who waits for it, and it does not repeat itself.
 //@ cpu: default max
 #![no_std]
 #![no_main]
@@ -8,6 +8,7 @@ use mayfly::random;
 
 #[mayfly::main]
 async fn main() -> mayfly::Result {
+    random::ready().await?;
     guests::check(random::is_seeded(), "there is no entropy")?;
     let (mut first, mut second) = ([0; 32], [0; 32]);
     random::fill(&mut first)?;
