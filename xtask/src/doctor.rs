@@ -81,7 +81,7 @@ fn rust_checks() -> Result<Vec<Check>> {
     checks.extend(Arch::ALL.map(|arch| Check {
         name: format!("target {}", arch.target()),
         purpose: format!("build for {arch}"),
-        found: toolchain.has_target(arch).then(|| "installed".into()),
+        found: toolchain.has_target(arch.target()).then(|| "installed".into()),
         remedy: format!("rustup target add {}", arch.target()),
         needed: true,
     }));

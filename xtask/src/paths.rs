@@ -54,8 +54,8 @@ impl Toolchain {
         Ok(Self { linker, targets })
     }
 
-    /// Whether the standard libraries for an architecture are installed.
-    pub fn has_target(&self, arch: Arch) -> bool {
-        self.targets.join(arch.target()).join("lib").is_dir()
+    /// Whether the standard libraries for a target are installed.
+    pub fn has_target(&self, target: &str) -> bool {
+        self.targets.join(target).join("lib").is_dir()
     }
 }

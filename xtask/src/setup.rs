@@ -41,15 +41,20 @@ const fn program(name: &'static str, package: &'static str, purpose: &'static st
 
 /// Sees to it that Rust can compile for `arch`.
 pub fn rust_target(arch: Arch) -> Result<()> {
-    if Toolchain::find()?.has_target(arch) {
+    rust_standard_library(arch.target())
+}
+
+/// Sees to it that the libraries for a target of Rust are there.
+pub fn rust_standard_library(target: &str) -> Result<()> {
+    if Toolchain::find()?.has_target(target) {
         return Ok(());
     }
     let mut command = Command::new("rustup");
-    command.args(["target", "add", arch.target()]);
-    ui::progress("Installing", format_args!("the Rust target {}", arch.target()));
+    command.args(["target", "add", target]);
+    ui::progress("Installing", format_args!("the Rust target {target}"));
     tools::run(command.stdout(Stdio::null())).with_context(|| {
         format!(
-            "Rust cannot compile for {arch} yet; install Rust with rustup (https://rustup.rs), \
+            "Rust cannot compile for {target} yet; install Rust with rustup (https://rustup.rs), \
              then run `{}`",
             tools::describe(&command)
         )

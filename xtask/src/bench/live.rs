@@ -13,7 +13,7 @@ use crate::setup;
 use crate::test::TestGuest;
 
 /// How long a guest may take to serve.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running example and its counter.
 pub struct Live {

@@ -5,8 +5,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 mod boot;
+mod bulk;
 mod counter;
 mod idle;
+mod linux;
 mod live;
 mod marks;
 mod memory;
@@ -21,6 +23,7 @@ mod table;
   cargo xtask bench requests --arch all       instructions for each echo and each HTTP request
   cargo xtask bench idle --json
   cargo xtask bench memory                    the smallest memory that still serves
+  cargo xtask bench linux                     requests and bytes a second beside a Linux guest
 
 Images are release builds. Instructions are counted by a plugin of QEMU's translator, which gcc
 compiles from xtask/src/bench/count.c; each iteration of an x86 REP instruction counts as one.")]
@@ -35,6 +38,9 @@ enum What {
     Requests(requests::Options),
     Idle(idle::Options),
     Memory(memory::Options),
+    Linux(linux::Options),
+    #[command(hide = true)]
+    Bulk(bulk::Options),
 }
 
 impl Options {
@@ -45,6 +51,8 @@ impl Options {
             What::Requests(options) => options.execute(),
             What::Idle(options) => options.execute(),
             What::Memory(options) => options.execute(),
+            What::Linux(options) => options.execute(),
+            What::Bulk(options) => options.execute(),
         }
         .map(|()| 0)
     }

@@ -61,7 +61,7 @@ impl TestGuest {
             Network::None | Network::Tap(_) => Reserved::default(),
         };
         let guest = guest(image, hardware, network, arguments, extra);
-        Self::launch(image, &guest, None, ports)
+        Self::launch(Some(image), &guest, None, ports)
     }
 
     /// Starts a guest on a network that only it and its clients are on.
@@ -74,28 +74,32 @@ impl TestGuest {
         let network = Network::Tap(namespace::INTERFACE.into());
         let arguments = [&[namespace::BOOT_ARGUMENT.to_owned()], arguments].concat();
         let guest = guest(image, hardware, network, &arguments, Vec::new());
-        Self::launch(image, &guest, Some(namespace), Reserved::default())
+        Self::launch(Some(image), &guest, Some(namespace), Reserved::default())
+    }
+
+    /// Starts a guest of another operating system on such a network.
+    pub fn start_other(namespace: Namespace, guest: &Guest) -> Result<Self> {
+        Self::launch(None, guest, Some(namespace), Reserved::default())
     }
 
     fn launch(
-        image: &Image,
+        image: Option<&Image>,
         guest: &Guest,
         namespace: Option<Namespace>,
         ports: Reserved,
     ) -> Result<Self> {
-        let mut command = Command::new(image.arch.qemu());
+        let mut command = Command::new(guest.arch.qemu());
         command.args(guest.qemu_arguments()?);
         if let Some(namespace) = &namespace {
             command = namespace.inside(&command);
         }
         let (running, console) = record(&command)?;
         let forwards = guest.network.forwards().to_vec();
-        let image = Some(image.clone());
         Ok(Self {
             command,
             running,
             console,
-            image,
+            image: image.cloned(),
             forwards,
             namespace,
             _passt: None,

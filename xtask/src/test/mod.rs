@@ -28,6 +28,7 @@ mod variant;
 
 use case::Case;
 pub use guest::TestGuest;
+pub use namespace::{INTERFACE, Namespace};
 use runner::Runner;
 pub use runner::Tally;
 pub use temporary::TemporaryFile;

@@ -10,8 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{setup, tools};
 
-/// The TAP interface, our address on it, and the guest's.
+/// The TAP interface.
 pub const INTERFACE: &str = "tap0";
+/// Our address on it.
 const OUR_ADDRESS: &str = "10.77.0.1/24";
 /// The guest's address.
 pub const GUEST_ADDRESS: &str = "10.77.0.2";

@@ -1,0 +1,149 @@
+//! Debian packages of any architecture, downloaded and unpacked, never installed.
+//!
+//! apt gets a configuration of its own, with its own lists, cache and an empty state, so that the
+//! packages and architectures of this machine stay as they are. It checks signatures and checksums
+//! against the keys that this machine trusts. What was unpacked once is used again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::arch::Arch;
+use crate::{paths, tools, ui};
+
+/// How old the lists of packages may be. Mirrors delete what a newer version replaces.
+const LISTS_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// The packages of one architecture.
+pub struct Packages {
+    directory: PathBuf,
+    configuration: PathBuf,
+}
+
+/// What Debian calls an architecture.
+pub fn name(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "amd64",
+        Arch::Aarch64 => "arm64",
+        Arch::Armv7 => "armhf",
+    }
+}
+
+impl Packages {
+    /// Those of `arch`. Fetches their lists if there are none or if they are old.
+    ///
+    /// # Errors
+    /// If this is no Debian, or nothing can be downloaded.
+    pub fn of(arch: Arch) -> Result<Self> {
+        for program in ["apt-get", "dpkg-deb"] {
+            ensure!(
+                tools::find(program).is_some(),
+                "there is no {program}: packages can be fetched on Debian and its relatives only"
+            );
+        }
+        let directory = paths::repository().join("target/debian").join(name(arch));
+        let packages = Self { configuration: directory.join("apt.conf"), directory };
+        for part in ["lists/partial", "cache/archives/partial", "packages", "trees"] {
+            let part = packages.directory.join(part);
+            fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
+        }
+        fs::write(packages.directory.join("status"), "")?;
+        fs::write(&packages.configuration, packages.configuration_for(name(arch)))?;
+        packages.update()?;
+        Ok(packages)
+    }
+
+    /// What apt is told (apt.conf(5)).
+    fn configuration_for(&self, arch: &str) -> String {
+        let directory = self.directory.display();
+        format!(
+            "APT::Architecture \"{arch}\";\n\
+             APT::Architectures {{ \"{arch}\"; }};\n\
+             APT::Sandbox::User \"\";\n\
+             Acquire::Languages \"none\";\n\
+             Dir::State \"{directory}\";\n\
+             Dir::State::lists \"{directory}/lists\";\n\
+             Dir::State::status \"{directory}/status\";\n\
+             Dir::Cache \"{directory}/cache\";\n"
+        )
+    }
+
+    fn update(&self) -> Result<()> {
+        let stamp = self.directory.join("updated");
+        if age(&stamp).is_some_and(|age| age < LISTS_AGE) {
+            return Ok(());
+        }
+        ui::progress("Fetching", "the lists of Debian's packages");
+        tools::run(self.apt("apt-get").args(["update", "--quiet"]).stdout(Stdio::null()))?;
+        fs::write(stamp, "")?;
+        Ok(())
+    }
+
+    /// One of apt's programs, with our configuration.
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("APT_CONFIG", &self.configuration).stdin(Stdio::null());
+        command
+    }
+
+    /// The first package that `package` depends on: what a name without a version stands for.
+    pub fn dependency(&self, package: &str) -> Result<String> {
+        let listing = tools::output(self.apt("apt-cache").args(["depends", package]))?;
+        first_dependency(&listing)
+            .with_context(|| format!("Debian's package {package} depends on nothing"))
+    }
+
+    /// Downloads packages and unpacks them into one directory, which it gives.
+    pub fn unpack(&self, name: &str, packages: &[&str]) -> Result<PathBuf> {
+        let tree = self.directory.join("trees").join(name);
+        let receipt = tree.with_extension("packages");
+        let wanted = packages.join("\n");
+        if fs::read_to_string(&receipt).is_ok_and(|unpacked| unpacked == wanted) {
+            return Ok(tree);
+        }
+        fs::remove_dir_all(&tree).ok();
+        let archives = self.directory.join("packages").join(name);
+        fs::remove_dir_all(&archives).ok();
+        fs::create_dir_all(&archives)?;
+        ui::progress("Fetching", format_args!("{} from Debian", packages.join(", ")));
+        let mut download = self.apt("apt-get");
+        download.args(["download", "--quiet"]).args(packages).current_dir(&archives);
+        tools::run(download.stdout(Stdio::null()))?;
+        for archive in fs::read_dir(&archives)? {
+            let mut unpack = Command::new("dpkg-deb");
+            tools::run(unpack.arg("--extract").arg(archive?.path()).arg(&tree))?;
+        }
+        fs::remove_dir_all(&archives)?;
+        // Last, so that what was interrupted is not taken for whole.
+        fs::write(receipt, wanted)?;
+        Ok(tree)
+    }
+}
+
+/// How long ago a file was written, if there is one.
+fn age(file: &Path) -> Option<Duration> {
+    SystemTime::now().duration_since(file.metadata().ok()?.modified().ok()?).ok()
+}
+
+/// The package in the first line of apt-cache's that tells of a dependency.
+fn first_dependency(listing: &str) -> Option<String> {
+    listing
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Depends: "))
+        .map(|name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_are_read_from_what_apt_cache_prints() {
+        let listing = "linux-image-arm64\n  Depends: linux-image-6.1.0-1-arm64\n";
+        assert_eq!(first_dependency(listing).as_deref(), Some("linux-image-6.1.0-1-arm64"));
+        assert_eq!(first_dependency("busybox\n"), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! A Linux guest to compare with: Debian's cloud kernel and nothing but a server.
+//!
+//! It is as fast as a Linux guest gets: no daemon, no firewall, a static server that answers from
+//! memory ([`tests/linux-server`]) as the first process.
+//!
+//! [`tests/linux-server`]: ../../../tests/linux-server/src/main.rs
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::app::cargo;
+use crate::arch::Arch;
+use crate::debian::Packages;
+use crate::{paths, tools, ui};
+
+mod cpio;
+
+/// What a guest is booted from.
+pub struct Linux {
+    /// The kernel, for QEMU's `-kernel`.
+    pub kernel: PathBuf,
+    /// The first file system, for QEMU's `-initrd`.
+    pub initrd: PathBuf,
+    /// Name and version of the kernel's package.
+    pub name: String,
+}
+
+/// Drivers for the devices of QEMU's machines; not all are modules on each architecture.
+const MODULES: [&str; 9] = [
+    "drivers/virtio/virtio.ko",
+    "drivers/virtio/virtio_ring.ko",
+    "drivers/virtio/virtio_mmio.ko",
+    "drivers/virtio/virtio_pci_legacy_dev.ko",
+    "drivers/virtio/virtio_pci_modern_dev.ko",
+    "drivers/virtio/virtio_pci.ko",
+    "net/core/failover.ko",
+    "drivers/net/net_failover.ko",
+    "drivers/net/virtio_net.ko",
+];
+
+impl Linux {
+    /// Fetches and builds what is missing.
+    ///
+    /// # Errors
+    /// If packages cannot be fetched, or the server cannot be built.
+    pub fn prepare(arch: Arch) -> Result<Self> {
+        let packages = Packages::of(arch)?;
+        let name = packages.dependency(match arch {
+            Arch::X86_64 => "linux-image-cloud-amd64",
+            Arch::Aarch64 => "linux-image-cloud-arm64",
+            Arch::Armv7 => "linux-image-armmp-lpae",
+        })?;
+        let tree = packages.unpack("linux", &[&name, "busybox-static"])?;
+        let kernel = only_file(&tree.join("boot"), "vmlinuz")?;
+        let modules = only_file(&tree.join("lib/modules"), "")?.join("kernel");
+        let initrd = tree.with_extension("cpio");
+        fs::write(&initrd, initramfs(&tree, &modules, &server(arch)?)?)?;
+        Ok(Self { kernel, initrd, name })
+    }
+}
+
+/// The only entry of a directory whose name starts with `prefix`.
+fn only_file(directory: &Path, prefix: &str) -> Result<PathBuf> {
+    let entries = fs::read_dir(directory)
+        .with_context(|| format!("there is no {}", directory.display()))?
+        .flatten()
+        .map(|entry| entry.path());
+    let is_it = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    let mut found: Vec<PathBuf> = entries.filter(is_it).collect();
+    match (found.pop(), found.pop()) {
+        (Some(only), None) => Ok(only),
+        _ => bail!("not one {prefix}* in {}", directory.display()),
+    }
+}
+
+/// The first file system.
+fn initramfs(tree: &Path, modules: &Path, server: &Path) -> Result<Vec<u8>> {
+    let mut archive = cpio::Archive::default();
+    let read =
+        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    for directory in ["dev", "bin", "modules", "site"] {
+        archive.directory(directory);
+    }
+    archive.character_device("dev/console", 5, 1);
+    archive.file("init", include_bytes!("init.sh"));
+    archive.file("bin/busybox", &read(&tree.join("bin/busybox"))?);
+    archive.file("bin/server", &read(server)?);
+    let style = paths::repository().join("examples/http/site/style.css");
+    archive.file("site/style.css", &read(&style)?);
+    for module in MODULES.map(|module| modules.join(module)) {
+        if let (Some(name), true) = (module.file_name(), module.is_file()) {
+            archive.file(&format!("modules/{}", name.to_string_lossy()), &read(&module)?);
+        }
+    }
+    Ok(archive.finish())
+}
+
+/// Builds the server as a program that needs nothing else, without a C compiler.
+fn server(arch: Arch) -> Result<PathBuf> {
+    let target = match arch {
+        Arch::X86_64 => "x86_64-unknown-linux-musl",
+        Arch::Aarch64 => "aarch64-unknown-linux-musl",
+        Arch::Armv7 => "armv7-unknown-linux-musleabihf",
+    };
+    ui::progress("Building", format_args!("the server of the Linux guest, for {target}"));
+    crate::setup::rust_standard_library(target)?;
+    let mut command: Command = cargo();
+    command.args(["build", "--quiet", "--release", "--package", "linux-server"]);
+    command.args(["--target", target]).current_dir(paths::repository());
+    let linker = paths::Toolchain::find()?.linker;
+    let flags = [
+        format!("-Clinker={}", linker.display()),
+        "-Clinker-flavor=ld.lld".into(),
+        "-Clink-self-contained=yes".into(),
+    ];
+    tools::run(command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")))?;
+    Ok(paths::repository().join("target").join(target).join("release/linux-server"))
+}
