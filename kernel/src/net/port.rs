@@ -248,8 +248,9 @@ impl Port {
             self.stats.out_of_memory += 1;
             return false;
         }
-        let cuts = self.capabilities.segmentation.tcpv4.is_some();
-        let needs_large = cuts && payload + MIN_HEADERS > self.info.mtu;
-        !needs_large || self.reserve_large(payload + MAX_HEADERS)
+        let Some(longest) = self.capabilities.segmentation.tcpv4 else { return true };
+        let needs_large = payload.saturating_add(MIN_HEADERS) > self.info.mtu;
+        let length = payload.saturating_add(MAX_HEADERS).min(longest.get());
+        !needs_large || self.reserve_large(length)
     }
 }

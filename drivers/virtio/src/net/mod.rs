@@ -59,7 +59,7 @@ const MAX_BUFFERS: usize = 4 * QUEUE_SIZE;
 const LARGE_BUFFER_SIZE: usize = 65_536;
 
 /// Most large frames under way.
-const MAX_LARGE_BUFFERS: usize = 4;
+const MAX_LARGE_BUFFERS: usize = 16;
 
 const RECEIVE_QUEUE: u16 = 0;
 const TRANSMIT_QUEUE: u16 = 1;

@@ -12,12 +12,14 @@ pub struct TcpOptions {
     pub send_buffer: usize,
     /// What the receive buffer may grow to; at most 65,535.
     pub max_receive_buffer: usize,
-    /// What the send buffer may grow to; at most 65,535.
+    /// What the send buffer may grow to; at most a mebibyte.
     pub max_send_buffer: usize,
 }
 
 /// The largest window without a scale, which is fixed when a connection begins.
 const MAX_BUFFER: usize = 65_535;
+/// The peer scales its window as it likes, so this is only what is reasonable.
+const MAX_SEND_BUFFER: usize = 1 << 20;
 
 impl Default for TcpOptions {
     fn default() -> Self {
@@ -25,7 +27,7 @@ impl Default for TcpOptions {
             receive_buffer: 4096,
             send_buffer: 4096,
             max_receive_buffer: MAX_BUFFER,
-            max_send_buffer: MAX_BUFFER,
+            max_send_buffer: MAX_SEND_BUFFER / 4,
         }
     }
 }
@@ -35,12 +37,13 @@ impl TcpOptions {
     /// acknowledges every second one at once, but the odd one late.
     pub(super) fn rounded(&self, segment: usize) -> Self {
         let pair = segment.clamp(1, MAX_BUFFER / 2) * 2;
-        let round = |size: usize| (size.min(MAX_BUFFER) / pair).max(1) * pair;
+        let round = |size: usize, most: usize| (size.min(most) / pair).max(1) * pair;
+        let (receive, send) = (self.receive_buffer, self.send_buffer);
         Self {
-            receive_buffer: round(self.receive_buffer),
-            send_buffer: round(self.send_buffer),
-            max_receive_buffer: round(self.max_receive_buffer.max(self.receive_buffer)),
-            max_send_buffer: round(self.max_send_buffer.max(self.send_buffer)),
+            receive_buffer: round(receive, MAX_BUFFER),
+            send_buffer: round(send, MAX_SEND_BUFFER),
+            max_receive_buffer: round(self.max_receive_buffer.max(receive), MAX_BUFFER),
+            max_send_buffer: round(self.max_send_buffer.max(send), MAX_SEND_BUFFER),
         }
     }
 }
@@ -52,11 +55,11 @@ mod tests {
     #[test]
     fn sizes_are_pairs_of_segments() {
         let rounded = TcpOptions::default().rounded(1460);
-        assert_eq!((rounded.receive_buffer, rounded.max_send_buffer), (2920, 64_240));
+        assert_eq!((rounded.receive_buffer, rounded.max_send_buffer), (2920, 259_880));
         let tiny = TcpOptions { receive_buffer: 0, max_receive_buffer: 1, ..rounded }.rounded(48);
         assert_eq!((tiny.receive_buffer, tiny.max_receive_buffer), (96, 96));
         let odd = TcpOptions::default().rounded(usize::MAX);
-        assert_eq!(odd.send_buffer, 65_534);
-        assert_eq!(TcpOptions::default().rounded(0).max_send_buffer, 65_534);
+        assert_eq!(odd.max_receive_buffer, 65_534);
+        assert_eq!(TcpOptions::default().rounded(0).max_receive_buffer, 65_534);
     }
 }
