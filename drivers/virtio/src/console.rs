@@ -46,7 +46,7 @@ pub(crate) struct VirtioConsole {
 impl VirtioConsole {
     /// Starts the device.
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
-        let features = negotiate(&mut transport, 0)?;
+        let features = negotiate(&mut transport, 0, &[])?;
         let input = Queue::new(&mut transport, RECEIVE_QUEUE, features)?;
         let output = Queue::new(&mut transport, TRANSMIT_QUEUE, features)?;
         go(&mut transport);

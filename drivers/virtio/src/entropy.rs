@@ -38,7 +38,7 @@ pub(crate) struct VirtioEntropy {
 impl VirtioEntropy {
     /// Starts the device.
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
-        let features = negotiate(&mut transport, 0)?;
+        let features = negotiate(&mut transport, 0, &[])?;
         let queue = Queue::new(&mut transport, REQUEST_QUEUE, features)?;
         go(&mut transport);
         let pool = Rc::new(PagePool::new(REQUEST_SIZE, PAGE_OF_REQUESTS));

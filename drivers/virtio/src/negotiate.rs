@@ -25,8 +25,14 @@ pub(crate) fn reset(transport: &mut Transport) -> bool {
 }
 
 /// Resets the device and agrees with it on features: those of `wanted` that it offers, events
-/// if it has them, and version 1.0 except with a legacy transport. The caller sets up queues next and then calls [`go`].
-pub(crate) fn negotiate(transport: &mut Transport, wanted: u64) -> Result<u64, StartError> {
+/// if it has them, and version 1.0 except with a legacy transport. Of each pair in
+/// `needed_by`, the second is not taken if the first is not offered.
+/// The caller sets up queues next and then calls [`go`].
+pub(crate) fn negotiate(
+    transport: &mut Transport,
+    wanted: u64,
+    needed_by: &[(u64, u64)],
+) -> Result<u64, StartError> {
     if !reset(transport) {
         return Err(StartError::Reset);
     }
@@ -38,7 +44,12 @@ pub(crate) fn negotiate(transport: &mut Transport, wanted: u64) -> Result<u64, S
         transport.set_status(DeviceStatus::FAILED);
         return Err(StartError::Legacy);
     }
-    let accepted = offered & (wanted | EVENT_IDX) | needed;
+    let without = |refused: u64, &(feature, dependent): &(u64, u64)| match offered & feature {
+        0 => refused | dependent,
+        _ => refused,
+    };
+    let refused = needed_by.iter().fold(0, without);
+    let accepted = offered & (wanted | EVENT_IDX) & !refused | needed;
     transport.write_driver_features(accepted);
     if transport.requires_legacy_layout() {
         transport.set_guest_page_size(PAGE_SIZE as u32);

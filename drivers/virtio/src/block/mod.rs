@@ -46,7 +46,7 @@ pub(crate) struct VirtioBlock {
 impl VirtioBlock {
     /// Starts the device.
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
-        let features = negotiate(&mut transport, config::WANTED)?;
+        let features = negotiate(&mut transport, config::WANTED, &[])?;
         let info = config::read(&transport, features)?;
         let queue = Queue::new(&mut transport, REQUEST_QUEUE, features)?;
         go(&mut transport);

@@ -17,13 +17,24 @@ pub(super) const GUEST_CSUM: u64 = 1 << 1;
 pub(super) const MTU: u64 = 1 << 3;
 /// The configuration holds the address.
 pub(super) const MAC: u64 = 1 << 5;
+/// The driver takes TCP over IPv4 that was not cut into segments.
+pub(super) const GUEST_TSO4: u64 = 1 << 7;
+/// The driver takes TCP over IPv6 that was not cut into segments.
+pub(super) const GUEST_TSO6: u64 = 1 << 8;
 /// The device cuts TCP over IPv4 into segments.
 pub(super) const HOST_TSO4: u64 = 1 << 11;
 /// The device cuts TCP over IPv6 into segments.
 pub(super) const HOST_TSO6: u64 = 1 << 12;
 
+/// The device spreads long frames over several receive buffers.
+pub(super) const MRG_RXBUF: u64 = 1 << 15;
+
 /// What the driver makes use of.
 pub(super) const WANTED: u64 = CSUM | GUEST_CSUM | MTU | MAC | HOST_TSO4 | HOST_TSO6 | ANY_LAYOUT;
+/// What it makes use of besides if it has buffers enough for a long frame.
+pub(super) const WANTED_WITH_MEMORY: u64 = WANTED | GUEST_TSO4 | GUEST_TSO6 | MRG_RXBUF;
+/// Without the first, long frames would take receive buffers of 64 KiB each.
+pub(super) const NEEDED_BY: &[(u64, u64)] = &[(MRG_RXBUF, GUEST_TSO4 | GUEST_TSO6)];
 
 /// Offsets into the device's configuration.
 const CONFIG_MAC: usize = 0;
@@ -50,7 +61,7 @@ impl Abilities {
             // Header and frame could not be in one descriptor.
             return Err(StartError::Legacy);
         }
-        let layout = Layout::for_device(transport);
+        let layout = Layout::for_device(transport, has(MRG_RXBUF));
         let checksums = Checksums { on_transmit: has(CSUM), on_receive: has(GUEST_CSUM) };
         let info = NetInfo {
             mac: address(transport, features)?,

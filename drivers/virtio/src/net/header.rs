@@ -4,7 +4,8 @@
 //!  0        1          2         4          6            8             10
 //!  flags    gso_type   hdr_len   gso_size   csum_start   csum_offset   num_buffers
 //! ```
-//! Little-endian. A legacy device leaves out `num_buffers`.
+//! Little-endian. A legacy device leaves out `num_buffers`, unless it was agreed that it may use
+//! several.
 
 use core::num::NonZeroU16;
 
@@ -26,6 +27,9 @@ const DATA_VALID: u8 = 2;
 const GSO_NONE: u8 = 0;
 const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
+
+/// `num_buffers`, in a received frame.
+const BUFFERS: core::ops::Range<usize> = LEGACY_SIZE..MAX_SIZE;
 
 /// The header, without `num_buffers`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
@@ -64,16 +68,30 @@ impl Header {
     }
 }
 
-/// How long the header of a device is.
+/// What the header of a device is like.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     size: usize,
+    /// Frames may be longer than the MTU, and spread over several buffers.
+    spreads: bool,
+}
+
+/// The first buffer of a frame, without the header.
+pub(super) struct First {
+    pub(super) received: Received,
+    /// How many more buffers the frame continues in.
+    pub(super) more: u16,
 }
 
 impl Layout {
-    pub(super) fn for_device(transport: &Transport) -> Self {
-        let legacy = transport.requires_legacy_layout();
-        Self { size: if legacy { LEGACY_SIZE } else { MAX_SIZE } }
+    pub(super) fn for_device(transport: &Transport, spreads: bool) -> Self {
+        let short = transport.requires_legacy_layout() && !spreads;
+        Self { size: if short { LEGACY_SIZE } else { MAX_SIZE }, spreads }
+    }
+
+    /// Whether a frame may take several buffers.
+    pub(super) fn spreads(self) -> bool {
+        self.spreads
     }
 
     /// Bytes before every frame.
@@ -107,16 +125,25 @@ impl Layout {
     }
 
     /// Takes the header off a buffer of which the device claims to have written `written` bytes.
-    /// `None` if they are more than the buffer or hold no frame, or are one of several buffers,
-    /// which was not agreed on.
+    /// `None` if they are more than the buffer or hold no frame, or if the frame is longer or takes
+    /// more buffers than was agreed on.
     #[inline]
-    pub(super) fn strip(self, mut frame: FrameBuf, written: usize) -> Option<Received> {
+    pub(super) fn strip(self, mut frame: FrameBuf, written: usize) -> Option<First> {
         let (header, _) = Header::ref_from_prefix(frame.whole()).ok()?;
         let checked = header.flags & (NEEDS_CSUM | DATA_VALID) != 0;
-        let whole = header.gso_type == GSO_NONE;
-        let frame_end = written;
-        (whole && self.size < frame_end && frame.set_range(self.size, frame_end))
-            .then_some(Received { frame, checked })
+        let known = match header.gso_type {
+            GSO_NONE => true,
+            GSO_TCPV4 | GSO_TCPV6 => self.spreads,
+            _ => false,
+        };
+        let more = if self.spreads { Self::buffers(&frame)?.checked_sub(1)? } else { 0 };
+        let fits = self.size < written && frame.set_range(self.size, written);
+        (known && fits).then_some(First { received: Received { frame, checked }, more })
+    }
+
+    fn buffers(frame: &FrameBuf) -> Option<u16> {
+        let bytes = frame.whole().get(BUFFERS)?.first_chunk()?;
+        Some(u16::from_le_bytes(*bytes))
     }
 }
 

@@ -1,9 +1,8 @@
 //! virtio-net (Virtual I/O Device 1.2, section 5.1).
 //!
-//! Two queues. The receive queue is kept filled with empty 2 KiB buffers; the device writes a
-//! [header](header) and a frame into one and returns it, and a fresh one takes its place, so a frame
-//! goes up to the stack in the buffer in which it arrived. A frame to be sent has room for the
-//! header in front of it, so it goes out of the buffer in which the stack wrote it.
+//! Two queues. The [receive queue](receive) is kept filled with empty buffers, and a frame goes up
+//! to the stack in the buffer in which it arrived. A frame to be sent has room for the
+//! [header](header) in front of it, so it goes out of the buffer in which the stack wrote it.
 //!
 //! Interrupts: for received frames only while nobody is looking, that is from the moment on when
 //! `poll_ready` has found nothing; for sent frames only while the stack waits for room, once half of
@@ -11,6 +10,7 @@
 
 mod features;
 mod header;
+mod receive;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +28,11 @@ use mayfly_device::{
 use self::{
     features::Abilities,
     header::{Header, Layout},
+    receive::{Receiver, Stock},
 };
 use crate::{
     StartError,
-    buffers::{Incoming, Outgoing},
+    buffers::Outgoing,
     line::Line,
     negotiate::{go, negotiate, reset},
     queue::{Queue, synchronise},
@@ -47,9 +48,6 @@ const ENOUGH_ROOM: usize = QUEUE_SIZE / 2;
 /// Bytes in a frame buffer: header, Ethernet header and an IP packet of 1500 bytes fit, two buffers
 /// fill a page.
 const BUFFER_SIZE: usize = 2048;
-
-/// Receive buffers at the start. Doubles when a burst was longer, up to the queue's size.
-const FIRST_BUFFERS: usize = 16;
 
 /// Most frame buffers that a device has: those in both queues, and as many again for what the stack
 /// holds.
@@ -71,14 +69,10 @@ pub(crate) struct VirtioNet {
     info: NetInfo,
     segmentation: Segmentation,
     layout: Layout,
-    receive: Queue<Incoming, QUEUE_SIZE>,
+    receive: Receiver,
     transmit: Queue<Outgoing, QUEUE_SIZE>,
     pool: Rc<dyn FramePool>,
     large_pool: Option<Rc<dyn FramePool>>,
-    /// How many buffers the receive queue is to hold.
-    wanted_buffers: usize,
-    /// Frames received since the queue was last found empty.
-    burst: usize,
     /// The stack found the transmit queue full.
     wants_room: bool,
     /// The device broke the protocol.
@@ -88,11 +82,13 @@ pub(crate) struct VirtioNet {
 impl VirtioNet {
     /// Starts the device.
     pub(crate) fn new(mut transport: Transport, line: &'static Line) -> Result<Self, StartError> {
-        let features = negotiate(&mut transport, features::WANTED)?;
+        let pool: Rc<dyn FramePool> = Rc::new(PagePool::new(BUFFER_SIZE, MAX_BUFFERS));
+        let stock = Stock::take(&pool);
+        let features = negotiate(&mut transport, stock.wanted(), features::NEEDED_BY)?;
         let Abilities { info, segmentation, layout } = Abilities::read(&transport, features)?;
         let large_pool: Option<Rc<dyn FramePool>> = (segmentation != Segmentation::default())
             .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
-        let receive = Queue::new(&mut transport, RECEIVE_QUEUE, features)?;
+        let receive = Receiver::new(&mut transport, features, layout, &pool, stock)?;
         let transmit = Queue::new(&mut transport, TRANSMIT_QUEUE, features)?;
         go(&mut transport);
         let mut device = Self {
@@ -103,57 +99,13 @@ impl VirtioNet {
             layout,
             receive,
             transmit,
-            pool: Rc::new(PagePool::new(BUFFER_SIZE, MAX_BUFFERS)),
+            pool,
             large_pool,
-            wanted_buffers: FIRST_BUFFERS,
-            burst: 0,
             wants_room: false,
             broken: false,
         };
-        if device.refill() == 0 {
-            return Err(StartError::OutOfMemory);
-        }
-        device.receive.tell(&mut device.transport);
+        device.receive.queue.tell(&mut device.transport);
         Ok(device)
-    }
-
-    /// Fills the receive queue up to what it is to hold. Returns how many buffers are in it; fewer
-    /// than wanted when memory is short.
-    fn refill(&mut self) -> usize {
-        loop {
-            let held = QUEUE_SIZE - self.receive.room();
-            if held >= self.wanted_buffers {
-                return held;
-            }
-            let Some(buffer) = FrameBuf::allocate(&self.pool, 0) else {
-                return held;
-            };
-            if self.receive.push(Incoming(buffer)).is_err() {
-                return held;
-            }
-        }
-    }
-
-    /// Takes the next used receive buffer, and puts a fresh one in its place. When there is none to
-    /// be had, the frame is dropped and its own buffer goes back, so that the queue never runs dry.
-    #[inline]
-    fn take_received(&mut self) -> Result<Option<(FrameBuf, usize)>, DeviceError> {
-        while let Some((Incoming(used), written)) = self.receive.pop()? {
-            self.burst += 1;
-            let fresh = FrameBuf::allocate(&self.pool, 0);
-            let (received, next) = match fresh {
-                Some(fresh) => (Some(used), fresh),
-                None => (None, used),
-            };
-            // There is room for it where the other one was.
-            let _ = self.receive.push(Incoming(next));
-            // A burst may be longer than the queue: the device goes on while it is worked off.
-            self.receive.show();
-            if let Some(used) = received {
-                return Ok(Some((used, written)));
-            }
-        }
-        Ok(None)
     }
 
     /// Frees the frames that have left.
@@ -204,31 +156,22 @@ impl VirtioNet {
     /// Prepares for the task of `cx` to sleep until an interrupt. Returns whether it may.
     fn sleep(&mut self, cx: &mut Context<'_>) -> Result<bool, DeviceError> {
         self.line.watch(cx);
-        self.receive.interrupt_after(1);
+        self.receive.queue.interrupt_after(1);
         if self.wants_room {
             self.transmit.interrupt_after(ENOUGH_ROOM as u16);
         }
-        self.grow();
+        self.receive.rest();
         self.flush();
         synchronise(&self.transport)?;
-        self.receive.settle(&mut self.transport);
+        self.receive.queue.settle(&mut self.transport);
         self.transmit.settle(&mut self.transport);
-        Ok(!self.receive.has_used() && !self.has_enough_room())
+        Ok(!self.receive.queue.has_used() && !self.has_enough_room())
     }
 
     /// Whether the stack waits for room to transmit, and there is enough of it to go on. One frame
     /// at a time would cost a wake-up for each.
     fn has_enough_room(&self) -> bool {
         self.wants_room && self.transmit.room() + self.transmit.used_count() >= ENOUGH_ROOM
-    }
-
-    /// More receive buffers after a burst that was longer than the queue.
-    fn grow(&mut self) {
-        if self.burst >= self.wanted_buffers && self.wanted_buffers < QUEUE_SIZE {
-            self.wanted_buffers = (2 * self.wanted_buffers).min(QUEUE_SIZE);
-            self.refill();
-        }
-        self.burst = 0;
     }
 }
 
@@ -250,18 +193,16 @@ impl NetDevice for VirtioNet {
     }
 
     fn receive(&mut self) -> Option<Received> {
-        while !self.broken {
-            match self.take_received() {
-                Ok(Some((frame, written))) => {
-                    if let Some(received) = self.layout.strip(frame, written) {
-                        return Some(received);
-                    }
-                }
-                Ok(None) => return None,
-                Err(_) => self.fail(),
-            }
+        if self.receive.is_short() {
+            self.reclaim();
         }
-        None
+        if self.broken {
+            return None;
+        }
+        self.receive.next().unwrap_or_else(|_| {
+            self.fail();
+            None
+        })
     }
 
     fn transmit_room(&mut self) -> usize {
@@ -286,7 +227,7 @@ impl NetDevice for VirtioNet {
     fn flush(&mut self) {
         if !self.broken {
             self.transmit.tell(&mut self.transport);
-            self.receive.tell(&mut self.transport);
+            self.receive.queue.tell(&mut self.transport);
         }
     }
 
@@ -294,10 +235,10 @@ impl NetDevice for VirtioNet {
         if self.broken {
             return Poll::Ready(Err(DeviceError::Protocol));
         }
-        if !self.receive.has_used() && self.sleep(cx)? {
+        if !self.receive.queue.has_used() && self.sleep(cx)? {
             return Poll::Pending;
         }
-        self.receive.no_interrupts();
+        self.receive.queue.no_interrupts();
         self.transmit.no_interrupts();
         // The stack has been told; if it finds no room all the same, it will say so again.
         self.wants_room &= !self.has_enough_room();
@@ -310,7 +251,7 @@ impl Drop for VirtioNet {
         if reset(&mut self.transport) {
             // SAFETY: the device has confirmed the reset, and the queues go away.
             unsafe {
-                self.receive.release();
+                self.receive.queue.release();
                 self.transmit.release();
             }
         }

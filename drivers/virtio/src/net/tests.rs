@@ -10,7 +10,10 @@ use mayfly_device::{Checksums, InterruptHandler};
 use proptest::prelude::*;
 use virtio_drivers::transport::DeviceType;
 
-use super::*;
+use super::{
+    receive::{FIRST_BUFFERS, LAST_BUFFERS, LAST_BUFFERS_IF_SPREAD},
+    *,
+};
 use crate::{
     fake::{self, FakeDevice},
     negotiate::EVENT_IDX,
@@ -105,11 +108,37 @@ fn a_stack_that_hoards_frames_loses_new_ones_only() {
         deliver(&device, 0, b"frame");
         hoard.extend(driver.receive());
     }
-    assert_eq!(hoard.len(), MAX_BUFFERS - FIRST_BUFFERS);
-    assert_eq!(usize::from(device.offered(0)), FIRST_BUFFERS);
-    hoard.clear();
+    assert_eq!(hoard.len(), MAX_BUFFERS - LAST_BUFFERS);
+    assert_eq!(usize::from(device.offered(0)), LAST_BUFFERS);
+    hoard.truncate(1);
     deliver(&device, 0, b"frame");
     assert!(driver.receive().is_some());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(usize::from(device.offered(0)), 2 * FIRST_BUFFERS);
+}
+
+#[test]
+fn the_last_buffer_is_left_to_answer_with() {
+    let (device, mut driver) = start(0);
+    let mut hoard: Vec<_> =
+        core::iter::from_fn(|| FrameBuf::allocate(&driver.pool(), 12)).collect();
+    let mut cx = Context::from_waker(Waker::noop());
+    // Frames go up, though there are no buffers to take their places, and come back to be sent.
+    for _ in 0..100 {
+        deliver(&device, 0, b"question");
+        drop(driver.receive().expect("a frame"));
+        assert!(driver.poll_ready(&mut cx).is_pending());
+        driver.transmit(frame(&driver, b"answer")).unwrap();
+        driver.flush();
+        let (id, _) = device.take(1).unwrap();
+        device.put_used(1, id.into(), 0);
+        assert_eq!(driver.transmit_room(), QUEUE_SIZE);
+    }
+    assert_eq!(usize::from(device.offered(0)), FIRST_BUFFERS - 1);
+    hoard.clear();
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(usize::from(device.offered(0)), FIRST_BUFFERS);
 }
 
 #[test]
@@ -259,6 +288,66 @@ fn checksums_and_segments_are_described_to_the_device() {
     }
 }
 
+/// What it takes for frames to be spread over buffers.
+const SPREAD: u64 = features::GUEST_CSUM | features::GUEST_TSO4 | features::MRG_RXBUF;
+
+/// Sends a long TCP packet to the driver in several buffers, of which it announces `announced`.
+fn spread(device: &FakeDevice, announced: u16, frame: &[u8]) {
+    let mut bytes = vec![0; MAX_SIZE_FOR_TEST];
+    (bytes[0], bytes[1]) = (1, 1);
+    bytes[10..12].copy_from_slice(&announced.to_le_bytes());
+    bytes.extend(frame);
+    for part in bytes.chunks(BUFFER_SIZE) {
+        let (id, parts) = device.take(0).expect("no receive buffer");
+        parts[0].write(part);
+        device.put_used(0, id.into(), part.len() as u32);
+    }
+}
+
+#[test]
+fn a_frame_in_several_buffers_is_put_together() {
+    let (device, mut driver) = start(SPREAD);
+    for length in [1, 2000, 2036, 2037, 40_000, 65_536] {
+        let frame: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        let buffers = (length + MAX_SIZE_FOR_TEST).div_ceil(BUFFER_SIZE) as u16;
+        for _ in 0..100 {
+            assert_eq!(usize::from(device.offered(0)), LAST_BUFFERS_IF_SPREAD);
+            spread(&device, buffers, &frame);
+            let received = driver.receive().unwrap();
+            assert!(received.checked && received.frame.bytes() == frame);
+        }
+    }
+}
+
+#[test]
+fn a_frame_longer_than_any_packet_is_dropped() {
+    let (device, mut driver) = start(SPREAD);
+    spread(&device, 33, &[7; 65_537]);
+    assert!(driver.receive().is_none());
+    spread(&device, 1, &[7; 100]);
+    assert!(driver.receive().is_some());
+    assert_eq!(usize::from(device.offered(0)), LAST_BUFFERS_IF_SPREAD);
+}
+
+#[test]
+fn a_frame_that_lacks_buffers_ends_the_device() {
+    let (device, mut driver) = start(SPREAD);
+    spread(&device, 3, &[7; 4000]);
+    assert!(driver.receive().is_none());
+    assert_eq!(driver.transmit(frame(&driver, b"frame")), Err(DeviceError::Gone));
+}
+
+#[test]
+fn long_frames_are_asked_for_only_where_they_can_be_spread() {
+    let (device, mut driver) = start(SPREAD & !features::MRG_RXBUF);
+    assert_eq!(usize::from(device.offered(0)), FIRST_BUFFERS);
+    // So this one, which was never agreed on, is dropped.
+    spread(&device, 1, &[7; 100]);
+    assert!(driver.receive().is_none());
+    deliver(&device, 0, b"frame");
+    assert!(driver.receive().is_some());
+}
+
 #[test]
 fn a_buffer_that_is_not_out_ends_the_device() {
     let (device, mut driver) = start(0);
@@ -297,8 +386,12 @@ proptest! {
     /// Whatever the device says in the used rings, the driver neither panics nor hangs, and what it
     /// hands out lies within its buffers.
     #[test]
-    fn a_hostile_device_is_survived(steps in prop::collection::vec(mischief(), 0..60)) {
-        let (device, mut driver) = start(features::CSUM);
+    fn a_hostile_device_is_survived(
+        spreads in any::<bool>(),
+        steps in prop::collection::vec(mischief(), 0..60),
+    ) {
+        let (device, mut driver) = start(features::CSUM | if spreads { SPREAD } else { 0 });
+        let most = if spreads { LARGE_BUFFER_SIZE } else { BUFFER_SIZE };
         let mut cx = Context::from_waker(Waker::noop());
         for step in steps {
             match step {
@@ -319,7 +412,7 @@ proptest! {
                 }
                 Mischief::Receive => {
                     while let Some(received) = driver.receive() {
-                        prop_assert!(received.frame.bytes().len() <= BUFFER_SIZE);
+                        prop_assert!(received.frame.bytes().len() <= most);
                     }
                 }
                 Mischief::Poll => {
