@@ -1,7 +1,8 @@
 //! Turns the files of `site/` into a table for the image.
 //!
 //! For each file, the answer to a plain GET is put together here, head and body in one piece, so
-//! that the server has nothing to do but to send it. The table is sorted by path.
+//! that the server has nothing to do but to send it. The table is sorted by the length of
+//! the path and then by the path.
 
 use std::{
     env,
@@ -25,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = format!("/{}", name.strip_suffix("index.html").unwrap_or(name));
         assets.push((path, file));
     }
-    assets.sort();
+    assets.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
 
     let mut table = String::from("[\n");
     for (index, (path, file)) in assets.iter().enumerate() {

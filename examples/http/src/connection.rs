@@ -61,45 +61,48 @@ impl Stream for mayfly::net::TcpStream {
 /// # Errors
 /// The connection is broken.
 pub async fn serve<S: Stream>(stream: &mut S, limits: Limits) -> Result<(), S::Error> {
-    while let Some(answer) = next(stream, limits).await? {
-        let sent = send(stream, answer.head.as_bytes(), limits).await?
-            && send(stream, answer.body, limits).await?;
-        if !sent || answer.close {
-            break;
+    let mut answer = None;
+    loop {
+        next(stream, limits, &mut answer).await?;
+        let Some(answer) = answer.take() else { return Ok(()) };
+        if !send(stream, &answer, limits).await? || answer.close {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// What a look at the bytes that have arrived has shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// A request, and its answer.
-    Request(Answer),
+    /// A request, whose answer is known now.
+    Request,
     /// The start of one.
     Partial,
     /// The end of the stream.
     End,
 }
 
-/// Waits for the next request and finds its answer; `None` if there is no request.
-async fn next<S: Stream>(stream: &mut S, limits: Limits) -> Result<Option<Answer>, S::Error> {
+/// Waits for the next request and finds its answer, which stays `None` if there is no request.
+async fn next<S: Stream>(
+    stream: &mut S,
+    limits: Limits,
+    answer: &mut Option<Answer>,
+) -> Result<(), S::Error> {
     let mut collected = Vec::new();
-    let seen = stream.read_with(|bytes| look(&mut collected, bytes));
-    match timeout(limits.idle, seen).await {
-        Ok(Ok(Seen::Request(answer))) => return Ok(Some(answer)),
-        Ok(Ok(Seen::Partial)) => {}
-        Ok(Ok(Seen::End)) | Err(_) => return Ok(None),
-        Ok(Err(error)) => return Err(error),
+    let seen = stream.read_with(|bytes| look(&mut collected, bytes, answer));
+    let Ok(seen) = timeout(limits.idle, seen).await else { return Ok(()) };
+    if seen? != Seen::Partial {
+        return Ok(());
     }
     let deadline = Instant::now() + limits.request;
     loop {
-        let seen = stream.read_with(|bytes| look(&mut collected, bytes));
-        match timeout_at(deadline, seen).await {
-            Ok(Ok(Seen::Request(answer))) => return Ok(Some(answer)),
-            Ok(Ok(Seen::Partial)) => {}
-            Ok(Ok(Seen::End)) => return Ok(None),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Ok(Some(Answer::refuse(Status::RequestTimeout, true))),
+        let seen = stream.read_with(|bytes| look(&mut collected, bytes, answer));
+        let Ok(seen) = timeout_at(deadline, seen).await else {
+            *answer = Some(Answer::refuse(Status::RequestTimeout, true));
+            return Ok(());
+        };
+        if seen? != Seen::Partial {
+            return Ok(());
         }
     }
 }
@@ -108,7 +111,7 @@ async fn next<S: Stream>(stream: &mut S, limits: Limits) -> Result<Option<Answer
 ///
 /// A request that has arrived as a whole, as they nearly all do, is read where it lies in the
 /// buffer of the connection. Only the pieces of one that has not are collected.
-fn look(collected: &mut Vec<u8>, bytes: &[u8]) -> (usize, Seen) {
+fn look(collected: &mut Vec<u8>, bytes: &[u8], answer: &mut Option<Answer>) -> (usize, Seen) {
     if bytes.is_empty() {
         return (0, Seen::End);
     }
@@ -120,8 +123,8 @@ fn look(collected: &mut Vec<u8>, bytes: &[u8]) -> (usize, Seen) {
     let head = if before > 0 { &collected[..] } else { bytes };
     // Nothing but the end of a line completes a head that was not complete before.
     let may_end = before == 0 || head.len() >= MAX_HEAD || bytes.contains(&b'\n');
-    if let Some((answer, length)) = may_end.then(|| read(head)).flatten() {
-        return (length.saturating_sub(before), Seen::Request(answer));
+    if may_end && let Some(length) = read(head, answer) {
+        return (length.saturating_sub(before), Seen::Request);
     }
     if before == 0 {
         collected.extend_from_slice(bytes);
@@ -129,30 +132,41 @@ fn look(collected: &mut Vec<u8>, bytes: &[u8]) -> (usize, Seen) {
     (bytes.len(), Seen::Partial)
 }
 
-/// The answer to the request that `head` starts with and the length of its head, if all of it is
-/// there. What cannot be a request is answered too, and that ends the connection.
-fn read(head: &[u8]) -> Option<(Answer, usize)> {
-    match request::parse(head) {
-        Parsed::Request(request, length) => Some((Answer::new(&request), length)),
-        Parsed::Bad(status) => Some((Answer::refuse(status, true), head.len())),
+/// Finds the answer to the request that `head` starts with, and returns the length of its head, if
+/// all of it is there. What cannot be a request is answered too, and that ends the connection.
+fn read(head: &[u8], answer: &mut Option<Answer>) -> Option<usize> {
+    let (found, length) = match request::parse(head) {
+        Parsed::Request(request, length) => (Answer::new(&request), length),
+        Parsed::Bad(status) => (Answer::refuse(status, true), head.len()),
         Parsed::Partial if head.len() >= MAX_HEAD => {
-            Some((Answer::refuse(Status::FieldsTooLarge, true), head.len()))
+            (Answer::refuse(Status::FieldsTooLarge, true), head.len())
         }
-        Parsed::Partial => None,
-    }
+        Parsed::Partial => return None,
+    };
+    *answer = Some(found);
+    Some(length)
 }
 
-/// Sends all of `bytes`. Returns whether the client took them in time.
-async fn send<S: Stream>(stream: &mut S, bytes: &[u8], limits: Limits) -> Result<bool, S::Error> {
-    let mut rest = bytes;
-    while !rest.is_empty() {
+/// Sends an answer. Returns whether the client took all of it in time.
+async fn send<S: Stream>(
+    stream: &mut S,
+    answer: &Answer,
+    limits: Limits,
+) -> Result<bool, S::Error> {
+    let (mut rest, mut body) = (answer.head.as_bytes(), answer.body);
+    loop {
+        if rest.is_empty() {
+            (rest, body) = (body, &[]);
+        }
+        if rest.is_empty() {
+            return Ok(true);
+        }
         let Ok(count) = timeout(limits.write, stream.write(rest)).await else { return Ok(false) };
         match count? {
             0 => return Ok(false),
             count => rest = rest.get(count..).unwrap_or_default(),
         }
     }
-    Ok(true)
 }
 
 #[cfg(test)]

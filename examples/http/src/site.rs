@@ -15,7 +15,8 @@ pub struct Asset {
     pub head: usize,
 }
 
-/// All files, sorted by path.
+/// All files, sorted by the length of the path, and by the path where lengths are the same: most
+/// steps of a search compare two numbers.
 pub static SITE: &[Asset] = &include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
 /// The page that goes with a "404 Not Found".
@@ -38,7 +39,10 @@ impl Asset {
 /// The target is the path and the query of a URL, RFC 9112 section 3.2.1, or a whole URL, section
 /// 3.2.2. Nothing is resolved in it: what is not in the table is not there, so `..` leads nowhere.
 pub fn find(target: &str) -> Option<&'static Asset> {
-    let at = |path: &str| SITE.binary_search_by(|asset| asset.path.cmp(path)).ok();
+    let at = |path: &str| {
+        let wanted = (path.len(), path);
+        SITE.binary_search_by(|asset| (asset.path.len(), asset.path).cmp(&wanted)).ok()
+    };
     // Most targets are a path and nothing else.
     let index = at(target).or_else(|| {
         let path = path_of(target);
@@ -93,7 +97,7 @@ mod tests {
     #[test]
     fn every_file_is_found_and_its_head_fits_it() {
         assert!(SITE.len() > 5);
-        assert!(SITE.is_sorted_by_key(|asset| asset.path));
+        assert!(SITE.is_sorted_by_key(|asset| (asset.path.len(), asset.path)));
         for asset in SITE {
             assert_eq!(find(asset.path).map(|found| found.path), Some(asset.path));
             assert!(asset.head().ends_with(b"\r\n\r\n"));
