@@ -11,15 +11,24 @@ use pin_project_lite::pin_project;
 
 use super::{Instant, Sleep, sleep, sleep_until};
 
-/// Waits for `future`, but no longer than `duration`, which begins at this call. When the time is
-/// up the future is dropped with the returned one, which cancels what it was doing.
+/// Waits for `future`, but no longer than `duration`, which begins when it first has to wait. When
+/// the time is up the future is dropped with the returned one, which cancels what it was doing.
+///
+/// A future that is ready at once does not even cost a look at the clock.
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
-    Timeout { future, limit: sleep(duration) }
+    Timeout { future, limit: Limit::After(duration) }
 }
 
 /// As [`timeout`], with a point in time.
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
-    Timeout { future, limit: sleep_until(deadline) }
+    Timeout { future, limit: Limit::At(sleep_until(deadline)) }
+}
+
+#[derive(Debug)]
+enum Limit {
+    /// The wait has not begun.
+    After(Duration),
+    At(Sleep),
 }
 
 pin_project! {
@@ -29,7 +38,7 @@ pin_project! {
     pub struct Timeout<F> {
         #[pin]
         future: F,
-        limit: Sleep,
+        limit: Limit,
     }
 }
 
@@ -41,7 +50,11 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(result) = this.future.poll(cx) {
             return Poll::Ready(Ok(result));
         }
-        Pin::new(this.limit).poll(cx).map(|()| Err(TimedOut))
+        if let Limit::After(duration) = *this.limit {
+            *this.limit = Limit::At(sleep(duration));
+        }
+        let Limit::At(sleep) = this.limit else { return Poll::Pending };
+        Pin::new(sleep).poll(cx).map(|()| Err(TimedOut))
     }
 }
 
