@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{memory::OutOfMemory, time};
 
-/// Timers are looked at after this many polls at the latest, however many tasks are ready.
-const POLLS_BETWEEN_TIMERS: u32 = 64;
+/// Timers are looked at after a wait, and after this many polls at the latest, however many tasks
+/// are ready. One whose time comes in between ends the next wait as it begins.
+const POLLS_BETWEEN_TIMERS: u32 = 16;
 
 pub(super) struct Executor {
     tasks: RefCell<Slab<Task>>,
@@ -116,7 +117,7 @@ impl Executor {
     fn take_turns(&self, main: &mut MainPoll<'_>) {
         let mut polls = POLLS_BETWEEN_TIMERS;
         loop {
-            if polls == POLLS_BETWEEN_TIMERS || self.batch.get() == NONE {
+            if polls == POLLS_BETWEEN_TIMERS {
                 polls = 0;
                 time::fire_due();
                 #[cfg(not(target_os = "none"))]
@@ -125,6 +126,7 @@ impl Executor {
             polls += 1;
             let Some(turn) = self.next_turn() else {
                 self.idle();
+                polls = POLLS_BETWEEN_TIMERS;
                 continue;
             };
             let Turn { index, mut future, waker, is_wanted } = turn;

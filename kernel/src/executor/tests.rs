@@ -70,7 +70,8 @@ fn a_task_that_is_always_ready_does_not_stop_timers() {
         let start = Instant::now();
         sleep(Duration::from_millis(1)).await;
         let late = start.elapsed() - Duration::from_millis(1);
-        assert!(late < Duration::from_micros(2), "{late:?}");
+        // Timers are looked at after every few polls.
+        assert!(late < Duration::from_micros(20), "{late:?}");
     });
 }
 
