@@ -32,14 +32,24 @@ impl Sum {
         for &word in words {
             sum = sum.and_bytes(word);
         }
-        if rest.is_empty() {
-            return sum;
+        let (halves, rest) = rest.as_chunks::<4>();
+        for &half in halves {
+            sum = sum.and_half(half);
         }
-        let mut last = [0; WORD];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
+        let (pairs, rest) = rest.as_chunks::<2>();
+        for &pair in pairs {
+            sum = sum.and(Self(u16::from_ne_bytes(pair).into()));
         }
-        sum.and_bytes(last)
+        match *rest {
+            [last] => sum.and(Self(u16::from_ne_bytes([last, 0]).into())),
+            _ => sum,
+        }
+    }
+
+    /// With four bytes more.
+    #[inline(always)]
+    fn and_half(self, half: [u8; 4]) -> Self {
+        self.and(Self(u32::from_ne_bytes(half) as usize))
     }
 
     #[inline(always)]
@@ -56,7 +66,7 @@ impl Sum {
     ) -> Self {
         let addresses = match (source, destination) {
             (IpAddress::Ipv4(source), IpAddress::Ipv4(destination)) => {
-                Self::of(&source.octets()).and(Self::of(&destination.octets()))
+                Self(0).and_half(source.octets()).and_half(destination.octets())
             }
             (IpAddress::Ipv6(source), IpAddress::Ipv6(destination)) => {
                 Self::of(&source.octets()).and(Self::of(&destination.octets()))
