@@ -99,7 +99,12 @@ impl Stack {
             return;
         }
         self.interface.update_ip_addrs(|addresses| {
-            let _ = addresses.push(cidr);
+            // smoltcp looks through them in this order for every packet, and finds those of IPv4
+            // soonest where they are: first.
+            let _ = match cidr {
+                IpCidr::Ipv4(_) => addresses.insert(0, cidr),
+                IpCidr::Ipv6(_) => addresses.push(cidr),
+            };
         });
         self.addresses_changed();
     }
