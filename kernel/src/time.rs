@@ -15,7 +15,7 @@ use mayfly_arch::clock;
 pub use instant::Instant;
 pub use interval::{Interval, interval};
 pub use sleep::{Sleep, sleep, sleep_until};
-pub use timeout::{TimedOut, Timeout, timeout, timeout_at};
+pub use timeout::{TimedOut, Timeout, Watchdog, Watched, timeout, timeout_at};
 
 use queue::TimerQueue;
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mayfly::time::{Instant, timeout, timeout_at};
+use mayfly::time::{Instant, Watchdog, timeout_at};
 
 use crate::{
     answer::{Answer, Status},
@@ -61,11 +61,12 @@ impl Stream for mayfly::net::TcpStream {
 /// # Errors
 /// The connection is broken.
 pub async fn serve<S: Stream>(stream: &mut S, limits: Limits) -> Result<(), S::Error> {
+    let mut watchdog = Watchdog::new();
     let mut answer = None;
     loop {
-        next(stream, limits, &mut answer).await?;
+        next(stream, limits, &mut watchdog, &mut answer).await?;
         let Some(answer) = answer.take() else { return Ok(()) };
-        if !send(stream, &answer, limits).await? || answer.close {
+        if !send(stream, &answer, limits, &mut watchdog).await? || answer.close {
             return Ok(());
         }
     }
@@ -86,11 +87,12 @@ enum Seen {
 async fn next<S: Stream>(
     stream: &mut S,
     limits: Limits,
+    watchdog: &mut Watchdog,
     answer: &mut Option<Answer>,
 ) -> Result<(), S::Error> {
     let mut collected = Vec::new();
     let seen = stream.read_with(|bytes| look(&mut collected, bytes, answer));
-    let Ok(seen) = timeout(limits.idle, seen).await else { return Ok(()) };
+    let Ok(seen) = watchdog.timeout(limits.idle, seen).await else { return Ok(()) };
     if seen? != Seen::Partial {
         return Ok(());
     }
@@ -152,6 +154,7 @@ async fn send<S: Stream>(
     stream: &mut S,
     answer: &Answer,
     limits: Limits,
+    watchdog: &mut Watchdog,
 ) -> Result<bool, S::Error> {
     let (mut rest, mut body) = (answer.head.as_bytes(), answer.body);
     loop {
@@ -161,7 +164,9 @@ async fn send<S: Stream>(
         if rest.is_empty() {
             return Ok(true);
         }
-        let Ok(count) = timeout(limits.write, stream.write(rest)).await else { return Ok(false) };
+        let Ok(count) = watchdog.timeout(limits.write, stream.write(rest)).await else {
+            return Ok(false);
+        };
         match count? {
             0 => return Ok(false),
             count => rest = rest.get(count..).unwrap_or_default(),

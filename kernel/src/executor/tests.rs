@@ -3,7 +3,7 @@ use std::{cell::RefCell, rc::Rc, sync::mpsc, thread, time::Duration};
 use mayfly_arch::simulation;
 
 use super::*;
-use crate::time::{Instant, interval, sleep, timeout};
+use crate::time::{Instant, Watchdog, interval, sleep, timeout};
 
 /// Notes when it is dropped.
 struct OnDrop(Rc<RefCell<Vec<&'static str>>>, &'static str);
@@ -302,6 +302,24 @@ fn timeouts_and_intervals_keep_virtual_time() {
         assert_eq!(ticks.tick().await - start, Duration::from_secs(40));
         assert_eq!(start.elapsed(), Duration::from_secs(45));
         assert_eq!(ticks.tick().await - start, Duration::from_secs(50));
+    });
+}
+
+#[test]
+fn a_watchdog_rings_for_what_takes_too_long() {
+    simulation::start();
+    run(async {
+        let (start, mut watchdog) = (Instant::now(), Watchdog::new());
+        for _ in 0..10 {
+            let fast = watchdog.timeout(Duration::from_secs(2), sleep(Duration::from_secs(1)));
+            assert_eq!(fast.await, Ok(()));
+        }
+        let slow = watchdog.timeout(Duration::from_secs(2), std::future::pending::<()>());
+        assert!(slow.await.is_err());
+        assert_eq!(start.elapsed(), Duration::from_secs(12));
+        let slow = watchdog.timeout(Duration::from_secs(1), std::future::pending::<()>());
+        assert!(slow.await.is_err());
+        assert_eq!(start.elapsed(), Duration::from_secs(13));
     });
 }
 

@@ -5,6 +5,9 @@
 //! when they are more than half of the heap. So a timeout that is set and cancelled, as most are,
 //! costs a few steps whatever the number of timers, and yet the earliest deadline is always that of
 //! a timer that is set.
+//!
+//! A timer that is put off, as that of a watchdog is all the time, stays where it is in the heap. It
+//! comes up early once, and finds its place then.
 
 use alloc::collections::BinaryHeap;
 use core::{cmp::Reverse, mem, task::Waker};
@@ -18,32 +21,34 @@ const FEW: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TimerId(u32);
 
+/// A deadline, and a number: timers with the same deadline fire in the order in which they were set.
+type Moment = (u64, u32);
+
 #[derive(Default)]
 struct Timer {
     waker: Option<Waker>,
-    /// When it is due, as the heap has it.
-    deadline: u64,
-    sequence: u32,
+    /// When it is due.
+    wanted: Moment,
+    /// When the heap has it, which may be earlier.
+    queued: Moment,
     /// Whether it is set and has not fired.
     is_set: bool,
 }
 
 impl Timer {
     fn take_due(&mut self, timer: u32) -> Option<Due> {
-        let Self { deadline, sequence, .. } = *self;
-        mem::take(&mut self.is_set).then_some(Due { deadline, sequence, timer })
+        mem::take(&mut self.is_set).then_some(Due { moment: self.queued, timer })
     }
 
     fn has(&self, due: &Due) -> bool {
-        self.is_set && (self.deadline, self.sequence) == (due.deadline, due.sequence)
+        self.is_set && self.queued == due.moment
     }
 }
 
-/// A deadline. Timers with the same one fire in the order in which they were set.
+/// An entry of the heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
-    deadline: u64,
-    sequence: u32,
+    moment: Moment,
     timer: u32,
 }
 
@@ -62,9 +67,9 @@ impl TimerQueue {
         Self { heap: BinaryHeap::new(), timers: Slab::new(), sequence: 0, stale: 0 }
     }
 
-    /// The earliest deadline.
+    /// The earliest deadline, or an earlier one that was put off.
     pub(super) fn earliest(&self) -> Option<u64> {
-        self.heap.peek().map(|first| first.0.deadline)
+        self.heap.peek().map(|first| first.0.moment.0)
     }
 
     /// Sets a new timer that wakes `waker` at `deadline`.
@@ -73,16 +78,20 @@ impl TimerQueue {
     /// When there is no memory for the timer.
     pub(super) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerId {
         let timer = self.timers.insert("a timer").unwrap_or_else(|error| panic!("{error}"));
-        self.set(timer, deadline).waker = Some(waker);
+        let moment = self.moment(deadline);
+        self.set(timer, moment).waker = Some(waker);
         TimerId(timer)
     }
 
-    fn set(&mut self, timer: u32, deadline: u64) -> &mut Timer {
-        let due = Due { deadline, sequence: self.sequence, timer };
+    fn moment(&mut self, deadline: u64) -> Moment {
         self.sequence = self.sequence.wrapping_add(1);
-        self.heap.push(Reverse(due));
+        (deadline, self.sequence)
+    }
+
+    fn set(&mut self, timer: u32, moment: Moment) -> &mut Timer {
+        self.heap.push(Reverse(Due { moment, timer }));
         let timer = self.timers.get_mut(timer);
-        (timer.deadline, timer.sequence, timer.is_set) = (deadline, due.sequence, true);
+        (timer.wanted, timer.queued, timer.is_set) = (moment, moment, true);
         timer
     }
 
@@ -100,8 +109,14 @@ impl TimerQueue {
 
     /// Changes the deadline of a timer, whether or not it has fired.
     pub(super) fn reset(&mut self, id: TimerId, deadline: u64) {
-        let was_due = self.timers.get_mut(id.0).take_due(id.0);
-        self.set(id.0, deadline);
+        let moment = self.moment(deadline);
+        let timer = self.timers.get_mut(id.0);
+        if timer.is_set && timer.queued <= moment {
+            timer.wanted = moment;
+            return;
+        }
+        let was_due = timer.take_due(id.0);
+        self.set(id.0, moment);
         if let Some(due) = was_due {
             self.forget(due);
         }
@@ -120,11 +135,15 @@ impl TimerQueue {
 
     /// Lets the earliest timer fire if its deadline has passed, and returns whom it wakes.
     pub(super) fn pop_due(&mut self, now: u64) -> Option<Waker> {
-        while let Some(&Reverse(first)) = self.heap.peek().filter(|first| first.0.deadline <= now) {
+        while let Some(&Reverse(first)) = self.heap.peek().filter(|first| first.0.moment.0 <= now) {
             let timer = self.timers.get_mut(first.timer);
+            let put_off = Some(timer.wanted).filter(|wanted| *wanted != timer.queued);
             timer.is_set = false;
-            let waker = timer.waker.take();
+            let waker = if put_off.is_none() { timer.waker.take() } else { None };
             self.heap.pop();
+            if let Some(moment) = put_off {
+                self.set(first.timer, moment);
+            }
             self.tidy();
             if waker.is_some() {
                 return waker;
@@ -257,7 +276,8 @@ mod tests {
                         prop_assert!(queue.pop_due(now).is_none());
                     }
                 }
-                prop_assert_eq!(queue.earliest(), model.first().map(|first| first.0));
+                prop_assert_eq!(queue.earliest().is_none(), model.is_empty());
+                prop_assert!(queue.earliest().is_none_or(|at| at <= model.first().map_or(0, |first| first.0)));
                 prop_assert_eq!(queue.heap.len() - queue.stale, model.len());
                 prop_assert!(queue.stale <= FEW || queue.stale <= queue.heap.len() / 2);
             }
