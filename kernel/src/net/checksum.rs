@@ -129,33 +129,30 @@ pub(super) fn is_intact(
 
 /// Fills in the checksums of a frame that is about to be sent, whose fields hold zero: that of the
 /// IPv4 header, and that of TCP or UDP. If the device goes on with the latter, it becomes the sum
-/// of the pseudo header.
-pub(super) fn fill(frame: &mut [u8], device_goes_on: bool) {
-    let Some((ethernet, packet)) = frame.split_at_mut_checked(14) else { return };
-    let (header, segment, protocol, addresses) = match u16_at(ethernet, 12) {
-        Some(ETHERTYPE_IPV4) => {
-            let length = usize::from(packet.first().copied().unwrap_or(0) & 0xf) * 4;
-            let Some((header, segment)) = packet.split_at_mut_checked(length) else { return };
+/// of the pseudo header. Returns the length of the TCP or UDP segment, header and payload.
+pub(super) fn fill(frame: &mut [u8], device_goes_on: bool) -> Option<usize> {
+    let (ethernet, packet) = frame.split_at_mut_checked(14)?;
+    let (header, segment, protocol, addresses) = match u16_at(ethernet, 12)? {
+        ETHERTYPE_IPV4 => {
+            let length = usize::from(packet.first()? & 0xf) * 4;
+            let (header, segment) = packet.split_at_mut_checked(length)?;
             let sum = Sum::of(header).complement();
-            let Some(field) = header.get_mut(10..12) else { return };
-            field.copy_from_slice(&sum.to_be_bytes());
+            header.get_mut(10..12)?.copy_from_slice(&sum.to_be_bytes());
             (header, segment, 9, 12..20)
         }
-        Some(ETHERTYPE_IPV6) => {
-            let Some((header, segment)) = packet.split_at_mut_checked(40) else { return };
+        ETHERTYPE_IPV6 => {
+            let (header, segment) = packet.split_at_mut_checked(40)?;
             (header, segment, 6, 8..40)
         }
-        _ => return,
+        _ => return None,
     };
-    let (Some(&protocol), Some(addresses)) = (header.get(protocol), header.get(addresses)) else {
-        return;
-    };
+    let (&protocol, addresses) = (header.get(protocol)?, header.get(addresses)?);
     let field = match protocol {
         PROTOCOL_TCP => 16,
         PROTOCOL_UDP => 6,
-        _ => return,
+        _ => return None,
     };
-    let Ok(length) = u16::try_from(segment.len()) else { return };
+    let length = u16::try_from(segment.len()).ok()?;
     let pseudo = Sum::of(addresses).and(Sum::of_word(protocol.into())).and(Sum::of_word(length));
     let value = if device_goes_on {
         pseudo.fold()
@@ -166,9 +163,8 @@ pub(super) fn fill(frame: &mut [u8], device_goes_on: bool) {
             value => value,
         }
     };
-    if let Some(field) = segment.get_mut(field..field + 2) {
-        field.copy_from_slice(&value.to_be_bytes());
-    }
+    segment.get_mut(field..field + 2)?.copy_from_slice(&value.to_be_bytes());
+    Some(length.into())
 }
 
 #[cfg(test)]

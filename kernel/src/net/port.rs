@@ -39,6 +39,7 @@ pub(super) struct Port {
     /// Frames that the device is known to take.
     room: usize,
     unflushed: bool,
+    last_segment: usize,
     pub(super) stats: Stats,
 }
 
@@ -100,6 +101,7 @@ impl Port {
             large: None,
             room: 0,
             unflushed: false,
+            last_segment: 0,
             stats: Stats::default(),
         }
     }
@@ -203,11 +205,20 @@ impl Port {
         outgoing.unwrap_or_else(|| Outgoing::Lost(alloc::vec![0; length]))
     }
 
+    /// Bytes of the TCP or UDP segment, header and payload, in the frame that was finished last;
+    /// zero if there was none in it.
+    pub(super) fn last_segment(&self) -> usize {
+        self.last_segment
+    }
+
     /// Sends what was built.
     pub(super) fn finish(&mut self, outgoing: Outgoing) {
+        self.last_segment = 0;
         match outgoing {
             Outgoing::Frame(mut frame) => {
-                checksum::fill(frame.bytes_mut(), self.info.checksums.on_transmit);
+                let on_transmit = self.info.checksums.on_transmit;
+                let segment = checksum::fill(frame.bytes_mut(), on_transmit);
+                self.last_segment = segment.unwrap_or(0);
                 self.send(frame);
             }
             Outgoing::ToCut(mut frame, size) => {

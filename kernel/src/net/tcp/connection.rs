@@ -7,6 +7,7 @@ use smoltcp::{
     iface::{SocketHandle, SocketSet, SocketStorage},
     socket::tcp::{CongestionControl, Socket, SocketBuffer, State},
     time::{Duration, Instant},
+    wire::TCP_HEADER_LEN,
 };
 
 use super::{
@@ -206,6 +207,24 @@ impl Connection {
         }
         self.stalled_with = stalled_with;
         is_stalled
+    }
+
+    /// Whether the segment that has just gone out, of `length` bytes with its header, holds
+    /// everything that is to be sent, so that nothing of an ordinary connection is due before it is
+    /// acknowledged or sent again. False if that is not certain.
+    pub(super) fn has_sent_all(&mut self, length: usize) -> bool {
+        let Settings { keep_alive, timeout, .. } = self.settings;
+        let is_ordinary = self.owner == Owner::Stream
+            && keep_alive.is_none()
+            && timeout.is_none()
+            && !self.has_grown
+            && !self.is_revived();
+        if !is_ordinary {
+            return false;
+        }
+        let socket = self.socket();
+        // Only segments of a handshake and bare acknowledgements have options.
+        socket.state() == State::Established && length == TCP_HEADER_LEN + socket.send_queue()
     }
 
     /// Whether it is being helped on.

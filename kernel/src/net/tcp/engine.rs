@@ -26,6 +26,8 @@ use crate::net::{
 const HANDSHAKE_TIME: Duration = Duration::from_secs(60);
 /// Segments that one connection may send before others have their turn.
 const MAX_BURST: usize = 16;
+/// The shortest time after which smoltcp 0.14 sends a segment again.
+const MIN_RETRANSMISSION_TIME: Duration = Duration::from_secs(1);
 /// When to look again at a connection that wants to send but sends nothing.
 const STALL_TIME: Duration = Duration::from_millis(100);
 
@@ -192,6 +194,11 @@ impl Stack {
             let mut phy = Phy::output(&mut self.port, payload);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
             is_stalled = result == PollResult::None;
+            if !is_stalled && connection.has_sent_all(self.port.last_segment()) {
+                // What comes next is an acknowledgement, or else at this time a look at the timers.
+                self.deadlines.at_latest(id.slot(), self.now + MIN_RETRANSMISSION_TIME);
+                return true;
+            }
             burst -= 1;
             wanted = self.wanted(id);
         }
