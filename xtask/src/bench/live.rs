@@ -15,6 +15,9 @@ use crate::test::TestGuest;
 /// How long a guest may take to serve.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the HTTP example says when it can be asked.
+const SERVES: &str = "serving http://";
+
 /// A running example and its counter.
 pub struct Live {
     /// The guest, on the user-mode network.
@@ -43,8 +46,13 @@ impl Live {
     }
 
     /// Waits until the guest answers an HTTP request; gives the port of this machine.
+    ///
+    /// It is not asked before it says that it serves: QEMU would go on for a minute to knock for
+    /// attempts that have long been given up.
     pub fn http_port(&mut self) -> Result<u16> {
         let port = self.guest.port(80, Protocol::Http)?;
+        let serves = |console: &str| console.contains(SERVES).then_some(());
+        self.guest.until("word that it serves", PATIENCE, serves)?;
         self.guest.until("answer to an HTTP request", PATIENCE, |_| answers(port).then_some(()))?;
         Ok(port)
     }
