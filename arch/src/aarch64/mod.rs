@@ -5,6 +5,7 @@ pub mod cpu;
 mod esr;
 mod exceptions;
 pub(crate) mod layout;
+mod memory;
 pub(crate) mod registers;
 
 pub use crate::arm::{clock, console, interrupts, mmu, power};

@@ -4,6 +4,7 @@ mod boot;
 pub mod cpu;
 mod exceptions;
 pub(crate) mod layout;
+mod memory;
 pub(crate) mod registers;
 
 pub use crate::arm::{clock, console, interrupts, mmu, power};

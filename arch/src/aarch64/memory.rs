@@ -1,0 +1,5 @@
+//! Copying memory.
+
+use core::arch::global_asm;
+
+global_asm!(include_str!("memory.S"), options(raw));
