@@ -40,6 +40,10 @@ impl core::error::Error for TableFull {}
 /// Calls `handler` from now on whenever `irq` arrives, and switches the line on. Several handlers
 /// may share a line.
 ///
+/// Also calls it once itself, because the device works already and may have interrupted before. An
+/// edge that came before the line was switched on is lost, and a device that raised its line then
+/// keeps it up until it is quieted: without this call there would never be another edge.
+///
 /// # Errors
 /// When the table is full.
 pub fn register(irq: Irq, handler: &'static dyn InterruptHandler) -> Result<(), TableFull> {
@@ -50,6 +54,7 @@ pub fn register(irq: Irq, handler: &'static dyn InterruptHandler) -> Result<(), 
         Ok(())
     })?;
     interrupts::enable(irq);
+    handler.interrupt();
     Ok(())
 }
 
@@ -108,10 +113,12 @@ mod tests {
         register(Irq(40), &FIRST).unwrap();
         register(Irq(41), &OTHER).unwrap();
         register(Irq(40), &SECOND).unwrap();
+        let count = |of: &Count| of.0.load(Ordering::Relaxed);
+        // For what came before.
+        assert_eq!((count(&FIRST), count(&SECOND), count(&OTHER)), (1, 1, 1));
         dispatch(Interrupt::Line(Irq(40)));
         dispatch(Interrupt::Timer);
-        let count = |of: &Count| of.0.load(Ordering::Relaxed);
-        assert_eq!((count(&FIRST), count(&SECOND), count(&OTHER)), (1, 1, 0));
+        assert_eq!((count(&FIRST), count(&SECOND), count(&OTHER)), (2, 2, 1));
 
         let before = spurious();
         dispatch(Interrupt::Line(Irq(42)));

@@ -66,6 +66,9 @@ pub(crate) fn use_timer(irq: Irq) {
 
 /// Lets `irq` interrupt this CPU, triggered as the device tree says. A number that is no line of
 /// the interrupt controller never interrupts.
+///
+/// The first time, an edge that came before is lost, because the line was not configured for edges
+/// yet: the caller has to see whether its device has interrupted already.
 pub fn enable(irq: Irq) {
     let trigger = TRIGGERS.with(|triggers| {
         triggers.iter().find_map(|(other, trigger)| (*other == irq).then_some(*trigger))
