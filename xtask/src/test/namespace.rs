@@ -16,7 +16,9 @@ pub const INTERFACE: &str = "tap0";
 const OUR_ADDRESS: &str = "10.77.0.1/24";
 /// The guest's address.
 pub const GUEST_ADDRESS: &str = "10.77.0.2";
-/// The boot argument that gives it to the guest.
+/// An address on this network that nobody has.
+pub const UNUSED_ADDRESS: &str = "10.77.0.9";
+/// The boot argument that gives the guest its address.
 pub const BOOT_ARGUMENT: &str = "ip=10.77.0.2/24";
 
 /// How long a namespace may take to be there.

@@ -9,6 +9,7 @@ use super::client::{self, curl, curl_text};
 use super::{Check, check};
 use crate::paths;
 use crate::test::guest::TestGuest;
+use crate::test::namespace::{INTERFACE, UNUSED_ADDRESS};
 
 pub const CHECKS: &[Check] = &[
     check("serves-every-file", serves_every_file),
@@ -17,6 +18,7 @@ pub const CHECKS: &[Check] = &[
     check("tells-no-secrets", tells_no_secrets),
     Check { own_network: true, ..check("many-at-once", many_at_once) },
     Check { own_network: true, ..check("load", load) },
+    Check { own_network: true, ..check("boots-amid-traffic", boots_amid_traffic) },
     Check { memory: "4M", ..check("in-4-mebibytes", serves_every_file) },
 ];
 
@@ -138,6 +140,25 @@ fn load(guest: &mut TestGuest) -> Result<()> {
     // It must still be there, and answer rightly.
     let body = curl(guest, &["--fail", &format!("{url}/style.css")])?;
     client::same_as_file(&body, &site().join("style.css"))
+}
+
+/// Frames that wait for the guest before it has started its network device, and those that come
+/// while it does, do not keep it from hearing of later ones.
+fn boots_amid_traffic(guest: &mut TestGuest) -> Result<()> {
+    // Broadcast frames, to an address that nobody has.
+    let script = format!(
+        "ip neigh replace {UNUSED_ADDRESS} lladdr ff:ff:ff:ff:ff:ff nud permanent dev {INTERFACE}
+         for ((i = 0; i < 400; i++)); do echo > /dev/udp/{UNUSED_ADDRESS}/9; sleep 0.005; done"
+    );
+    let mut traffic = Command::new("bash");
+    traffic.args(["-c", &script]);
+    client::run(&mut guest.client(&traffic), &[])?;
+    let url = format!("{}/style.css", client::http_url(guest)?);
+    for _ in 0..5 {
+        // Without interrupts, only timers would make it look for frames now and then.
+        curl(guest, &["--fail", "--max-time", "3", &url])?;
+    }
+    Ok(())
 }
 
 /// Whether wrk has seen answers, and none that was an error.
