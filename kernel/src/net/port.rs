@@ -124,10 +124,31 @@ impl Port {
     /// An empty buffer for a frame of `length` bytes, if there is memory for one.
     pub(super) fn allocate(&mut self, length: usize) -> Option<FrameBuf> {
         let headroom = self.info.headroom;
-        let frame = self.spare.take().or_else(|| FrameBuf::allocate(&self.pool, headroom));
-        let mut frame = frame?;
+        let mut frame = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.take_buffer()?,
+        };
         let fits = headroom.checked_add(length).is_some_and(|end| frame.set_range(headroom, end));
         if fits { Some(frame) } else { None }
+    }
+
+    /// A buffer for a frame. If there is none, those of frames that have left are freed first, which
+    /// otherwise happens only when the device's queue is full.
+    fn take_buffer(&mut self) -> Option<FrameBuf> {
+        let headroom = self.info.headroom;
+        FrameBuf::allocate(&self.pool, headroom).or_else(|| {
+            self.room = self.device.transmit_room();
+            FrameBuf::allocate(&self.pool, headroom)
+        })
+    }
+
+    /// As `take_buffer`, for a packet that the device cuts into segments.
+    fn take_large_buffer(&mut self) -> Option<FrameBuf> {
+        let (pool, headroom) = (self.large_pool.as_ref()?, self.info.headroom);
+        FrameBuf::allocate(pool, headroom).or_else(|| {
+            self.room = self.device.transmit_room();
+            FrameBuf::allocate(pool, headroom)
+        })
     }
 
     /// Queues a frame. One that the device does not take is dropped and counted.
@@ -171,9 +192,7 @@ impl Port {
             Large::Scratch(bytes) => bytes.len() >= length,
         };
         if !self.large.as_ref().is_some_and(fits) {
-            let pool = self.large_pool.as_ref();
-            let frame = pool.and_then(|pool| FrameBuf::allocate(pool, self.info.headroom));
-            self.large = frame.map(Large::Frame).filter(fits).or_else(|| {
+            self.large = self.take_large_buffer().map(Large::Frame).filter(fits).or_else(|| {
                 memory::try_zeroed(length, "a long TCP packet").ok().map(Large::Scratch)
             });
         }
@@ -253,7 +272,7 @@ impl Port {
     /// of TCP payload if the device cuts those.
     pub(super) fn reserve(&mut self, payload: usize) -> bool {
         if self.spare.is_none() {
-            self.spare = FrameBuf::allocate(&self.pool, self.info.headroom);
+            self.spare = self.take_buffer();
         }
         if self.spare.is_none() {
             self.stats.out_of_memory += 1;

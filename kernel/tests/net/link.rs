@@ -37,6 +37,9 @@ pub struct Faults {
     /// Whether the devices fill in checksums and cut long TCP packets into segments, with that
     /// many buffers for those.
     pub offload: Option<usize>,
+    /// Frame buffers that each device has, if they are few. Those of frames that have left are then
+    /// freed when the device is asked for room, and no earlier, as with a ring.
+    pub few_buffers: Option<usize>,
 }
 
 impl Default for Faults {
@@ -50,6 +53,7 @@ impl Default for Faults {
             jitter: Duration::from_millis(2),
             ring: 256,
             offload: None,
+            few_buffers: None,
         }
     }
 }
@@ -114,8 +118,9 @@ impl Link {
         LinkDevice {
             link: self.clone(),
             end,
-            pool: Rc::new(PagePool::new(2048, 1024)),
+            pool: Rc::new(PagePool::new(2048, self.0.borrow().faults.few_buffers.unwrap_or(1024))),
             large: Rc::new(PagePool::new(LARGE, self.0.borrow().faults.offload.unwrap_or(0))),
+            left: Vec::new(),
             sleep: None,
         }
     }
@@ -166,6 +171,8 @@ pub struct LinkDevice {
     end: usize,
     pool: Rc<dyn FramePool>,
     large: Rc<dyn FramePool>,
+    /// Frames that have left and were not freed.
+    left: Vec<FrameBuf>,
     sleep: Option<Sleep>,
 }
 
@@ -219,6 +226,7 @@ impl NetDevice for LinkDevice {
             repair(&mut segment);
             self.put(segment)?;
         }
+        self.leave(frame);
         Ok(())
     }
 
@@ -233,8 +241,9 @@ impl NetDevice for LinkDevice {
         if *due > Instant::now() {
             return None;
         }
-        let mut frame = FrameBuf::allocate(&self.pool, 0)?;
         let (_, bytes) = direction.frames.pop_front()?;
+        // Without a buffer for it, the frame is lost.
+        let mut frame = FrameBuf::allocate(&self.pool, 0)?;
         if let Some(waker) = direction.sender.take() {
             waker.wake();
         }
@@ -245,8 +254,8 @@ impl NetDevice for LinkDevice {
     }
 
     fn transmit_room(&mut self) -> usize {
-        let wire = self.link.0.borrow();
-        wire.faults.ring.saturating_sub(wire.to[1 - self.end].frames.len())
+        self.left.clear();
+        self.room()
     }
 
     fn transmit(&mut self, frame: FrameBuf) -> Result<(), DeviceError> {
@@ -261,7 +270,9 @@ impl NetDevice for LinkDevice {
             let checksum = complement(sum(&bytes[start..], 0));
             bytes[start + offset..start + offset + 2].copy_from_slice(&checksum);
         }
-        self.put(bytes)
+        self.put(bytes)?;
+        self.leave(frame);
+        Ok(())
     }
 
     fn flush(&mut self) {
@@ -303,8 +314,19 @@ impl LinkDevice {
     }
 
     /// Puts a complete frame on the wire.
+    fn leave(&mut self, frame: FrameBuf) {
+        if self.link.0.borrow().faults.few_buffers.is_some() {
+            self.left.push(frame);
+        }
+    }
+
+    fn room(&self) -> usize {
+        let wire = self.link.0.borrow();
+        wire.faults.ring.saturating_sub(wire.to[1 - self.end].frames.len())
+    }
+
     fn put(&mut self, mut bytes: Vec<u8>) -> Result<(), DeviceError> {
-        if self.transmit_room() == 0 {
+        if self.room() == 0 {
             return Err(DeviceError::Io);
         }
         let wire = &mut *self.link.0.borrow_mut();

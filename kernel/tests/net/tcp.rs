@@ -94,6 +94,14 @@ fn bulk_over_a_clean_link() {
 }
 
 #[test]
+fn a_transfer_with_few_buffers() {
+    for offload in [None, Some(1)] {
+        let faults = Faults { few_buffers: Some(8), offload, ..Faults::default() };
+        simulate(transfer(faults, 6, 1_000_000));
+    }
+}
+
+#[test]
 fn the_device_cuts_long_packets() {
     for buffers in [0, 1, 8] {
         simulate(async move {
@@ -136,6 +144,7 @@ fn bulk_over_bad_links() {
             jitter: Duration::from_micros(up_to(50_000).into()),
             ring: 4 + up_to(250) as usize,
             offload: (up_to(1) == 1).then(|| up_to(3) as usize),
+            ..Faults::default()
         };
         println!("seed {seed}: {faults:?}");
         simulate(transfer(faults, seed, 300_000));
