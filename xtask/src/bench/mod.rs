@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 mod boot;
 mod bulk;
 mod counter;
+mod executor;
 mod idle;
 mod linux;
 mod live;
@@ -22,6 +23,7 @@ mod table;
   cargo xtask bench boot                      instructions by boot step, up to the first ping
   cargo xtask bench requests --arch all       instructions for each echo and each HTTP request
   cargo xtask bench idle --json
+  cargo xtask bench executor                  what tasks, timers and channels cost
   cargo xtask bench memory                    the smallest memory that still serves
   cargo xtask bench linux                     requests and bytes a second beside a Linux guest
 
@@ -37,6 +39,7 @@ enum What {
     Boot(boot::Options),
     Requests(requests::Options),
     Idle(idle::Options),
+    Executor(executor::Options),
     Memory(memory::Options),
     Linux(linux::Options),
     #[command(hide = true)]
@@ -50,6 +53,7 @@ impl Options {
             What::Boot(options) => options.execute(),
             What::Requests(options) => options.execute(),
             What::Idle(options) => options.execute(),
+            What::Executor(options) => options.execute(),
             What::Memory(options) => options.execute(),
             What::Linux(options) => options.execute(),
             What::Bulk(options) => options.execute(),
