@@ -5,6 +5,7 @@
 
 use core::{
     fmt::{self, Write as _},
+    panic::{Location, PanicMessage},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -34,11 +35,11 @@ pub(crate) fn fault(fault: &Fault<'_>) -> ! {
 }
 
 /// Reports a panic, and stops, or goes on without the task that panicked if the app chose so.
-pub(crate) fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+pub(crate) fn panic(message: PanicMessage<'_>, location: Option<&Location<'_>>) -> ! {
     let holds_no_lock = cpu::interrupts_enabled();
     begin();
-    let _ = write!(Out, "*** mayfly: panic: {}", info.message());
-    if let Some(location) = info.location() {
+    let _ = write!(Out, "*** mayfly: panic: {message}");
+    if let Some(location) = location {
         let _ = write!(Out, "\n    at {location}");
     }
     let _ = writeln!(Out);

@@ -51,7 +51,7 @@ fn call_cargo(
 ) -> Result<HashMap<String, PathBuf>> {
     let mut command = base_command(app, how, binaries);
     command.args(["--target", arch.target()]);
-    set_flags(&mut command, app, arch)?;
+    set_flags(&mut command, app, arch, how)?;
     execute(command, app, arch.name())
 }
 
@@ -97,10 +97,14 @@ fn executable_in(message: &str) -> Option<(String, PathBuf)> {
 
 /// Gives cargo the linker and the flags, by environment: that works for apps outside the tree too,
 /// and replaces whatever flags are configured there.
-fn set_flags(command: &mut Command, app: &App, arch: Arch) -> Result<()> {
+fn set_flags(command: &mut Command, app: &App, arch: Arch, how: &How) -> Result<()> {
     let linker = format!("CARGO_TARGET_{}_LINKER", arch.target().to_uppercase().replace('-', "_"));
     command.env(linker, paths::this_program()?);
     let mut flags: Vec<String> = arch.rustflags().iter().map(|&flag| flag.to_owned()).collect();
+    if how.release {
+        // For `optimize`, which the linker of an image that ships starts with.
+        flags.push("--emit=llvm-bc".to_owned());
+    }
     flags.extend(
         prefixes(app)
             .into_iter()

@@ -1,7 +1,8 @@
 //! `build`: an app crate becomes an image.
 //!
 //! Cargo compiles the app with flags that never change, so that nothing is compiled twice, and with
-//! this program as its linker ([`wrapper`]), which only keeps what is to be linked. Then, at every
+//! this program as its linker ([`wrapper`]), which only keeps what is to be linked and, for what
+//! ships, optimises it once more ([`optimize`]). Then, at every
 //! build, the image is linked at an address of its own ([`base`], [`link`]), once to learn where
 //! the functions are and once more with the table of their names ([`symbols`]), and written in the
 //! form that loaders take ([`image`]).
@@ -22,6 +23,7 @@ pub mod elf;
 pub mod image;
 mod link;
 pub mod names;
+mod optimize;
 mod symbols;
 pub mod wrapper;
 

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::optimize;
+
 /// First line of the note that stands where cargo expects the executable.
-const NOTE: &str = "to be linked by cargo xtask build (1)";
+const NOTE: &str = "to be linked by cargo xtask build (2)";
 
 /// Name of the list of arguments among the files kept.
 const ARGUMENTS: &str = "arguments";
@@ -52,8 +54,15 @@ pub fn save(arguments: &[String]) -> Result<()> {
     let mut files = Keeper { directory: kept.clone(), names: HashSet::new() };
     let wanted = without_output_options(&arguments);
     let list: Result<Vec<String>> = wanted.into_iter().map(|one| files.keep(one)).collect();
+    let list = list?;
+    if let Some((bitcode, object)) = whole_image(&output, &list) {
+        // Beside it first: the object that is kept may be rustc's own file under another name.
+        let better = kept.join("optimised");
+        optimize::compile(&bitcode, &better)?;
+        fs::rename(&better, object).with_context(|| format!("cannot replace {object}"))?;
+    }
     // Arguments can hold anything but this.
-    fs::write(kept.join(ARGUMENTS), list?.join("\0"))
+    fs::write(kept.join(ARGUMENTS), list.join("\0"))
         .with_context(|| format!("cannot write to {}", kept.display()))?;
     fs::write(&output, format!("{NOTE}\n{}\n", kept.display()))
         .with_context(|| format!("cannot write {}", output.display()))
@@ -75,6 +84,16 @@ pub fn load(note: &Path) -> Result<LinkInputs> {
     let list =
         fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     Ok(LinkInputs { arguments: list.split('\0').map(str::to_owned).collect() })
+}
+
+/// The bitcode that rustc has left beside `output` and the object file among `arguments` that holds
+/// the same, if that is one: then rustc has optimised everything together.
+fn whole_image<'a>(output: &Path, arguments: &'a [String]) -> Option<(PathBuf, &'a str)> {
+    let mut bitcode = output.to_owned();
+    bitcode.as_mut_os_string().push(".bc");
+    let mut objects = arguments.iter().filter(|argument| argument.ends_with(".o"));
+    let (object, None) = (objects.next()?, objects.next()) else { return None };
+    bitcode.is_file().then_some((bitcode, object))
 }
 
 /// Keeps files that rustc is going to delete.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! //@ dies: 2                    it must not pass its verdict, but end with this status
-//! //@ report: NULL page          the console must show this text; may be repeated
+//! //@ report: NULL page          the console must show this text, as `xtask run` shows it: with
+//!                                places in the source; may be repeated
 //! //@ status: 7                  exit status of a guest that passes; 0 if not given
 //! //@ arguments: key=value       boot arguments
 //! //@ arch: x86_64               architectures that it is for; all if not given

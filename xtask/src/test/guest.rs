@@ -214,6 +214,27 @@ impl TestGuest {
         self.console.text()
     }
 
+    /// All that the guest has printed, with the places in the source that `cargo xtask run` would
+    /// have added.
+    pub fn annotated_console(&self) -> String {
+        self.annotate(&self.console.text())
+    }
+
+    /// `text` from the console with places in the source, as far as they are known.
+    fn annotate(&self, text: &str) -> String {
+        let debug_info = self.image.as_ref().and_then(|image| DebugInfo::load(&image.elf).ok());
+        let mut annotator = debug_info.map(Annotator::new);
+        let mut output = String::new();
+        for line in text.lines() {
+            output += line;
+            output.push('\n');
+            if let Some(annotator) = &mut annotator {
+                output += &annotator.annotate(line);
+            }
+        }
+        output
+    }
+
     /// Makes `error` a failure that shows the last lines of the console, with source lines.
     pub fn failure(&mut self, error: &anyhow::Error) -> Failure {
         self.running.stop().ok();
@@ -221,16 +242,7 @@ impl TestGuest {
         let text = self.console.text();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
-        let debug_info = self.image.as_ref().and_then(|image| DebugInfo::load(&image.elf).ok());
-        let mut annotator = debug_info.map(Annotator::new);
-        let mut output = String::new();
-        for line in tail {
-            output += line;
-            output.push('\n');
-            if let Some(annotator) = &mut annotator {
-                output += &annotator.annotate(line);
-            }
-        }
+        let output = self.annotate(&tail.join("\n"));
         Failure::new(format_args!("{error:#}")).with_output(output)
     }
 }

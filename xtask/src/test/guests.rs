@@ -107,9 +107,11 @@ fn run(trial: &Trial) -> Result<(), Failure> {
     };
     let network = if directives.network { Network::User(Vec::new()) } else { Network::None };
     let mut guest = TestGuest::start(image, hardware, network, &directives.arguments)?;
-    let judged = guest
-        .wait(Duration::from_secs(directives.timeout))
-        .and_then(|status| judge(directives, status, &guest.console()));
+    let judged = guest.wait(Duration::from_secs(directives.timeout)).and_then(|status| {
+        // Only what dies shows places in the source, and they take a while to find.
+        let console = if directives.dies { guest.annotated_console() } else { guest.console() };
+        judge(directives, status, &console)
+    });
     judged.map_err(|error| guest.failure(&error))
 }
 

@@ -2,7 +2,7 @@
 //@ machine: microvm gic3
 //@ dies: 101
 //@ report: mayfly: panic: the number is 7
-//@ report: panic_report.rs
+//@ report: guests/src/bin/panic_report.rs:36
 //@ report: panic_report::inner
 //@ report: panic_report::outer
 //@ report: a line of the log
