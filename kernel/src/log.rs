@@ -42,8 +42,8 @@ pub(crate) fn init(levels: Option<&str>) {
 /// Calls `visit` with the pieces of the last log lines, oldest first; nothing if the log is being
 /// written at this moment, by whom the report interrupted.
 #[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "a process writes no report"))]
-pub(crate) fn history(mut visit: impl FnMut(&str)) {
-    let _ = HISTORY.try_with(|history| history.pieces().for_each(&mut visit));
+pub(crate) fn history(mut visit: impl FnMut(&[u8])) {
+    let _ = HISTORY.try_with(|history| history.pieces().into_iter().for_each(&mut visit));
 }
 
 struct Logger;

@@ -85,9 +85,7 @@ fn describe(frame: StackFrame) {
         let _ = writeln!(Out, "    unknown: the executor was at work on its tables");
     }
     let _ = writeln!(Out, "last log lines:");
-    log::history(|text| {
-        let _ = Out.write_str(text);
-    });
+    log::history(mayfly_arch::console::write);
     let _ = writeln!(Out, "*** end of report");
 }
 

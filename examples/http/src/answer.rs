@@ -158,7 +158,8 @@ fn content(
 /// Whether a list of entity tags has this one, or is `*`: RFC 9110, section 13.1.2. The tags are
 /// compared weakly, that is without their `W/`.
 fn matches(list: &str, etag: &str) -> bool {
-    list.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+    let is = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    list.split(',').map(str::trim_ascii).any(is)
 }
 
 #[cfg(test)]

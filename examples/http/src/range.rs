@@ -20,8 +20,10 @@ pub enum Range {
 ///
 /// Several ranges in one header are answered with the whole file, as section 14.2 permits.
 pub fn parse(header: &str, length: usize) -> Range {
-    let Some((first, last)) =
-        header.trim().strip_prefix("bytes=").and_then(|range| range.trim().split_once('-'))
+    let Some((first, last)) = header
+        .trim_ascii()
+        .strip_prefix("bytes=")
+        .and_then(|range| range.trim_ascii().split_once('-'))
     else {
         return Range::Whole;
     };

@@ -104,7 +104,7 @@ fn text(value: &[u8]) -> Option<&str> {
 
 /// Whether a list of tokens, separated by commas, has this one.
 fn has_token(list: &str, token: &str) -> bool {
-    list.split(',').any(|item| item.trim().eq_ignore_ascii_case(token))
+    list.split(',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]

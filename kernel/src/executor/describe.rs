@@ -21,13 +21,16 @@ impl Awaiting {
 
 impl fmt::Display for Awaiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((before, after)) = self.text.split_once("{}") {
-            write!(f, "{before}{}{after}", self.number)
-        } else if let Some((before, after)) = self.text.split_once("{time}") {
+        // Searching for a character, not a string: the search for strings is 6 KB of an image.
+        let Some((before, rest)) = self.text.split_once('{') else {
+            return f.write_str(self.text);
+        };
+        let (what, after) = rest.split_once('}').unwrap_or((rest, ""));
+        if what == "time" {
             let milliseconds = self.number / 1_000_000;
             write!(f, "{before}{}.{:03} s{after}", milliseconds / 1000, milliseconds % 1000)
         } else {
-            f.write_str(self.text)
+            write!(f, "{before}{}{after}", self.number)
         }
     }
 }

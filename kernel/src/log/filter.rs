@@ -32,6 +32,7 @@ impl Filter {
             None => self.default = part.parse().ok()?,
             Some((module, level)) => {
                 let level = level.parse().ok()?;
+                let module = Some(module).filter(|module| !module.is_empty())?;
                 let module = String::try_from(module).ok()?;
                 self.modules.push((module, level)).ok()?;
             }
@@ -51,7 +52,9 @@ impl Filter {
             target
                 .strip_prefix(module.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-                || target.split("::").any(|segment| segment == module.as_str())
+                // Searching for a character, not a string, which is 6 KB of an image. What is
+                // between the two is no segment, and no module is called that.
+                || target.split(':').any(|segment| segment == module.as_str())
         });
         metadata.level() <= matching.map_or(self.default, |(_, level)| *level)
     }
