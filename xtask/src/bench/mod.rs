@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 mod boot;
 mod bulk;
+mod burst;
 mod counter;
 mod executor;
 mod idle;
@@ -15,6 +16,7 @@ mod marks;
 mod memory;
 mod peer;
 mod requests;
+mod soak;
 mod table;
 
 /// Measures how an app boots, serves and idles.
@@ -26,6 +28,7 @@ mod table;
   cargo xtask bench executor                  what tasks, timers and channels cost
   cargo xtask bench memory                    the smallest memory that still serves
   cargo xtask bench linux                     requests and bytes a second beside a Linux guest
+  cargo xtask bench soak --minutes 60         whether bursts ever make a guest stall
 
 Images are release builds. Instructions are counted by a plugin of QEMU's translator, which gcc
 compiles from xtask/src/bench/count.c; each iteration of an x86 REP instruction counts as one.")]
@@ -42,8 +45,11 @@ enum What {
     Executor(executor::Options),
     Memory(memory::Options),
     Linux(linux::Options),
+    Soak(soak::Options),
     #[command(hide = true)]
     Bulk(bulk::Options),
+    #[command(hide = true)]
+    Burst(burst::Options),
 }
 
 impl Options {
@@ -56,7 +62,9 @@ impl Options {
             What::Executor(options) => options.execute(),
             What::Memory(options) => options.execute(),
             What::Linux(options) => options.execute(),
+            What::Soak(options) => options.execute(),
             What::Bulk(options) => options.execute(),
+            What::Burst(options) => options.execute(),
         }
         .map(|()| 0)
     }

@@ -96,12 +96,12 @@ fn http(arch: Arch) -> Result<u64> {
     let mut answer = vec![0; 65536];
     count(&live, || {
         stream.write_all(request)?;
-        read_answer(&mut stream, &mut answer)
+        read_answer(&mut stream, &mut answer).map(drop)
     })
 }
 
-/// Reads an answer with a `Content-Length`.
-fn read_answer(stream: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
+/// Reads an answer with a `Content-Length`, and gives its length.
+pub(super) fn read_answer(stream: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     loop {
         let rest = buffer.get_mut(filled..).filter(|rest| !rest.is_empty());
@@ -112,7 +112,7 @@ fn read_answer(stream: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
         filled += length;
         let received = buffer.get(..filled).unwrap_or_default();
         if answer_length(received).is_some_and(|total| filled >= total) {
-            return Ok(());
+            return Ok(filled);
         }
     }
 }

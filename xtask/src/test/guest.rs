@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::case::Failure;
+use super::memory;
 use super::namespace::{self, Namespace};
 use crate::build::Image;
 use crate::run::{
@@ -207,6 +208,13 @@ impl TestGuest {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// KiB of its memory that the guest has ever used, if that can be told.
+    pub fn memory_used(&self) -> Option<u64> {
+        let words: Vec<_> = self.command.get_args().map(|word| word.to_string_lossy()).collect();
+        let at = words.iter().position(|word| word == "-m")?;
+        memory::used(self.running.id(), words.get(at + 1)?)
     }
 
     /// All that the guest has printed.

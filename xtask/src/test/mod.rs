@@ -19,6 +19,7 @@ mod guest;
 mod guests;
 mod host;
 mod images;
+mod memory;
 mod namespace;
 mod new;
 mod nightly;

@@ -1,0 +1,117 @@
+//! `bench soak`: whether a guest still answers everything after a long time of bursts.
+
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::burst::Tally;
+use super::live;
+use crate::arch::{Arch, ArchChoice};
+use crate::run::{Hardware, Protocol, interrupted};
+use crate::test::{Namespace, TestGuest};
+use crate::{paths, tools, ui};
+
+/// How often is told how it goes.
+const STRETCH: Duration = Duration::from_secs(60);
+
+/// Asks the http example in bursts of 16 and 256 requests at a time, and fails when an answer is
+/// wrong or takes 5 seconds.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench soak --minutes 60
+  cargo xtask bench soak --minutes 20 --arch aarch64 --gic 3
+
+Guests of all architectures run side by side, each on a network of its own, which needs root or
+user namespaces. Each minute is told how many requests there were, how long the slowest one and the
+slowest connection took, and how much of its memory the guest has ever used: that must not go on
+growing.")]
+pub struct Options {
+    /// Architectures to soak.
+    #[arg(long, value_enum, default_value = "all")]
+    arch: ArchChoice,
+    /// For how long.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: u64,
+    #[command(flatten)]
+    hardware: Hardware,
+}
+
+impl Options {
+    /// Asks, and prints a line for each architecture.
+    pub fn execute(&self) -> Result<()> {
+        let mut images = Vec::new();
+        for &arch in self.arch.list() {
+            self.hardware.machine_for(arch)?;
+            images.push((arch, live::image("http", arch)?.1));
+        }
+        thread::scope(|scope| {
+            let soaks: Vec<_> = images
+                .iter()
+                .map(|(arch, image)| {
+                    scope.spawn(move || {
+                        let hardware = self.hardware.clone();
+                        let mut guest =
+                            TestGuest::start_in(Namespace::new()?, image, hardware, &[])?;
+                        self.soak(*arch, &mut guest)
+                            .with_context(|| format!("{arch}:\n{}", guest.console()))
+                    })
+                })
+                .collect();
+            // All of them, also if one has failed.
+            let results = soaks
+                .into_iter()
+                .map(|soak| soak.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            results.collect::<Vec<_>>().into_iter().collect()
+        })
+    }
+
+    fn soak(&self, arch: Arch, guest: &mut TestGuest) -> Result<()> {
+        guest.until("address", live::PATIENCE, |console| {
+            console.contains("serving").then_some(())
+        })?;
+        let (start, minutes) = (Instant::now(), Duration::from_secs(60 * self.minutes));
+        let first = guest.memory_used();
+        let mut total = Tally::default();
+        while start.elapsed() < minutes {
+            let tally = bursts(guest)?;
+            total = total.and(tally);
+            let minute = start.elapsed().as_secs() / 60;
+            ui::progress(
+                "Soaked",
+                format_args!("{arch:<8} {minute:>3} min: {}", told(guest, tally)),
+            );
+        }
+        let first = first.map_or_else(|| "unknown".into(), |first| format!("{first} KiB"));
+        println!("{arch:<8} {} min: {}; at first {first}", self.minutes, told(guest, total));
+        Ok(())
+    }
+}
+
+/// One stretch of bursts.
+fn bursts(guest: &TestGuest) -> Result<Tally> {
+    let (host, port) = guest.address(80, Protocol::Http)?;
+    // Not by its path, at which cargo may put another one meanwhile.
+    let mut client = Command::new(format!("/proc/{}/exe", std::process::id()));
+    client.args(["bench", "burst", &format!("{host}:{port}")]);
+    client.arg(paths::repository().join("examples/http/site"));
+    client.arg(STRETCH.as_secs().to_string());
+    let printed = tools::output(&mut guest.client(&client));
+    if interrupted() {
+        bail!("interrupted");
+    }
+    printed?.trim().parse()
+}
+
+/// A tally in words.
+fn told(guest: &TestGuest, tally: Tally) -> String {
+    let Tally { requests, slowest, slowest_connection } = tally;
+    let used = guest.memory_used().map_or_else(|| "unknown".into(), |used| format!("{used} KiB"));
+    format!(
+        "{requests} requests, slowest {} ms, slowest connection {} ms, memory used {used}",
+        slowest.as_millis(),
+        slowest_connection.as_millis()
+    )
+}
