@@ -14,6 +14,7 @@ impl WakerSlot {
     }
 
     /// The task waits now, in the place of another one.
+    #[inline]
     pub(super) fn register(&mut self, waker: &Waker) {
         match &self.0 {
             Some(known) if known.will_wake(waker) => {}
@@ -49,7 +50,15 @@ impl WakerList {
     }
 
     /// Wakes all of them; they do not wait any more.
+    #[inline]
     pub(super) fn wake(&mut self) {
+        if !self.0.is_empty() {
+            self.wake_each();
+        }
+    }
+
+    #[cold]
+    fn wake_each(&mut self) {
         for waker in self.0.drain(..) {
             waker.wake();
         }

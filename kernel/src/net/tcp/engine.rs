@@ -81,6 +81,7 @@ impl Stack {
         let mut phy = Phy::input(&mut self.port, repaired.as_deref().unwrap_or(bytes));
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         let after = connection.queues();
+        let is_alive = connection.socket().state() != State::Closed;
         connection.progress.note(&tcp, before, after);
         if tcp.payload > 0 {
             connection.has_gap = after.received == before.received;
@@ -91,7 +92,9 @@ impl Stack {
         }
         let cause = if tcp.flags & RST != 0 { Cause::Reset } else { Cause::Input };
         let is_plain = tcp.payload == 0 && tcp.flags & (SYN | RST | FIN) == 0;
-        if self.follow(id, cause) && !(is_plain && self.is_quiet(id)) {
+        // Nothing follows for a stream that lives on.
+        let needs_care = connection.owner != Owner::Stream || !is_alive;
+        if (!needs_care || self.follow(id, cause)) && !(is_plain && self.is_quiet(id)) {
             self.line_up(id, Turn::Check);
         }
     }

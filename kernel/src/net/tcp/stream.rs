@@ -152,13 +152,19 @@ impl TcpStream {
                     Poll::Pending
                 }
                 Ok(length) => {
-                    // The window opens notably: the peer should hear of that.
-                    if queued * 2 >= socket.recv_capacity() {
+                    let is_notable = queued * 2 >= socket.recv_capacity();
+                    if is_notable {
                         connection.note_read(queued, length);
+                    }
+                    let is_pressed = connection.receive_pressure > 0;
+                    // The window opens notably: the peer should hear of that.
+                    if is_notable {
                         stack.line_up_to_send(self.id);
                         stack.wake_runner();
                     }
-                    stack.grow_receive(self.id);
+                    if is_pressed {
+                        stack.grow_receive(self.id);
+                    }
                     Poll::Ready(Ok(length))
                 }
                 Err(RecvError::Finished) => Poll::Ready(Ok(0)),
@@ -238,7 +244,9 @@ impl TcpStream {
         send: impl FnOnce(&mut Socket<'static>) -> Result<usize, ()>,
     ) -> Poll<Result<usize, Error>> {
         self.network.with(|stack| {
-            let may_write = stack.grow_send(self.id);
+            let is_pressed =
+                stack.connections.get(self.id).is_some_and(|one| one.send_pressure > 0);
+            let may_write = !is_pressed || stack.grow_send(self.id);
             let Some(connection) = stack.connections.get_mut(self.id) else {
                 return Poll::Ready(Err(Error::Closed));
             };
