@@ -51,7 +51,7 @@ impl IoApic {
         }
         this.lines = ((version >> 16 & 0xff) + 1).min(MAX_LINES);
         for line in 0..this.lines {
-            this.write(REDIRECTION + 2 * line, MASKED);
+            this.write(REDIRECTION + 2 * line, MASKED | LEVEL);
             this.write(REDIRECTION + 2 * line + 1, u32::from(apic::id()) << 24);
         }
         Ok(Some(this))
