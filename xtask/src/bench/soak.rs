@@ -26,8 +26,8 @@ const STRETCH: Duration = Duration::from_secs(60);
 
 Guests of all architectures run side by side, each on a network of its own, which needs root or
 user namespaces. Each minute is told how many requests there were, how long the slowest one and the
-slowest connection took, and how much of its memory the guest has ever used: that must not go on
-growing.")]
+slowest connection took, how much of its memory the guest has ever used, which must not go on
+growing, and how long QEMU has waited for processors: where that is long, the host was busy.")]
 pub struct Options {
     /// Architectures to soak.
     #[arg(long, value_enum, default_value = "all")]
@@ -72,20 +72,18 @@ impl Options {
         guest.until("address", live::PATIENCE, |console| {
             console.contains("serving").then_some(())
         })?;
-        let (start, minutes) = (Instant::now(), Duration::from_secs(60 * self.minutes));
-        let first = guest.memory_used();
+        let start = Instant::now();
+        let before = State::of(guest);
         let mut total = Tally::default();
-        while start.elapsed() < minutes {
+        while start.elapsed() < Duration::from_secs(60 * self.minutes) {
+            let since = State::of(guest);
             let tally = bursts(guest)?;
             total = total.and(tally);
             let minute = start.elapsed().as_secs() / 60;
-            ui::progress(
-                "Soaked",
-                format_args!("{arch:<8} {minute:>3} min: {}", told(guest, tally)),
-            );
+            let told = since.told(guest, tally);
+            ui::progress("Soaked", format_args!("{arch:<8} {minute:>3} min: {told}"));
         }
-        let first = first.map_or_else(|| "unknown".into(), |first| format!("{first} KiB"));
-        println!("{arch:<8} {} min: {}; at first {first}", self.minutes, told(guest, total));
+        println!("{arch:<8} {} min: {}", self.minutes, before.told(guest, total));
         Ok(())
     }
 }
@@ -105,13 +103,32 @@ fn bursts(guest: &TestGuest) -> Result<Tally> {
     printed?.trim().parse()
 }
 
-/// A tally in words.
-fn told(guest: &TestGuest, tally: Tally) -> String {
-    let Tally { requests, slowest, slowest_connection } = tally;
-    let used = guest.memory_used().map_or_else(|| "unknown".into(), |used| format!("{used} KiB"));
-    format!(
-        "{requests} requests, slowest {} ms, slowest connection {} ms, memory used {used}",
-        slowest.as_millis(),
-        slowest_connection.as_millis()
-    )
+/// What the host knows of a guest at some time.
+struct State {
+    memory_used: u64,
+    waited: Duration,
+}
+
+impl State {
+    fn of(guest: &TestGuest) -> Self {
+        Self {
+            memory_used: guest.memory_used().unwrap_or_default(),
+            waited: guest.waited().unwrap_or_default(),
+        }
+    }
+
+    /// What has come of the bursts since, in words.
+    fn told(&self, guest: &TestGuest, tally: Tally) -> String {
+        let Tally { requests, slowest, slowest_connection } = tally;
+        let now = Self::of(guest);
+        format!(
+            "{requests} requests, slowest {} ms, slowest connection {} ms; memory used {} KiB, \
+             before {} KiB; waited {} ms for processors",
+            slowest.as_millis(),
+            slowest_connection.as_millis(),
+            now.memory_used,
+            self.memory_used,
+            now.waited.saturating_sub(self.waited).as_millis()
+        )
+    }
 }

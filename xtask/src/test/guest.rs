@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::case::Failure;
-use super::memory;
 use super::namespace::{self, Namespace};
+use super::outside;
 use crate::build::Image;
 use crate::run::{
     Console, End, Forward, Guest, Hardware, Network, Passt, Protocol, Reserved, Running,
@@ -214,7 +214,12 @@ impl TestGuest {
     pub fn memory_used(&self) -> Option<u64> {
         let words: Vec<_> = self.command.get_args().map(|word| word.to_string_lossy()).collect();
         let at = words.iter().position(|word| word == "-m")?;
-        memory::used(self.running.id(), words.get(at + 1)?)
+        outside::memory_used(self.running.id(), words.get(at + 1)?)
+    }
+
+    /// How long the guest has waited for processors of its host, if that can be told.
+    pub fn waited(&self) -> Option<Duration> {
+        outside::waited(self.running.id())
     }
 
     /// All that the guest has printed.

@@ -53,6 +53,8 @@ impl Namespace {
         for line in [
             "link set lo up".to_owned(),
             format!("tuntap add {INTERFACE} mode tap"),
+            // A host that lets QEMU wait is not to drop frames for that.
+            format!("link set {INTERFACE} txqueuelen 10000"),
             format!("address add {OUR_ADDRESS} dev {INTERFACE}"),
             format!("link set {INTERFACE} up"),
         ] {

@@ -1,11 +1,28 @@
-//! How much of its memory a guest has used, seen from outside.
-//!
-//! QEMU has a mapping of the size of the guest's memory, and the kernel gives it a page when the
-//! guest first touches it. So this never becomes less, but a guest that loses memory uses more and
-//! more.
+//! A guest as its host sees it, from `/proc`.
 
-/// KiB of its memory that a guest has ever touched: `size`, as QEMU is told, in process `process`.
-pub fn used(process: u32, size: &str) -> Option<u64> {
+use std::time::Duration;
+
+/// How long the threads of process `process` have waited for a processor, all together: on a host
+/// with too much to do, that is why a guest is late.
+pub fn waited(process: u32) -> Option<Duration> {
+    let mut total = 0;
+    for thread in std::fs::read_dir(format!("/proc/{process}/task")).ok()? {
+        // A thread may end meanwhile.
+        let times = std::fs::read_to_string(thread.ok()?.path().join("schedstat"));
+        total += times.ok().and_then(|times| waiting_time(&times)).unwrap_or_default();
+    }
+    Some(Duration::from_nanos(total))
+}
+
+/// Nanoseconds that a thread has waited: after those that it has run.
+fn waiting_time(times: &str) -> Option<u64> {
+    times.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// KiB of its memory that a guest has ever touched: of the `size` that QEMU in process `process` was
+/// told. QEMU has a mapping of that size, and the kernel gives it a page when the guest first
+/// touches it. So this never becomes less, but a guest that loses memory uses more and more.
+pub fn memory_used(process: u32, size: &str) -> Option<u64> {
     let mappings = std::fs::read_to_string(format!("/proc/{process}/smaps")).ok()?;
     resident(&mappings, kibibytes(size)?)
 }
@@ -39,6 +56,12 @@ fn kibibytes(size: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_waiting_is_the_second() {
+        assert_eq!(waiting_time("100 2000 3\n"), Some(2000));
+        assert_eq!(waiting_time(""), None);
+    }
 
     #[test]
     fn the_resident_part_of_the_guest_is_found() {
