@@ -8,7 +8,7 @@ use core::{
 use atomic_waker::AtomicWaker;
 
 /// What runs when an interrupt arrives. Runs in interrupt context: it only quiets the device,
-/// marks and wakes.
+/// marks and wakes. It is also run once when its line is switched on, for what came before.
 pub trait InterruptHandler: Send + Sync {
     /// The interrupt arrived.
     fn interrupt(&self);

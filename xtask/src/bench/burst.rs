@@ -16,14 +16,13 @@ const IN_FLIGHT: [usize; 2] = [16, 256];
 /// Requests on each connection.
 const REQUESTS: usize = 8;
 /// Quiet times between bursts, in turns: none, too short for the guest to come to rest, and enough.
-const PAUSES: [Duration; 4] = [
+const PAUSES: [Duration; 5] = [
     Duration::ZERO,
-    Duration::from_millis(5),
+    Duration::from_millis(2),
+    Duration::from_millis(15),
     Duration::from_millis(100),
     Duration::from_millis(1200),
 ];
-/// What takes longer is a stall.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longest answer.
 const BUFFER: usize = 65_536;
@@ -38,6 +37,8 @@ pub struct Options {
     site: PathBuf,
     /// For how long.
     seconds: u64,
+    /// Seconds after which a request without an answer is a failure.
+    patience: u64,
 }
 
 /// A file that the guest serves.
@@ -63,9 +64,9 @@ impl Options {
         let files = files_in(&self.site)?;
         let deadline = Instant::now() + Duration::from_secs(self.seconds);
         let mut total = Tally::default();
-        let pauses = PAUSES.into_iter().cycle();
-        for (in_flight, pause) in IN_FLIGHT.into_iter().cycle().zip(pauses.skip(1)) {
-            total = total.and(burst(self.address, &files, in_flight)?);
+        let turns = IN_FLIGHT.into_iter().cycle().zip(PAUSES.into_iter().cycle());
+        for (in_flight, pause) in turns {
+            total = total.and(self.burst(&files, in_flight)?);
             if Instant::now() >= deadline {
                 break;
             }
@@ -73,6 +74,48 @@ impl Options {
         }
         println!("{total}");
         Ok(())
+    }
+
+    /// Makes so many connections at once, and asks for files on each.
+    fn burst(&self, files: &[File], in_flight: usize) -> Result<Tally> {
+        thread::scope(|scope| {
+            let clients: Vec<_> =
+                (0..in_flight).map(|number| scope.spawn(move || self.ask(files, number))).collect();
+            clients.into_iter().try_fold(Tally::default(), |total, client| {
+                let tally = client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                Ok(total.and(tally.with_context(|| format!("with {in_flight} in flight"))?))
+            })
+        })
+    }
+
+    /// Asks for several files on one connection, beginning with that of a number.
+    fn ask(&self, files: &[File], number: usize) -> Result<Tally> {
+        let (start, patience) = (Instant::now(), Duration::from_secs(self.patience));
+        let mut stream =
+            TcpStream::connect_timeout(&self.address, patience).context("no connection")?;
+        let mut tally = Tally { slowest_connection: start.elapsed(), ..Tally::default() };
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        stream.set_nodelay(true)?;
+        let mut buffer = vec![0; BUFFER];
+        for File { path, contents } in
+            files.iter().cycle().skip(number % files.len()).take(REQUESTS)
+        {
+            let start = Instant::now();
+            // In one piece, not as many segments as there are parts.
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n").as_bytes())?;
+            let length = read_answer(&mut stream, &mut buffer)
+                .with_context(|| format!("no answer about {path} after {:?}", start.elapsed()))?;
+            let answer = buffer.get(..length).unwrap_or_default();
+            ensure!(
+                answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(contents),
+                "{path} is answered with something else"
+            );
+            tally.requests += 1;
+            tally.slowest = tally.slowest.max(start.elapsed());
+        }
+        ensure!(tally.slowest < patience, "an answer took {:?}", tally.slowest);
+        Ok(tally)
     }
 }
 
@@ -127,45 +170,6 @@ fn files_in(site: &Path) -> Result<Vec<File>> {
     }
     ensure!(!files.is_empty(), "there are no files in {}", site.display());
     Ok(files)
-}
-
-/// Makes so many connections at once, and asks for files on each.
-fn burst(address: SocketAddr, files: &[File], in_flight: usize) -> Result<Tally> {
-    thread::scope(|scope| {
-        let clients: Vec<_> =
-            (0..in_flight).map(|number| scope.spawn(move || ask(address, files, number))).collect();
-        clients.into_iter().try_fold(Tally::default(), |total, client| {
-            let tally = client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok(total.and(tally.with_context(|| format!("with {in_flight} in flight"))?))
-        })
-    })
-}
-
-/// Asks for several files on one connection, beginning with that of a number.
-fn ask(address: SocketAddr, files: &[File], number: usize) -> Result<Tally> {
-    let start = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).context("no connection")?;
-    let mut tally = Tally { slowest_connection: start.elapsed(), ..Tally::default() };
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.set_nodelay(true)?;
-    let mut buffer = vec![0; BUFFER];
-    for File { path, contents } in files.iter().cycle().skip(number % files.len()).take(REQUESTS) {
-        let start = Instant::now();
-        // In one piece, not as many segments as there are parts.
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n").as_bytes())?;
-        let length = read_answer(&mut stream, &mut buffer)
-            .with_context(|| format!("no answer about {path} after {:?}", start.elapsed()))?;
-        let answer = buffer.get(..length).unwrap_or_default();
-        ensure!(
-            answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(contents),
-            "{path} is answered with something else"
-        );
-        tally.requests += 1;
-        tally.slowest = tally.slowest.max(start.elapsed());
-    }
-    ensure!(tally.slowest < PATIENCE, "an answer took {:?}", tally.slowest);
-    Ok(tally)
 }
 
 #[cfg(test)]
