@@ -31,6 +31,7 @@ mod neighbors;
 mod network;
 mod phy;
 mod port;
+mod port_map;
 mod random;
 mod resolve;
 mod runner;

@@ -3,7 +3,7 @@
 //! It knows no tasks and no clock: `run` is told the time and does all that is to be done by then,
 //! which makes the runner small and lets tests drive it by hand.
 
-use alloc::{boxed::Box, collections::BTreeMap, collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use mayfly_device::{NetDevice, Received};
 use smoltcp::{
@@ -21,6 +21,7 @@ use super::{
     neighbors::Neighbors,
     phy::Phy,
     port::Port,
+    port_map::PortMap,
     random::Random,
     tcp::{Connection, Listener, TimeWait},
     udp::{self, Binding},
@@ -55,8 +56,8 @@ pub(super) struct Stack {
     /// Connections without an owner.
     pub(super) orphans: usize,
     pub(super) time_wait: TimeWait,
-    pub(super) listeners: BTreeMap<u16, Listener>,
-    pub(super) bindings: BTreeMap<u16, Box<Binding>>,
+    pub(super) listeners: PortMap<Listener>,
+    pub(super) bindings: PortMap<Box<Binding>>,
     /// Tasks that wait for room in the device.
     pub(super) room_waiters: WakerList,
     /// Tasks that wait for other addresses.
@@ -97,8 +98,8 @@ impl Stack {
             neighbor_waiters: Vec::new(),
             orphans: 0,
             time_wait: TimeWait::new(random.next()),
-            listeners: BTreeMap::new(),
-            bindings: BTreeMap::new(),
+            listeners: PortMap::new(),
+            bindings: PortMap::new(),
             room_waiters: WakerList::default(),
             address_waiters: WakerList::default(),
             queries: 0,

@@ -88,11 +88,11 @@ impl Stack {
     /// A request for a connection to a port with a listener has come in.
     pub(super) fn request(&mut self, bytes: &[u8], segment: &Segment) {
         let port = segment.flow.local.port;
-        let Some(listener) = self.listeners.get(&port) else { return };
+        let Some(listener) = self.listeners.get(port) else { return };
         if listener.pending >= listener.backlog {
             self.give_up_handshakes(port);
         }
-        let Some(listener) = self.listeners.get_mut(&port) else { return };
+        let Some(listener) = self.listeners.get_mut(port) else { return };
         if listener.pending < listener.backlog {
             self.open(bytes, segment);
         } else if !listener.keep(bytes, segment, self.now) {
@@ -102,7 +102,7 @@ impl Stack {
 
     /// Answers requests that wait, as long as there is room.
     pub(super) fn answer_requests(&mut self, port: u16) {
-        while let Some(listener) = self.listeners.get_mut(&port)
+        while let Some(listener) = self.listeners.get_mut(port)
             && listener.pending < listener.backlog
             && let Some(request) = listener.requests.pop_front()
         {
@@ -115,7 +115,7 @@ impl Stack {
                 self.open(&request.frame, &segment);
             }
         }
-        if let Some(listener) = self.listeners.get_mut(&port)
+        if let Some(listener) = self.listeners.get_mut(port)
             && listener.requests.is_empty()
         {
             listener.requests = VecDeque::new();
@@ -125,7 +125,7 @@ impl Stack {
     /// Makes a connection for a request.
     fn open(&mut self, bytes: &[u8], segment: &Segment) {
         let local = segment.flow.local;
-        let Some(listener) = self.listeners.get(&local.port) else { return };
+        let Some(listener) = self.listeners.get(local.port) else { return };
         let owner = Owner::HalfOpen(local.port);
         let peer = PeerOptions::of(bytes.get(segment.start..segment.end).unwrap_or_default());
         let full = self.full_segment(&local.addr, &peer);
@@ -137,7 +137,7 @@ impl Stack {
             return;
         }
         let Some(id) = self.add_connection(segment.flow, connection) else { return };
-        if let Some(listener) = self.listeners.get_mut(&local.port) {
+        if let Some(listener) = self.listeners.get_mut(local.port) {
             listener.pending += 1;
         }
         self.input_connection(id, bytes, segment);
@@ -147,7 +147,7 @@ impl Stack {
     /// nowhere, real clients get a place within seconds.
     fn give_up_handshakes(&mut self, port: u16) {
         let now = self.now;
-        let Some(listener) = self.listeners.get_mut(&port) else { return };
+        let Some(listener) = self.listeners.get_mut(port) else { return };
         if now < listener.searched_at + SEARCH_INTERVAL {
             return;
         }

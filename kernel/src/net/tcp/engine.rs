@@ -60,7 +60,7 @@ impl Stack {
         if self.input_time_wait(bytes, segment, &tcp) {
             return;
         }
-        if tcp.is_request() && self.listeners.contains_key(&flow.local.port) {
+        if tcp.is_request() && self.listeners.contains(flow.local.port) {
             self.request(bytes, segment);
         } else {
             // smoltcp answers with a reset.
@@ -144,7 +144,7 @@ impl Stack {
     pub(super) fn disown(&mut self, id: Id, owner: Owner) {
         match owner {
             Owner::HalfOpen(port) | Owner::Ready(port) => {
-                let Some(listener) = self.listeners.get_mut(&port) else { return };
+                let Some(listener) = self.listeners.get_mut(port) else { return };
                 listener.pending -= 1;
                 if matches!(owner, Owner::Ready(_)) {
                     listener.ready.retain(|ready| *ready != id);
@@ -312,7 +312,7 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.owner = Owner::Ready(port);
         connection.since = self.now;
-        if let Some(listener) = self.listeners.get_mut(&port) {
+        if let Some(listener) = self.listeners.get_mut(port) {
             listener.ready.push_back(id);
             listener.waker.wake();
         }

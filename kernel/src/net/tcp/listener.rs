@@ -81,11 +81,11 @@ impl Stack {
         if port == 0 {
             return Err(Error::InvalidAddress);
         }
-        if self.listeners.contains_key(&port) {
+        if self.listeners.contains(port) {
             return Err(Error::AddressInUse);
         }
-        self.listeners.insert(port, Listener::new(backlog, options));
-        Ok(())
+        let listener = Listener::new(backlog, options);
+        self.listeners.insert(port, listener).map_err(|_| Error::OutOfMemory)
     }
 
     fn poll_accept(
@@ -96,7 +96,7 @@ impl Stack {
         if self.is_dead {
             return Poll::Ready(Err(Error::DeviceGone));
         }
-        let Some(listener) = self.listeners.get_mut(&port) else {
+        let Some(listener) = self.listeners.get_mut(port) else {
             return Poll::Ready(Err(Error::Closed));
         };
         if let Some(id) = listener.ready.pop_front()
@@ -118,7 +118,7 @@ impl Stack {
     }
 
     fn stop_listening(&mut self, port: u16) {
-        self.listeners.remove(&port);
+        self.listeners.remove(port);
         let ids: Vec<_> = self.connections.ids().collect();
         for id in ids {
             let Some(connection) = self.connections.get_mut(id) else { continue };

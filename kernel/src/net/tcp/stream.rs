@@ -453,7 +453,7 @@ impl Stack {
         (0..count).find_map(|step| {
             let port = *EPHEMERAL.start() + ((first + step) % count) as u16;
             let flow = Flow { local: IpEndpoint::new(source, port), remote };
-            let is_free = !self.listeners.contains_key(&port)
+            let is_free = !self.listeners.contains(port)
                 && self.connections.find(&flow).is_none()
                 && !self.time_wait.contains(&flow);
             is_free.then_some(flow)

@@ -41,7 +41,7 @@ impl Stack {
     /// Takes a UDP datagram in.
     pub(in crate::net) fn input_udp(&mut self, received: Received, segment: &Segment) {
         let flow = &segment.flow;
-        let Some(binding) = self.bindings.get_mut(&flow.local.port) else {
+        let Some(binding) = self.bindings.get_mut(flow.local.port) else {
             if flow.remote.addr.is_unspecified() {
                 self.port.stats.dropped_frames += 1;
                 return;

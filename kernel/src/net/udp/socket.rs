@@ -83,7 +83,7 @@ impl UdpSocket {
     pub async fn bind_with(network: &Network, port: u16, queue: usize) -> Result<Self, Error> {
         let port = network.with(|stack| {
             let port = if port == 0 { stack.free_port().ok_or(Error::OutOfMemory)? } else { port };
-            if stack.bindings.contains_key(&port) {
+            if stack.bindings.contains(port) {
                 return Err(Error::AddressInUse);
             }
             let binding = Binding {
@@ -92,7 +92,8 @@ impl UdpSocket {
                 waker: WakerSlot::new(),
                 peer: None,
             };
-            stack.bindings.insert(port, Box::new(binding));
+            let added = stack.bindings.insert(port, Box::new(binding));
+            added.map_err(|_| Error::OutOfMemory)?;
             Ok(port)
         })?;
         Ok(Self { network: network.clone(), port })
@@ -107,7 +108,7 @@ impl UdpSocket {
     /// already in the queue stays.
     pub fn connect(&self, peer: SocketAddr) {
         self.network.with(|stack| {
-            if let Some(binding) = stack.bindings.get_mut(&self.port) {
+            if let Some(binding) = stack.bindings.get_mut(self.port) {
                 binding.peer = Some(peer.into());
             }
         });
@@ -124,7 +125,7 @@ impl UdpSocket {
     /// As [`recv`](Self::recv), for hand-written futures.
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Datagram, Error>> {
         self.network.with(|stack| {
-            let Some(binding) = stack.bindings.get_mut(&self.port) else {
+            let Some(binding) = stack.bindings.get_mut(self.port) else {
                 return Poll::Ready(Err(Error::Closed));
             };
             if let Some(datagram) = binding.queue.pop_front() {
@@ -193,7 +194,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`send_to`](Self::send_to), [`Error::InvalidAddress`] if there was no `connect`.
     pub async fn send(&self, data: &[u8]) -> Result<(), Error> {
-        let peer = self.network.with(|stack| stack.bindings.get(&self.port)?.peer);
+        let peer = self.network.with(|stack| stack.bindings.get(self.port)?.peer);
         self.send_to(data, peer.ok_or(Error::InvalidAddress)?.into()).await
     }
 
@@ -227,7 +228,7 @@ impl UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         // The datagrams return to their pool outside of the stack.
-        let binding = self.network.with(|stack| stack.bindings.remove(&self.port));
+        let binding = self.network.with(|stack| stack.bindings.remove(self.port));
         drop(binding);
     }
 }
@@ -238,6 +239,6 @@ impl crate::net::stack::Stack {
         let first = self.random.next() % count;
         (0..count)
             .map(|step| *EPHEMERAL.start() + ((first + step) % count) as u16)
-            .find(|port| !self.bindings.contains_key(port))
+            .find(|port| !self.bindings.contains(*port))
     }
 }
