@@ -5,6 +5,10 @@ use std::ops::Range;
 
 use clap::ValueEnum;
 
+/// Without it the crate chacha20 would look at CPUID and use vector registers, which an image has
+/// not switched on.
+const PORTABLE_CHACHA: &str = "--cfg=chacha20_backend=\"soft\"";
+
 /// An architecture that an image can be built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Arch {
@@ -58,8 +62,10 @@ impl Arch {
         match self {
             // The target's default is a position-independent executable, which cannot hold the
             // 32-bit code that PVH enters.
-            Self::X86_64 => &["-Crelocation-model=static", "-Cforce-frame-pointers=yes"],
-            Self::Aarch64 | Self::Armv7 => &["-Cforce-frame-pointers=yes"],
+            Self::X86_64 => {
+                &["-Crelocation-model=static", "-Cforce-frame-pointers=yes", PORTABLE_CHACHA]
+            }
+            Self::Aarch64 | Self::Armv7 => &["-Cforce-frame-pointers=yes", PORTABLE_CHACHA],
         }
     }
 

@@ -1,6 +1,6 @@
 //! The generator: ChaCha20 with the last seed.
 
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 /// Bytes in a seed.

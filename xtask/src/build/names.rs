@@ -14,6 +14,33 @@ pub fn readable(symbol: &str) -> String {
     short
 }
 
+/// As [`readable`], for the table in the image, where each letter costs: of a long path the crate
+/// and the last two parts.
+pub fn short(symbol: &str) -> String {
+    let name = readable(symbol);
+    let mut parts = Vec::new();
+    let mut depth = 0_usize;
+    let mut start = 0;
+    let bytes = name.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'<' | b'(' | b'[' => depth += 1,
+            b'>' if at > 0 && bytes[at - 1] == b'-' => {}
+            b'>' | b')' | b']' => depth = depth.saturating_sub(1),
+            b':' if depth == 0 && bytes.get(at + 1) == Some(&b':') => {
+                parts.push(&name[start..at]);
+                start = at + 2;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&name[start..]);
+    if parts.len() > 3 {
+        parts.drain(1..parts.len() - 2);
+    }
+    parts.join("::")
+}
+
 /// Shortens the paths that stand inside angle brackets or parentheses to their last part:
 /// `<core::time::Duration as core::fmt::Debug>::fmt` becomes `<Duration as Debug>::fmt`.
 fn shorten(name: &str) -> String {
@@ -72,6 +99,19 @@ mod tests {
             ("<fn(a::b) -> c::d as e::F>::g", "<fn(b) -> d as F>::g"),
         ] {
             assert_eq!(shorten(full), short);
+        }
+    }
+
+    #[test]
+    fn the_middle_of_long_paths_is_left_out() {
+        for (full, expected) in [
+            ("memcpy", "memcpy"),
+            ("mayfly::boot::start", "mayfly::boot::start"),
+            ("mayfly::executor::scheduler::Executor::run", "mayfly::Executor::run"),
+            ("a::b::<impl c::d for e>::f", "a::<impl d for e>::f"),
+            ("<fn(a::b) -> c::d as e::F>::g", "<fn(b) -> d as F>::g"),
+        ] {
+            assert_eq!(short(full), expected);
         }
     }
 

@@ -67,7 +67,7 @@ fn functions(bytes: &[u8]) -> Result<Text> {
         .filter(|symbol| is_function(symbol) && (start..end).contains(&symbol.address()))
         .filter_map(|symbol| {
             let start = u32::try_from((symbol.address() & even) - start).ok()?;
-            Some(Function { start, name: names::readable(symbol.name().ok()?) })
+            Some(Function { start, name: names::short(symbol.name().ok()?) })
         })
         .collect();
     functions.sort();
