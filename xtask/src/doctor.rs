@@ -8,7 +8,7 @@ use clap::Args;
 use crate::arch::Arch;
 use crate::paths::Toolchain;
 use crate::setup::{self, PROGRAMS};
-use crate::tools;
+use crate::{cargo_tools, tools};
 
 /// Checks that everything is installed, and says how to install what is not.
 #[derive(Args)]
@@ -94,17 +94,20 @@ fn program_checks() -> Vec<Check> {
         purpose: program.purpose.into(),
         found: tools::find(program.name).map(|path| path.display().to_string()),
         remedy: format!("apt-get install {}", program.package),
-        // gdb on the host's own architecture is plain gdb.
-        needed: program.name != "gdb-multiarch",
+        // gdb on the host's own architecture is plain gdb; only a nightly toolchain can fuzz.
+        needed: !["gdb-multiarch", "g++"].contains(&program.name),
     };
     PROGRAMS.map(check).into()
 }
 
 fn optional_checks() -> Vec<Check> {
-    let check = |name: &str, purpose: &str, command: &mut Command, remedy: &str| Check {
+    let mut miri = Command::new("cargo");
+    miri.args(["+nightly", "miri", "--version"]);
+    let installed = |name: &str| cargo_tools::find(name).map(|path| path.display().to_string());
+    let check = |name: &str, purpose: &str, found: Option<String>, remedy: &str| Check {
         name: name.into(),
         purpose: purpose.into(),
-        found: first_line(command),
+        found,
         remedy: remedy.into(),
         needed: false,
     };
@@ -112,19 +115,19 @@ fn optional_checks() -> Vec<Check> {
         check(
             "miri",
             "check unsafe code in `cargo xtask test`",
-            Command::new("cargo").args(["+nightly", "miri", "--version"]),
+            first_line(&mut miri),
             "rustup toolchain install nightly --component miri,rust-src",
         ),
         check(
             "cargo-fuzz",
-            "fuzz for longer than `cargo xtask test` does",
-            Command::new("cargo").args(["fuzz", "--version"]),
+            "fuzz in `cargo xtask test`, with a nightly toolchain",
+            installed("cargo-fuzz"),
             "cargo install --locked cargo-fuzz",
         ),
         check(
             "cargo-deny",
             "check licences and advisories in `cargo xtask ci`",
-            Command::new("cargo").args(["deny", "--version"]),
+            installed("cargo-deny"),
             "cargo install --locked cargo-deny",
         ),
     ]

@@ -12,6 +12,7 @@ mod app;
 mod arch;
 mod bench;
 mod build;
+mod cargo_tools;
 mod ci;
 mod debian;
 mod describe;

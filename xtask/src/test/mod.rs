@@ -30,6 +30,7 @@ mod variant;
 use case::Case;
 pub use guest::TestGuest;
 pub use namespace::{INTERFACE, Namespace};
+pub use nightly::programs as nightly_programs;
 use runner::Runner;
 pub use runner::Tally;
 pub use temporary::TemporaryFile;

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::case::{Case, Failure, Verdict};
 use crate::doctor::first_line;
-use crate::{paths, tools};
+use crate::{cargo_tools, paths, setup, tools};
 
 /// What Miri interprets: crates with unsafe code that runs on the host, and the tests in them.
 const MIRI: [(&str, &str); 2] = [("mayfly-device", ""), ("mayfly", "memory::")];
@@ -14,6 +14,10 @@ const MIRI: [(&str, &str); 2] = [("mayfly-device", ""), ("mayfly", "memory::")];
 /// running, so not all tests may get their turn.
 const MIRI_SECONDS: u32 = 240;
 const FUZZ_SECONDS: u32 = 10;
+
+/// What runs the fuzz targets, and the compiler of its library.
+const FUZZER: &str = "cargo-fuzz";
+const FUZZER_NEEDS: &str = "g++";
 
 /// Exit status of timeout(1) when the time is up.
 const TIME_IS_UP: i32 = 124;
@@ -29,12 +33,22 @@ pub fn cases() -> Vec<Case> {
     miri.chain(fuzz).collect()
 }
 
+/// The programs that cargo has to install for these checks: none without a nightly toolchain.
+pub fn programs() -> &'static [&'static str] {
+    if has_nightly() { &[FUZZER] } else { &[] }
+}
+
+fn has_nightly() -> bool {
+    first_line(nightly_cargo().arg("--version").stderr(Stdio::null())).is_some()
+}
+
 /// cargo of the nightly toolchain.
 fn nightly_cargo() -> Command {
     let mut command = Command::new("rustup");
     // Whatever toolchain runs us is not to be that of its children.
     command.args(["run", "nightly", "cargo"]).env_remove("RUSTUP_TOOLCHAIN");
     command.env_remove("CARGO").env_remove("RUSTC");
+    command.env("PATH", cargo_tools::search_path());
     command.current_dir(paths::repository()).stdin(Stdio::null());
     command
 }
@@ -74,9 +88,15 @@ fn count(output: &str) -> usize {
 }
 
 fn fuzz(target: &str) -> Verdict {
-    if first_line(nightly_cargo().args(["fuzz", "--version"]).stderr(Stdio::null())).is_none() {
-        let how = "cargo install --locked cargo-fuzz";
-        return Verdict::Skipped(format!("no cargo-fuzz; `{how}` installs it"));
+    if !has_nightly() {
+        let how = "rustup toolchain install nightly";
+        return Verdict::Skipped(format!("no nightly toolchain; `{how}` installs one"));
+    }
+    if let Err(reason) = cargo_tools::install(FUZZER) {
+        return Verdict::Skipped(reason);
+    }
+    if let Err(error) = setup::programs(&[FUZZER_NEEDS]) {
+        return Verdict::Skipped(format!("{error:#}"));
     }
     let mut command = nightly_cargo();
     command.args(["fuzz", "run", target, "--", &format!("-max_total_time={FUZZ_SECONDS}")]);

@@ -1,16 +1,19 @@
 //! `ci`: every check that a change has to pass, and then the tests.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::app::{self, cargo};
 use crate::arch::Arch;
-use crate::doctor::first_line;
+use crate::cargo_tools::Installation;
 use crate::{paths, setup, test, tools, ui};
+
+mod deny;
+
+use deny::Unavailable;
 
 /// Runs every check that a change has to pass: format, lints, documentation, licences, tests.
 #[derive(Args)]
@@ -31,8 +34,9 @@ type Check = (String, Box<dyn Fn() -> Result<()>>);
 impl Options {
     /// Runs the checks, all of them even when one fails.
     pub fn execute(&self) -> Result<u8> {
-        // It takes minutes to compile if it is not installed, and nothing else waits for it.
-        let deny = Deny::prepare();
+        // They take minutes to compile, in which the first checks can be made.
+        let _installation =
+            Installation::start(&[test::nightly_programs(), &[deny::PROGRAM]].concat());
         for arch in Arch::ALL {
             setup::rust_target(arch)?;
         }
@@ -58,7 +62,7 @@ impl Options {
         let tests = if self.quick { None } else { Some(test::Options::everything().run()?) };
         ui::progress("Checking", "deny");
         let start = Instant::now();
-        match deny.check() {
+        match deny::check() {
             Ok(()) => count("deny", start, Ok(())),
             Err(Unavailable::NotInstalled(reason)) => println!("skip  ci/deny: {reason}"),
             Err(Unavailable::Failed(error)) => count("deny", start, Err(error)),
@@ -127,87 +131,6 @@ fn every_crate_opts_in() -> Result<()> {
 fn opts_in(manifest: &str) -> bool {
     let mut lines = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
     lines.any(|line| line == "workspace = true")
-}
-
-/// cargo-deny, which may have to be compiled first.
-struct Deny {
-    install: Option<Child>,
-}
-
-/// Why a check has not passed.
-enum Unavailable {
-    /// There is no cargo-deny, which is said and not counted.
-    NotInstalled(String),
-    /// There is, and it found something.
-    Failed(anyhow::Error),
-}
-
-impl Deny {
-    /// Starts to install it if it is not there, with what the other checks leave of the machine.
-    fn prepare() -> Self {
-        if Self::command().is_some() {
-            return Self { install: None };
-        }
-        ui::progress("Installing", "cargo-deny, in the background");
-        let root = paths::tools();
-        let mut command = Command::new("nice");
-        // Unoptimised, it is there in a third of the time, and it has little to do.
-        command.args(["-n", "19", "cargo", "install", "--quiet", "--locked", "--debug"]);
-        command.args(["cargo-deny", "--root"]).arg(&root);
-        // Not in our target directory: it would wait for our builds, and they for it.
-        command.env("CARGO_TARGET_DIR", root.join("build"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { install: command.spawn().ok() }
-    }
-
-    /// How to call it, if it is there.
-    fn command() -> Option<Command> {
-        let own = paths::tools().join("bin/cargo-deny");
-        [Path::new("cargo-deny"), &own].into_iter().find_map(|program| {
-            first_line(Command::new(program).arg("--version")).map(|_| Command::new(program))
-        })
-    }
-
-    /// Checks licences, duplicates and sources; and known vulnerabilities, if the list of those can
-    /// be fetched.
-    fn check(mut self) -> Result<(), Unavailable> {
-        if let Some(install) = &mut self.install {
-            install.wait().ok();
-        }
-        let Some(mut command) = Self::command() else {
-            let how = "`cargo install --locked cargo-deny` installs it";
-            return Err(Unavailable::NotInstalled(format!(
-                "cargo-deny cannot be installed; {how}"
-            )));
-        };
-        let offline = ["--log-level", "error", "check", "licenses", "bans", "sources"];
-        run(command.args(offline)).map_err(Unavailable::Failed)?;
-        Self::advisories().map_err(Unavailable::Failed)
-    }
-
-    fn advisories() -> Result<()> {
-        let Some(mut command) = Self::command() else { return Ok(()) };
-        command.args(["--log-level", "error", "check", "advisories"]);
-        let output = command.current_dir(paths::repository()).output()?;
-        let messages = String::from_utf8_lossy(&output.stderr);
-        if output.status.success() {
-            return Ok(());
-        }
-        if messages.contains("failed to fetch advisory database") {
-            println!("skip  ci/deny-advisories: the advisory database cannot be fetched from here");
-            return Ok(());
-        }
-        bail!("{}", messages.trim())
-    }
-}
-
-impl Drop for Deny {
-    fn drop(&mut self) {
-        if let Some(install) = &mut self.install {
-            install.kill().ok();
-            install.wait().ok();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,45 @@
+//! Licences, duplicates, sources and known vulnerabilities of what we depend on: cargo-deny.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::{cargo_tools, paths, tools};
+
+/// What it is called.
+pub const PROGRAM: &str = "cargo-deny";
+
+/// Why the check has not passed.
+pub enum Unavailable {
+    /// There is no cargo-deny, which is said and not counted.
+    NotInstalled(String),
+    /// There is, and it found something.
+    Failed(anyhow::Error),
+}
+
+/// Checks licences, duplicates and sources; and known vulnerabilities, if the list of those can be
+/// fetched.
+pub fn check() -> Result<(), Unavailable> {
+    let program = cargo_tools::install(PROGRAM).map_err(Unavailable::NotInstalled)?;
+    let command = |checks: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(["--log-level", "error", "check"]).args(checks);
+        command.current_dir(paths::repository()).stdin(Stdio::null());
+        command
+    };
+    tools::run(&mut command(&["licenses", "bans", "sources"])).map_err(Unavailable::Failed)?;
+    advisories(&mut command(&["advisories"])).map_err(Unavailable::Failed)
+}
+
+fn advisories(command: &mut Command) -> Result<()> {
+    let output = command.output()?;
+    let messages = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        return Ok(());
+    }
+    if messages.contains("failed to fetch advisory database") {
+        println!("skip  ci/deny-advisories: the advisory database cannot be fetched from here");
+        return Ok(());
+    }
+    bail!("{}", messages.trim())
+}
