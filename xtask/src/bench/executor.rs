@@ -58,10 +58,10 @@ impl Options {
             for (text, name) in FIGURES {
                 let value = nanoseconds(&console, text)
                     .with_context(|| format!("the guest does not tell what it is to {text}"))?;
-                figures.push(Figure { name, arch, value: Some(value) });
+                figures.push(Figure { name, arch, value: Some(value), unit: "instructions" });
             }
         }
-        table::print(&figures, "instructions", self.json);
+        table::print(&figures, self.json);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! `bench idle`: instructions for each second in which nobody asks for anything.
+//! `bench idle`: what each second takes in which nobody asks for anything.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::ui;
 const REST: u64 = 1;
 const COUNTED: u64 = 70;
 
-/// Counts the instructions of a guest that serves HTTP, for each second in which nobody asks. Takes
-/// more than a minute for each architecture.
+/// Counts the instructions of a guest that serves HTTP, for each second in which nobody asks, and
+/// the processor time that QEMU takes of its host. Takes more than a minute for each architecture.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask bench idle
@@ -41,12 +41,19 @@ impl Options {
             let mut live = Live::start("http", arch)?;
             live.http_port()?;
             sleep(Duration::from_secs(REST));
-            let before = live.counter.instructions();
+            let processor = |live: &Live| live.guest.processors().map(|time| time.used);
+            let (before, used) = (live.counter.instructions(), processor(&live));
             sleep(Duration::from_secs(COUNTED));
             let count = (live.counter.instructions() - before) / COUNTED;
-            figures.push(Figure { name: "idle second", arch, value: Some(count) });
+            let used = processor(&live).zip(used).and_then(|(now, then)| {
+                u64::try_from(now.saturating_sub(then).as_micros() / u128::from(COUNTED)).ok()
+            });
+            let unit = "instructions";
+            figures.push(Figure { name: "idle second", arch, value: Some(count), unit });
+            let unit = "microseconds";
+            figures.push(Figure { name: "idle second, host", arch, value: used, unit });
         }
-        table::print(&figures, "instructions", self.json);
+        table::print(&figures, self.json);
         Ok(())
     }
 }

@@ -49,10 +49,10 @@ impl Options {
                     }
                     value = Some(size);
                 }
-                figures.push(Figure { name, arch, value });
+                figures.push(Figure { name, arch, value, unit: "MiB" });
             }
         }
-        table::print(&figures, "MiB", self.json);
+        table::print(&figures, self.json);
         Ok(())
     }
 }

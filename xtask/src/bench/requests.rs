@@ -44,10 +44,11 @@ impl Options {
         let mut figures = Vec::new();
         for &arch in self.arch.list() {
             ui::progress("Counting", format_args!("requests on {arch}"));
-            figures.push(Figure { name: "UDP echo", arch, value: Some(udp(arch)?) });
-            figures.push(Figure { name: "HTTP request", arch, value: Some(http(arch)?) });
+            let unit = "instructions";
+            figures.push(Figure { name: "UDP echo", arch, value: Some(udp(arch)?), unit });
+            figures.push(Figure { name: "HTTP request", arch, value: Some(http(arch)?), unit });
         }
-        table::print(&figures, "instructions", self.json);
+        table::print(&figures, self.json);
         Ok(())
     }
 }

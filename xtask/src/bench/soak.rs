@@ -119,7 +119,7 @@ impl State {
     fn of(guest: &TestGuest) -> Self {
         Self {
             memory_used: guest.memory_used().unwrap_or_default(),
-            waited: guest.waited().unwrap_or_default(),
+            waited: guest.processors().unwrap_or_default().waited,
         }
     }
 

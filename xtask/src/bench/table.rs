@@ -12,19 +12,21 @@ pub struct Figure {
     pub arch: Arch,
     /// How much; `None` if it could not be reached.
     pub value: Option<u64>,
+    /// Of what the value is a number.
+    pub unit: &'static str,
 }
 
 /// Prints figures as a table, or as JSON.
-pub fn print(figures: &[Figure], unit: &str, as_json: bool) {
+pub fn print(figures: &[Figure], as_json: bool) {
     if as_json {
         let one = |figure: &Figure| {
-            let Figure { name, arch, value } = figure;
+            let Figure { name, arch, value, unit } = figure;
             json!({ "name": name, "arch": arch.name(), "value": value, "unit": unit })
         };
         println!("{}", figures.iter().map(one).collect::<Value>());
         return;
     }
-    for Figure { name, arch, value } in figures {
+    for Figure { name, arch, value, unit } in figures {
         let value = value.map_or_else(|| "-".into(), thousands);
         println!("{arch:<8} {name:<24} {value:>12} {unit}");
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::case::Failure;
 use super::namespace::{self, Namespace};
-use super::outside;
+use super::outside::{self, Processors};
 use crate::build::Image;
 use crate::run::{
     Console, End, Forward, Guest, Hardware, Network, Passt, Protocol, Reserved, Running,
@@ -217,9 +217,9 @@ impl TestGuest {
         outside::memory_used(self.running.id(), words.get(at + 1)?)
     }
 
-    /// How long the guest has waited for processors of its host, if that can be told.
-    pub fn waited(&self) -> Option<Duration> {
-        outside::waited(self.running.id())
+    /// What the guest has had of the processors of its host, if that can be told.
+    pub fn processors(&self) -> Option<Processors> {
+        outside::processors(self.running.id())
     }
 
     /// All that the guest has printed.

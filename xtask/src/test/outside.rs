@@ -2,21 +2,33 @@
 
 use std::time::Duration;
 
-/// How long the threads of process `process` have waited for a processor, all together: on a host
-/// with too much to do, that is why a guest is late.
-pub fn waited(process: u32) -> Option<Duration> {
-    let mut total = 0;
+/// What threads have had of the processors, all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Processors {
+    /// How long they have run.
+    pub used: Duration,
+    /// How long they were ready to run and had to wait: on a host with too much to do, that is why
+    /// a guest is late.
+    pub waited: Duration,
+}
+
+/// What the threads of process `process` have had of the processors.
+pub fn processors(process: u32) -> Option<Processors> {
+    let mut total = Processors::default();
     for thread in std::fs::read_dir(format!("/proc/{process}/task")).ok()? {
         // A thread may end meanwhile.
         let times = std::fs::read_to_string(thread.ok()?.path().join("schedstat"));
-        total += times.ok().and_then(|times| waiting_time(&times)).unwrap_or_default();
+        let times = times.ok().and_then(|times| parse(&times)).unwrap_or_default();
+        total.used += times.used;
+        total.waited += times.waited;
     }
-    Some(Duration::from_nanos(total))
+    Some(total)
 }
 
-/// Nanoseconds that a thread has waited: after those that it has run.
-fn waiting_time(times: &str) -> Option<u64> {
-    times.split_whitespace().nth(1)?.parse().ok()
+/// Reads `schedstat`, whose first two numbers are nanoseconds of running and of waiting.
+fn parse(times: &str) -> Option<Processors> {
+    let mut times = times.split_whitespace().map(|number| number.parse().map(Duration::from_nanos));
+    Some(Processors { used: times.next()?.ok()?, waited: times.next()?.ok()? })
 }
 
 /// KiB of its memory that a guest has ever touched: of the `size` that QEMU in process `process` was
@@ -58,9 +70,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_of_waiting_is_the_second() {
-        assert_eq!(waiting_time("100 2000 3\n"), Some(2000));
-        assert_eq!(waiting_time(""), None);
+    fn running_comes_before_waiting() {
+        let times = parse("100 2000 3\n").unwrap();
+        assert_eq!((times.used.as_nanos(), times.waited.as_nanos()), (100, 2000));
+        assert_eq!(parse("100"), None);
+    }
+
+    #[test]
+    fn this_process_has_run() {
+        assert!(processors(std::process::id()).unwrap().used > Duration::ZERO);
+        assert_eq!(processors(0), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -16,6 +18,7 @@ pub const CHECKS: &[Check] = &[
     check("knows-http", knows_http),
     check("keeps-connections", keeps_connections),
     check("tells-no-secrets", tells_no_secrets),
+    check("rests", rests),
     Check { own_network: true, ..check("many-at-once", many_at_once) },
     Check { own_network: true, ..check("load", load) },
     Check { own_network: true, ..check("boots-amid-traffic", boots_amid_traffic) },
@@ -97,6 +100,22 @@ fn tells_no_secrets(guest: &mut TestGuest) -> Result<()> {
         let got = status_of(guest, &["--path-as-is"], &format!("{url}{path}"))?;
         ensure!(got == "404" || got == "400", "{path} is answered {got}");
     }
+    Ok(())
+}
+
+/// A guest that nobody asks leaves the processors to others, having answered before.
+fn rests(guest: &mut TestGuest) -> Result<()> {
+    const WATCHED: Duration = Duration::from_secs(5);
+    let url = client::http_url(guest)?;
+    curl(guest, &["--fail", &url])?;
+    sleep(Duration::from_secs(1));
+    let used = |guest: &TestGuest| {
+        Ok::<_, anyhow::Error>(guest.processors().context("/proc has no schedstat")?.used)
+    };
+    let before = used(guest)?;
+    sleep(WATCHED);
+    let taken = used(guest)?.saturating_sub(before);
+    ensure!(taken < WATCHED / 50, "in {WATCHED:?} it used a processor for {taken:?}");
     Ok(())
 }
 
