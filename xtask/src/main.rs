@@ -14,9 +14,11 @@ mod bench;
 mod build;
 mod cargo_tools;
 mod ci;
+mod cpio;
 mod debian;
 mod describe;
 mod doctor;
+mod lab;
 mod linux;
 mod new;
 mod paths;
@@ -46,6 +48,7 @@ enum Command {
     Bench(bench::Options),
     Describe(describe::Options),
     Symbolize(symbolize::Options),
+    Lab(lab::Options),
     Doctor(doctor::Options),
     Ci(ci::Options),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Test(options) => options.execute(),
         Command::Bench(options) => options.execute(),
         Command::Size(options) => options.execute(),
+        Command::Lab(options) => options.execute(),
         Command::Describe(options) => options.execute(),
         Command::Ci(options) => options.execute(),
         Command::Doctor(options) => options.execute(),

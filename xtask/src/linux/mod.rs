@@ -14,9 +14,7 @@ use anyhow::{Context, Result, bail};
 use crate::app::cargo;
 use crate::arch::Arch;
 use crate::debian::Packages;
-use crate::{paths, tools, ui};
-
-mod cpio;
+use crate::{cpio, paths, tools, ui};
 
 /// What a guest is booted from.
 pub struct Linux {
@@ -63,7 +61,7 @@ impl Linux {
 }
 
 /// The only entry of a directory whose name starts with `prefix`.
-fn only_file(directory: &Path, prefix: &str) -> Result<PathBuf> {
+pub fn only_file(directory: &Path, prefix: &str) -> Result<PathBuf> {
     let entries = fs::read_dir(directory)
         .with_context(|| format!("there is no {}", directory.display()))?
         .flatten()

@@ -4,6 +4,7 @@
 /// Kinds of files, as in `st_mode` (inode(7)).
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const SYMBOLIC_LINK: u32 = 0o120_777;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
 /// An archive that is being written.
@@ -22,6 +23,11 @@ impl Archive {
     /// Adds a file that may be executed.
     pub fn file(&mut self, path: &str, content: &[u8]) {
         self.entry(path, PROGRAM, (0, 0), content);
+    }
+
+    /// Adds a symbolic link to `target`.
+    pub fn link(&mut self, path: &str, target: &str) {
+        self.entry(path, SYMBOLIC_LINK, (0, 0), target.as_bytes());
     }
 
     /// Adds a character device with a major and a minor number.

@@ -1,0 +1,25 @@
+#!/bin/sh
+# What xl runs for a disk that comes or goes: a file becomes a loop device. XENBUS_PATH is the
+# directory of the back end in XenStore; `params` is the file or device (docs/misc/block-scripts in
+# Xen).
+PATH=/bin
+case "$1" in
+add)
+    file=$(xenstore-read "$XENBUS_PATH/params")
+    if [ -b "$file" ]; then
+        device=$file
+    else
+        device=$(losetup -f)
+        losetup "$device" "$file" || exit 1
+    fi
+    xenstore-write "$XENBUS_PATH/node" "$device" \
+        "$XENBUS_PATH/physical-device" "$(stat -L -c '%t:%T' "$device")" \
+        "$XENBUS_PATH/physical-device-path" "$device" \
+        "$XENBUS_PATH/hotplug-status" connected
+    ;;
+remove)
+    device=$(xenstore-read "$XENBUS_PATH/node")
+    [ "$device" = "$(xenstore-read "$XENBUS_PATH/params")" ] || losetup -d "$device"
+    ;;
+esac
+exit 0

@@ -1,0 +1,50 @@
+#!/bin/busybox sh
+# The first process of dom0: loads the drivers, starts Xen's daemons, and gives a prompt.
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /run
+mkdir -p /run/xen /run/xenstored /run/lock /var/lib/xen/dump /var/log/xen/console
+ln -s /run /var/run
+ln -s /run/lock /var/lock
+# Scripts of others redirect to it.
+ln -sf /proc/self/fd /dev/fd
+
+say() {
+    echo "lab: $(cut -d' ' -f1 /proc/uptime) s: $*"
+}
+
+while read -r module; do
+    insmod "/modules/$module" || say "cannot load $module"
+done </modules/order
+mount -t xenfs xenfs /proc/xen
+grep -q control_d /proc/xen/capabilities || say "this is not dom0"
+xenstored --pid-file=/run/xenstored.pid || say "xenstored failed"
+tries=0
+until xenstore-read -s / >/dev/null 2>&1 || [ $tries -gt 100 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+xen-init-dom0 >/dev/null || say "xen-init-dom0 failed"
+xenconsoled --pid-file=/run/xenconsoled.pid --log=all --log-dir=/var/log/xen/console ||
+    say "xenconsoled failed"
+
+# Guests, this domain and the network card of the machine, if it has one, are on one bridge.
+ip link set lo up
+brctl addbr xenbr0
+if [ -e /sys/class/net/eth0 ]; then
+    brctl addif xenbr0 eth0
+    ip link set eth0 up
+fi
+ip address add 10.99.0.1/24 dev xenbr0
+ip link set xenbr0 up
+say "ready"
+cd /guests || exit
+# Without a controlling terminal there would be no Ctrl-C.
+setsid cttyhack sh
+poweroff -f

@@ -1,0 +1,51 @@
+//! The command lines of QEMU with which Xen boots.
+
+use std::process::Command;
+
+use super::{Hardware, Lab, Xen};
+use crate::tools;
+
+/// QEMU with Xen, dom0's kernel and its file system, and no other device.
+pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
+    let mut qemu = Command::new(lab.xen.arch().qemu());
+    qemu.args(["-accel", "tcg", "-display", "none", "-nic", "none", "-no-reboot"]);
+    qemu.arg("-kernel").arg(lab.hypervisor());
+    match lab.xen {
+        Xen::X86_64 => x86_64(&mut qemu, lab),
+        Xen::Aarch64 => aarch64(&mut qemu, lab, hardware.gic),
+    }
+    tools::dying_with_us(qemu)
+}
+
+/// Xen is a multiboot kernel here; dom0's kernel and file system are its modules.
+fn x86_64(qemu: &mut Command, lab: &Lab) {
+    // With SMAP, Xen ends a dom0 that is paravirtualised.
+    qemu.args(["-machine", "pc", "-cpu", "max,-smap", "-m", "640"]);
+    qemu.args([
+        "-append",
+        "com1=115200,8n1 console=com1 dom0_mem=320M,max:320M dom0_max_vcpus=1 bootscrub=0 \
+         loglvl=warning guest_loglvl=all",
+    ]);
+    let linux = "console=hvc0 quiet mitigations=off nokaslr tsc=reliable";
+    let (kernel, dom0) = (lab.kernel(), lab.dom0());
+    qemu.arg("-initrd");
+    qemu.arg(format!("{} {linux},{}", kernel.display(), dom0.display()));
+}
+
+/// The device `guest-loader` puts files into memory and tells of them in the device tree.
+fn aarch64(qemu: &mut Command, lab: &Lab, gic: u8) {
+    qemu.args(["-machine", &format!("virt,virtualization=on,gic-version={gic}")]);
+    qemu.args(["-cpu", "cortex-a57", "-m", "1024"]);
+    qemu.args([
+        "-append",
+        "console=dtuart dtuart=/pl011@9000000 dom0_mem=512M dom0_max_vcpus=1 bootscrub=0 \
+         guest_loglvl=all",
+    ]);
+    let (kernel, dom0) = (lab.kernel(), lab.dom0());
+    for loaded in [
+        format!("addr=0x49000000,kernel={},bootargs=console=hvc0 quiet", kernel.display()),
+        format!("addr=0x50000000,initrd={}", dom0.display()),
+    ] {
+        qemu.args(["-device", &format!("guest-loader,{loaded}")]);
+    }
+}
