@@ -1,5 +1,6 @@
 //! The command lines of QEMU with which Xen boots.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::{Hardware, Lab, Xen};
@@ -15,6 +16,22 @@ pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
         Xen::Aarch64 => aarch64(&mut qemu, lab, hardware.gic),
     }
     tools::dying_with_us(qemu)
+}
+
+/// Arguments that give the machine serial ports by these names; the other end of each is a socket.
+pub fn ports(xen: Xen, ports: &[(&str, &Path)]) -> Vec<String> {
+    let bus = match xen {
+        Xen::X86_64 => "virtio-serial-pci",
+        Xen::Aarch64 => "virtio-serial-device",
+    };
+    let mut arguments = vec!["-device".to_owned(), bus.to_owned()];
+    for (name, socket) in ports {
+        arguments.push("-chardev".into());
+        arguments.push(format!("socket,id={name},path={},server=on,wait=off", socket.display()));
+        arguments.push("-device".into());
+        arguments.push(format!("virtserialport,chardev={name},name={name}"));
+    }
+    arguments
 }
 
 /// Xen is a multiboot kernel here; dom0's kernel and file system are its modules.

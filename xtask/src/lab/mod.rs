@@ -5,10 +5,11 @@
 //! first file system of it, [`kernels`] unpacks what QEMU and Xen want unpacked, and [`machine`] has
 //! the command line of QEMU.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::arch::Arch;
@@ -20,6 +21,10 @@ mod kernels;
 mod libraries;
 mod machine;
 mod parts;
+mod session;
+
+use session::Output;
+pub use session::Session;
 
 /// Boots real Xen with a Linux dom0 under QEMU.
 #[derive(Args)]
@@ -27,6 +32,7 @@ mod parts;
   cargo xtask lab build                 fetches and assembles it; a second time takes no time
   cargo xtask lab shell                 a prompt of dom0, where xl and xenstore-ls work
   cargo xtask lab shell --arch aarch64 --gic 3
+  cargo xtask lab exec 'xl create hello.cfg && xl list' --file hello --file hello.cfg
 
 Everything comes from Debian packages that are unpacked below target/debian; nothing is installed,
 except for QEMU. It needs apt-get. In the shell, `poweroff -f` or Ctrl-C ends the machine.")]
@@ -41,12 +47,14 @@ enum What {
     Build(Hardware),
     /// Boots and gives a prompt of dom0.
     Shell(Hardware),
+    /// Boots, has dom0 run a command, and ends with its exit status.
+    Exec(Exec),
 }
 
 /// An architecture that the lab's Xen can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
-enum Xen {
+pub enum Xen {
     /// Runs PVH guests of x86-64.
     #[value(name = "x86_64")]
     X86_64,
@@ -55,6 +63,15 @@ enum Xen {
 }
 
 impl Xen {
+    /// The Xen of an architecture, if the lab has it.
+    pub fn of(arch: Arch) -> Option<Self> {
+        match arch {
+            Arch::X86_64 => Some(Self::X86_64),
+            Arch::Aarch64 => Some(Self::Aarch64),
+            Arch::Armv7 => None,
+        }
+    }
+
     /// The architecture of the hypervisor and of dom0.
     fn arch(self) -> Arch {
         match self {
@@ -66,13 +83,20 @@ impl Xen {
 
 /// The machine that Xen runs on.
 #[derive(Args, Clone, Debug)]
-struct Hardware {
+pub struct Hardware {
     /// Architecture of Xen: that of aarch64 runs guests of ARMv7, too.
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Xen,
     /// Interrupt controller on ARM: GICv2 or GICv3. Guests see the same.
     #[arg(long, value_name = "VERSION", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
     gic: u8,
+}
+
+impl Hardware {
+    /// The usual machine.
+    pub fn default_of(arch: Xen) -> Self {
+        Self { arch, gic: 3 }
+    }
 }
 
 impl Options {
@@ -83,6 +107,7 @@ impl Options {
                 println!("{}", Lab::prepare(hardware.arch)?.directory.display());
             }
             What::Shell(hardware) => shell(hardware)?,
+            What::Exec(exec) => return exec.execute(),
         }
         Ok(0)
     }
@@ -98,9 +123,40 @@ fn shell(hardware: &Hardware) -> Result<()> {
     tools::run(&mut qemu)
 }
 
+/// What dom0 does.
+#[derive(Args)]
+struct Exec {
+    /// A command of dom0's shell.
+    command: String,
+    /// Puts FILE into dom0, where the command is run; may be repeated.
+    #[arg(long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    hardware: Hardware,
+}
+
+impl Exec {
+    fn execute(&self) -> Result<u8> {
+        setup::programs(&[self.hardware.arch.arch().qemu()])?;
+        let lab = Lab::prepare(self.hardware.arch)?;
+        ui::progress("Booting", format_args!("Xen and dom0 on {}", self.hardware.arch.arch()));
+        let mut session = Session::start(&lab, &self.hardware)?;
+        for file in &self.files {
+            let content =
+                fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let name = file.file_name().context("a file has a name")?.to_string_lossy();
+            session.send(&tools::quote(&name), &content)?;
+        }
+        let Output { status, text } = session.run(&self.command)?;
+        print!("{text}");
+        Ok(u8::try_from(status).unwrap_or(1))
+    }
+}
+
 /// What is booted.
-struct Lab {
-    xen: Xen,
+pub struct Lab {
+    /// Architecture of Xen.
+    pub xen: Xen,
     /// Where the files are.
     directory: PathBuf,
 }
@@ -111,29 +167,43 @@ impl Lab {
     /// # Errors
     /// If packages cannot be fetched, or are not what is expected.
     fn prepare(xen: Xen) -> Result<Self> {
+        Self::assemble(xen, &Self::fetch(xen)?)
+    }
+
+    /// Fetches the packages; gives the directory in which they are unpacked.
+    ///
+    /// # Errors
+    /// If they cannot be fetched.
+    pub fn fetch(xen: Xen) -> Result<PathBuf> {
         let packages = Packages::of(xen.arch())?;
         let kernel = packages.dependency(parts::kernel(xen))?;
         let mut names = parts::packages(debian::name(xen.arch()));
         names.push(kernel);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let tree = packages.unpack("lab", &names)?;
+        packages.unpack("lab", &names)
+    }
+
+    /// Makes what is booted from the packages in `tree`.
+    ///
+    /// # Errors
+    /// If they are not what is expected.
+    pub fn assemble(xen: Xen, tree: &Path) -> Result<Self> {
         let lab = Self { xen, directory: tree.with_file_name("lab-boot") };
-        lab.assemble(&tree).context("cannot assemble the lab")?;
+        lab.make(tree).context("cannot assemble the lab")?;
         Ok(lab)
     }
 
-    fn assemble(&self, tree: &std::path::Path) -> Result<()> {
-        std::fs::create_dir_all(&self.directory)?;
+    fn make(&self, tree: &Path) -> Result<()> {
+        fs::create_dir_all(&self.directory)?;
         // What took long is kept as long as the packages are the same.
         let stamp = self.directory.join("packages");
-        let receipt = std::fs::read(tree.with_extension("packages"))?;
-        if std::fs::read(&stamp).ok().as_ref() != Some(&receipt) {
+        let receipt = fs::read(tree.with_extension("packages"))?;
+        if fs::read(&stamp).ok().as_ref() != Some(&receipt) {
             ui::progress("Unpacking", "Xen and the kernel of dom0");
             kernels::unpack(tree, self)?;
-            std::fs::write(stamp, receipt)?;
+            fs::write(stamp, receipt)?;
         }
-        std::fs::write(self.dom0(), dom0::file_system(tree, self.xen)?)?;
-        ensure!(self.hypervisor().is_file(), "there is no {}", self.hypervisor().display());
+        fs::write(self.dom0(), dom0::file_system(tree, self.xen)?)?;
         Ok(())
     }
 

@@ -48,7 +48,7 @@ pub fn kernel(xen: Xen) -> &'static str {
 
 /// Modules of dom0's kernel, in the order in which they need each other. Some are built in, on one
 /// architecture or the other.
-pub const MODULES: [&str; 22] = [
+pub const MODULES: [&str; 23] = [
     "drivers/xen/xen-privcmd",
     "drivers/xen/xenfs/xenfs",
     "drivers/xen/xen-evtchn",
@@ -68,6 +68,7 @@ pub const MODULES: [&str; 22] = [
     "drivers/virtio/virtio_pci_legacy_dev",
     "drivers/virtio/virtio_pci",
     "drivers/block/virtio_blk",
+    "drivers/char/virtio_console",
     "net/core/failover",
     "drivers/net/net_failover",
     "drivers/net/virtio_net",

@@ -1,7 +1,7 @@
 //! `test`: everything that can be checked on this machine.
 //!
 //! In order: host tests ([`host`]), the examples as Linux processes, then for each architecture the images themselves ([`images`]),
-//! the test guests ([`guests`]), and the examples with real clients ([`examples`]). To add a test guest, add a file to
+//! the test guests ([`guests`]), the examples with real clients ([`examples`]), and Xen ([`lab`]). To add a test guest, add a file to
 //! `tests/guests/src/bin`; to add a check of an example, add a function to its file in
 //! `xtask/src/test/examples` and a line to its list.
 
@@ -19,6 +19,7 @@ mod guest;
 mod guests;
 mod host;
 mod images;
+mod lab;
 mod namespace;
 mod new;
 mod nightly;
@@ -124,6 +125,9 @@ impl Options {
         runner.one_by_one(self.chosen(new::cases(arch)));
         self.build_and_run(runner, guests, &|names| guests::compile(arch, &how, names));
         self.build_and_run(runner, examples, &|names| examples::compile(arch, &how, names));
+        let labs = self.chosen(lab::cases(arch));
+        self.need(labs.len(), &[arch.qemu()])?;
+        runner.one_by_one(labs);
         Ok(())
     }
 

@@ -43,8 +43,18 @@ if [ -e /sys/class/net/eth0 ]; then
 fi
 ip address add 10.99.0.1/24 dev xenbr0
 ip link set xenbr0 up
-say "ready"
+
+for port in /sys/class/virtio-ports/vport*; do
+    [ ! -e "$port" ] || ln -s "${port##*/}" "/dev/lab-$(cat "$port/name")"
+done
 cd /guests || exit
+say "ready"
+# A serial port for commands, if there is one, has the prompt. The shell's input ends when nobody is
+# at the other end.
+while [ -e /dev/lab-commands ]; do
+    sh <>/dev/lab-commands >&0 2>&1
+    sleep 0.1
+done
 # Without a controlling terminal there would be no Ctrl-C.
 setsid cttyhack sh
 poweroff -f

@@ -1,0 +1,172 @@
+//! A running lab whose dom0 takes commands.
+//!
+//! The shell of dom0 has a virtio serial port as its input and output; this side has a socket. There
+//! is another port for files, because the shell reads more of its input than the next line. What Xen and dom0 print on their console is kept, to be shown when something goes wrong.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Hardware, Lab, machine};
+use crate::run::{Console, Running, interrupted};
+use crate::test::TemporaryFile;
+
+/// How long Xen and dom0 may take to boot, and a command to end, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What ends the output of a command, with its number and its exit status.
+const MARK: &str = "lab-command-ended";
+
+/// Xen and dom0. They end when this is dropped.
+pub struct Session {
+    running: Running,
+    console: Kept,
+    commands: BufReader<UnixStream>,
+    files: UnixStream,
+    /// Commands so far.
+    count: u32,
+    /// The sockets' names, as long as the session.
+    _sockets: [TemporaryFile; 2],
+}
+
+/// What a command has printed, errors and all, and its exit status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// 0 if all went well.
+    pub status: i32,
+    /// As it is.
+    pub text: String,
+}
+
+impl Session {
+    /// Boots, until the shell of dom0 answers.
+    ///
+    /// # Errors
+    /// If QEMU cannot be started, or dom0 is not there in two minutes; the error has the console.
+    pub fn start(lab: &Lab, hardware: &Hardware) -> Result<Self> {
+        let sockets = ["commands", "files"].map(TemporaryFile::new);
+        let [commands, files] = &sockets;
+        let mut qemu = machine::command(lab, hardware);
+        let ports = [("commands", commands.path()), ("files", files.path())];
+        qemu.args(["-serial", "stdio"]).args(machine::ports(lab.xen, &ports));
+        let console = Kept::default();
+        let mut running = Running::start(qemu, console.clone())?;
+        let mut connect = |socket| {
+            connect(socket, &mut running)
+                .with_context(|| format!("QEMU did not start:\n{}", console.text()))
+        };
+        let (commands, files) = (BufReader::new(connect(commands)?), connect(files)?);
+        let mut session = Self { running, console, commands, files, count: 0, _sockets: sockets };
+        session.until_ready()?;
+        Ok(session)
+    }
+
+    /// Waits for dom0's word: what is written before its shell reads would be lost.
+    fn until_ready(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while !self.console.text().contains(": ready") {
+            ensure!(!interrupted(), "interrupted");
+            let alive = self.running.is_running() && start.elapsed() < PATIENCE;
+            ensure!(alive, "dom0 did not boot:\n{}", self.console.text());
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Has dom0's shell run `command`, without input.
+    ///
+    /// # Errors
+    /// If dom0 no longer answers; the error has the console. That a command fails is no error.
+    pub fn run(&mut self, command: &str) -> Result<Output> {
+        self.count += 1;
+        let mark = format!("{MARK} {} ", self.count);
+        // The shell must not be ended by what it runs, nor lose its input to it.
+        let line = format!("( {command}\n) </dev/null 2>&1; s=$?; echo; echo \"{mark}$s\"\n");
+        let result = self.commands.get_mut().write_all(line.as_bytes()).map_err(Into::into);
+        result.and_then(|()| self.output(&mark)).with_context(|| {
+            format!("dom0 does not answer to `{command}`:\n{}", self.console.text())
+        })
+    }
+
+    /// What comes before `mark`, and the status after it.
+    fn output(&mut self, mark: &str) -> Result<Output> {
+        let mut text = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            if self.commands.read_until(b'\n', &mut line)? == 0 {
+                bail!("QEMU has ended");
+            }
+            if let Some(status) = line.strip_prefix(mark.as_bytes()) {
+                // The line break before the mark is ours.
+                text.pop();
+                let status = String::from_utf8_lossy(status).trim().parse()?;
+                return Ok(Output { status, text: String::from_utf8_lossy(&text).into_owned() });
+            }
+            text.extend(line);
+        }
+    }
+
+    /// As [`run`](Self::run), for a command that has to succeed; gives what it printed.
+    ///
+    /// # Errors
+    /// If it fails, too.
+    pub fn succeed(&mut self, command: &str) -> Result<String> {
+        let Output { status, text } = self.run(command)?;
+        ensure!(status == 0, "`{command}` in dom0 ended with {status}:\n{text}");
+        Ok(text)
+    }
+
+    /// Puts a file into dom0.
+    ///
+    /// # Errors
+    /// If dom0 does not answer.
+    pub fn send(&mut self, path: &str, content: &[u8]) -> Result<()> {
+        let size = content.len();
+        let mut files = self.files.try_clone()?;
+        // Both at once: more than fits in between is only taken while it is read.
+        let text = thread::scope(|scope| {
+            let sent = scope.spawn(move || files.write_all(content));
+            let command = format!("head -c {size} </dev/lab-files >{path} && stat -c %s {path}");
+            let text = self.succeed(&command);
+            sent.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
+            text
+        })?;
+        ensure!(text.trim() == size.to_string(), "{path} in dom0 has {text} bytes");
+        Ok(())
+    }
+}
+
+fn connect(socket: &TemporaryFile, running: &mut Running) -> Result<UnixStream> {
+    loop {
+        match UnixStream::connect(socket.path()) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
+            Err(error) if !running.is_running() => return Err(error.into()),
+            Err(_) => sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// What was printed so far.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Console for Kept {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+    }
+}
