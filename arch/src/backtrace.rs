@@ -38,7 +38,8 @@ fn record_at(fp: usize) -> Option<(usize, usize)> {
     let record = fp as *const usize;
     // SAFETY: both words lie, aligned, on one of the image's stacks, which stay mapped for ever;
     // any bit pattern is a valid usize.
-    Some(unsafe { (record.read(), record.add(1).read()) })
+    let (next, return_address) = unsafe { (record.read(), record.add(1).read()) };
+    Some((next, crate::cpu::code_address(return_address)))
 }
 
 #[cfg(not(target_os = "none"))]

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `boot` | the entry point in assembly; fills in a [`BootInfo`] and calls the kernel's `start` |
 //! | `console` | `write(&[u8])`: polled output that works from the first instruction of Rust on |
-//! | `cpu` | `wait_for_interrupt`, `interrupts_enabled/disable/enable`, `hardware_random`, `frame_pointer`, `cycles` |
+//! | `cpu` | `wait_for_interrupt`, `interrupts_enabled/disable/enable`, `hardware_random`, `frame_pointer`, `code_address` of a return address, `cycles` |
 //! | `mmu` | `phys_to_virt`, `virt_to_phys`, `map_device`, `seal`, `is_sealed` |
 //! | `exceptions` | decodes a fault into a [`Fault`] and calls the kernel's `fault` |
 //! | `interrupts` | `enable`, `disable` an [`Irq`]; `allocate_message` (MSI) where the machine has it |

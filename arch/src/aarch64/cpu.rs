@@ -52,6 +52,11 @@ pub fn hardware_random() -> Option<u64> {
     (failed == 0).then_some(number)
 }
 
+/// Where the instruction is that execution goes on with after a return to `target`.
+pub fn code_address(target: usize) -> usize {
+    target
+}
+
 /// The frame pointer of the caller, where a backtrace starts.
 #[inline(always)]
 pub fn frame_pointer() -> usize {

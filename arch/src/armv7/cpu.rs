@@ -37,6 +37,12 @@ pub fn hardware_random() -> Option<u64> {
     None
 }
 
+/// Where the instruction is that execution goes on with after a return to `target`: bit 0 says
+/// that it is one of Thumb code.
+pub fn code_address(target: usize) -> usize {
+    target & !1
+}
+
 /// The frame pointer of the caller, where a backtrace starts.
 #[inline(always)]
 pub fn frame_pointer() -> usize {

@@ -19,11 +19,15 @@ const PREFETCH_ABORT: u32 = 2;
 const DATA_ABORT: u32 = 3;
 const FAST_INTERRUPT: u32 = 4;
 
+/// CPSR.T: the processor executes Thumb code.
+const THUMB: u32 = 1 << 5;
+
 global_asm!(
     include_str!("vectors.S"),
     MODE_MASK = const mode::MASK,
     MODE_SVC = const mode::SVC,
     MODE_ABORT = const mode::ABORT,
+    THUMB = const THUMB,
     UNDEFINED = const UNDEFINED,
     SUPERVISOR_CALL = const SUPERVISOR_CALL,
     PREFETCH_ABORT = const PREFETCH_ABORT,

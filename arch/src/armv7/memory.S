@@ -17,6 +17,9 @@
     .section .text.memcpy, "ax"
     .global memcpy, __aeabi_memcpy, __aeabi_memcpy4, __aeabi_memcpy8
     .type memcpy, %function
+    .type __aeabi_memcpy, %function
+    .type __aeabi_memcpy4, %function
+    .type __aeabi_memcpy8, %function
     .balign 16
 memcpy:
 __aeabi_memcpy:
@@ -95,6 +98,9 @@ __aeabi_memcpy8:
     .section .text.memmove, "ax"
     .global memmove, __aeabi_memmove, __aeabi_memmove4, __aeabi_memmove8
     .type memmove, %function
+    .type __aeabi_memmove, %function
+    .type __aeabi_memmove4, %function
+    .type __aeabi_memmove8, %function
     .balign 16
 memmove:
 __aeabi_memmove:
@@ -138,6 +144,12 @@ __aeabi_memmove8:
     .global memset, __aeabi_memset, __aeabi_memset4, __aeabi_memset8
     .global __aeabi_memclr, __aeabi_memclr4, __aeabi_memclr8
     .type memset, %function
+    .type __aeabi_memset, %function
+    .type __aeabi_memset4, %function
+    .type __aeabi_memset8, %function
+    .type __aeabi_memclr, %function
+    .type __aeabi_memclr4, %function
+    .type __aeabi_memclr8, %function
     .balign 16
 __aeabi_memclr:
 __aeabi_memclr4:

@@ -1,6 +1,6 @@
 //! System registers, barriers and calls, under the names that `arm/` expects.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 
 use aarch32_cpu::{
     asm::{dsb, isb, wfi},
@@ -8,6 +8,14 @@ use aarch32_cpu::{
 };
 
 use crate::{PAGE_SIZE, fdt::Conduit};
+
+global_asm!(include_str!("calls.S"), options(raw));
+
+unsafe extern "C" {
+    fn hypervisor_call(function: u32) -> u32;
+    fn firmware_call(function: u32) -> u32;
+    fn semihosting_call(operation: u32, argument: *const u32) -> u32;
+}
 
 /// Processor modes: bits 4 to 0 of CPSR (ARM DDI 0406C B1.3.1).
 pub mod mode {
@@ -110,29 +118,12 @@ pub fn wait() {
 /// Calls a function of PSCI that takes no arguments. Returns if the firmware refuses it.
 pub fn call(conduit: Conduit, function: u32) {
     // SAFETY: the SMC calling convention (ARM DEN 0028) keeps memory and all registers from r4 on;
-    // the functions that are called here switch off or start anew and change no memory. The
-    // instructions are spelt as numbers because the target does not name their extensions.
+    // the functions that are called here switch off or start anew and change no memory.
     unsafe {
         match conduit {
-            Conduit::Hvc => asm!(
-                ".inst 0xe1400070", // hvc #0
-                inout("r0") function => _,
-                lateout("r1") _,
-                lateout("r2") _,
-                lateout("r3") _,
-                lateout("r12") _,
-                options(nostack),
-            ),
-            Conduit::Smc => asm!(
-                ".inst 0xe1600070", // smc #0
-                inout("r0") function => _,
-                lateout("r1") _,
-                lateout("r2") _,
-                lateout("r3") _,
-                lateout("r12") _,
-                options(nostack),
-            ),
-        }
+            Conduit::Hvc => hypervisor_call(function),
+            Conduit::Smc => firmware_call(function),
+        };
     }
 }
 
@@ -145,13 +136,5 @@ pub fn semihosting_exit(status: u8) {
     let block = [APPLICATION_EXIT, u32::from(status)];
     // SAFETY: the host reads the block and ends the machine. Otherwise the call is a fault, which
     // does not return.
-    unsafe {
-        asm!(
-            "svc #0x123456",
-            inout("r0") SYS_EXIT_EXTENDED => _,
-            in("r1") block.as_ptr(),
-            out("lr") _,
-            options(nostack),
-        );
-    }
+    unsafe { semihosting_call(SYS_EXIT_EXTENDED, block.as_ptr()) };
 }

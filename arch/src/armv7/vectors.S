@@ -23,18 +23,19 @@ vectors:
     // A fast interrupt: the code follows.
 
     // Stores what struct Frame declares. \back is how far LR is ahead of the instruction that the
-    // exception is about. TPIDRPRW, which nobody else uses, keeps r0 for a moment.
-    .macro  fault kind, back
+    // exception is about, \thumb the same in Thumb code. TPIDRPRW, which nobody else uses, keeps r0
+    // for a moment.
+    .macro  fault kind, back, thumb
     mcr     p15, 0, r0, c13, c0, 4          // TPIDRPRW
     mrs     r0, spsr
+    tst     r0, #{THUMB}
+    subeq   lr, lr, #\back
+    subne   lr, lr, #\thumb
     and     r0, r0, #{MODE_MASK}
     cmp     r0, #{MODE_ABORT}
     moveq   r0, #\kind
     beq     nested
     mrc     p15, 0, r0, c13, c0, 4
-    .if     \back
-    sub     lr, lr, #\back
-    .endif
     srsdb   sp!, #{MODE_ABORT}              // PC and CPSR
     cps     #{MODE_ABORT}
     sub     sp, sp, #8                      // SP and LR, see below
@@ -44,15 +45,15 @@ vectors:
     .endm
 
 fast_interrupt:
-    fault   {FAST_INTERRUPT}, 4
+    fault   {FAST_INTERRUPT}, 4, 4
 undefined:
-    fault   {UNDEFINED}, 4
+    fault   {UNDEFINED}, 4, 2
 supervisor_call:
-    fault   {SUPERVISOR_CALL}, 4
+    fault   {SUPERVISOR_CALL}, 4, 2
 prefetch_abort:
-    fault   {PREFETCH_ABORT}, 4
+    fault   {PREFETCH_ABORT}, 4, 4
 data_abort:
-    fault   {DATA_ABORT}, 8
+    fault   {DATA_ABORT}, 8, 8
 
 save_and_report:
     cps     #{MODE_SVC}

@@ -69,6 +69,11 @@ fn rdseed(value: &mut u64) -> i32 {
     _rdseed64_step(value)
 }
 
+/// Where the instruction is that execution goes on with after a return to `target`.
+pub fn code_address(target: usize) -> usize {
+    target
+}
+
 /// The frame pointer of the caller: where a backtrace starts.
 #[inline(always)]
 pub fn frame_pointer() -> usize {

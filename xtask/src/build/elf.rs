@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
-use object::{Endianness, FileKind, Object, ObjectSymbol};
+use object::{Architecture, Endianness, FileKind, Object, ObjectSymbol};
 
 /// A program header of an ELF file, whatever its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,13 @@ fn segments_of<H: FileHeader<Endian = Endianness>>(file: &[u8]) -> Result<Vec<Se
 /// The address of the first instruction.
 pub fn entry(file: &[u8]) -> Result<u64> {
     Ok(object::File::parse(file)?.entry())
+}
+
+/// The address of the first instruction of a function in `file`.
+pub fn code_address(file: &object::File<'_>, function: &object::Symbol<'_, '_>) -> u64 {
+    // ARM marks functions in Thumb code by an odd address.
+    let even = if file.architecture() == Architecture::Arm { !1 } else { !0 };
+    function.address() & even
 }
 
 /// The address of the symbol `name`, which the linker script defines.

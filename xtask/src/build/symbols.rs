@@ -59,14 +59,11 @@ fn functions(bytes: &[u8]) -> Result<Text> {
     let file = object::File::parse(bytes)?;
     let start = elf::symbol(&file, "__text_start")?;
     let end = elf::symbol(&file, "__text_end")?;
-    // ARM marks functions in Thumb code by an odd address; there are none in an image, but the bit
-    // must never reach the table.
-    let even = if file.architecture() == Architecture::Arm { !1 } else { !0 };
     let mut functions: Vec<Function> = file
         .symbols()
         .filter(|symbol| is_function(symbol) && (start..end).contains(&symbol.address()))
         .filter_map(|symbol| {
-            let start = u32::try_from((symbol.address() & even) - start).ok()?;
+            let start = u32::try_from(elf::code_address(&file, &symbol) - start).ok()?;
             Some(Function { start, name: names::short(symbol.name().ok()?) })
         })
         .collect();

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use super::optimize;
 
 /// First line of the note that stands where cargo expects the executable.
-const NOTE: &str = "to be linked by cargo xtask build (2)";
+const NOTE: &str = "to be linked by cargo xtask build (3)";
 
 /// Name of the list of arguments among the files kept.
 const ARGUMENTS: &str = "arguments";
@@ -58,7 +58,7 @@ pub fn save(arguments: &[String]) -> Result<()> {
     if let Some((bitcode, object)) = whole_image(&output, &list) {
         // Beside it first: the object that is kept may be rustc's own file under another name.
         let better = kept.join("optimised");
-        optimize::compile(&bitcode, &better)?;
+        optimize::compile(&bitcode, Path::new(object), &better)?;
         fs::rename(&better, object).with_context(|| format!("cannot replace {object}"))?;
     }
     // Arguments can hold anything but this.

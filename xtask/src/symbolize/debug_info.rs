@@ -63,7 +63,9 @@ impl DebugInfo {
         let mut functions: Vec<(u64, String)> = file
             .symbols()
             .filter(|symbol| symbol.is_definition() && text.contains(&symbol.address()))
-            .filter_map(|symbol| Some((symbol.address(), symbol.name().ok()?.to_owned())))
+            .filter_map(|symbol| {
+                Some((elf::code_address(&file, &symbol), symbol.name().ok()?.to_owned()))
+            })
             .collect();
         functions.sort();
         Ok(Self { lines, functions, text })
