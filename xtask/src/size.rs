@@ -22,8 +22,9 @@ const APPS: [&str; 2] = ["hello", "http"];
   cargo xtask size http --arch aarch64
   cargo xtask size http --json
 
-Sizes are of release builds. Loaded are the bytes that a loader puts into memory; memory adds what
-the image needs besides them: variables that start as zero, stacks and page tables.")]
+Sizes are of release builds. Loaded are the bytes of code, constants and variables that a loader
+puts into memory, without what fills the last page of each; memory adds what the image needs besides
+them: variables that start as zero, stacks and page tables.")]
 pub struct Options {
     /// An example, or a directory with an app crate; hello and http if left out.
     app: Option<String>,
