@@ -12,7 +12,10 @@ use smoltcp::{
     time::Instant,
 };
 
-use super::port::{Outgoing, Port};
+use super::{
+    port::{Outgoing, Port},
+    tcp::WindowField,
+};
 
 /// Longest frame that is caught: Ethernet, IPv6 and TCP with all options.
 pub(super) const MAX_CAUGHT: usize = 14 + 40 + 60;
@@ -47,6 +50,8 @@ enum Sink<'a> {
         port: &'a mut Port,
         /// Most bytes of payload in a packet that may have to be cut into segments.
         payload: usize,
+        /// What is done to the window field of TCP segments.
+        window: Option<WindowField>,
     },
     Net {
         capabilities: &'a DeviceCapabilities,
@@ -63,12 +68,12 @@ pub(super) struct Phy<'a> {
 impl<'a> Phy<'a> {
     /// smoltcp is to receive `frame`.
     pub(super) fn input(port: &'a mut Port, frame: &'a [u8]) -> Self {
-        Self { sink: Sink::Port { port, payload: 0 }, frame: Some(frame) }
+        Self { sink: Sink::Port { port, payload: 0, window: None }, frame: Some(frame) }
     }
 
     /// smoltcp may send packets of up to `payload` bytes of TCP payload, or with 0, frames only.
     pub(super) fn output(port: &'a mut Port, payload: usize) -> Self {
-        Self { sink: Sink::Port { port, payload }, frame: None }
+        Self { sink: Sink::Port { port, payload, window: None }, frame: None }
     }
 
     /// smoltcp is to receive `frame`, or may send, but nothing reaches a device: the last frame
@@ -81,9 +86,19 @@ impl<'a> Phy<'a> {
         Self { sink: Sink::Net { capabilities, caught }, frame }
     }
 
+    /// Whatever smoltcp sends is of a connection with this window field.
+    pub(super) fn telling(mut self, field: WindowField) -> Self {
+        if let Sink::Port { window, .. } = &mut self.sink {
+            *window = Some(field);
+        }
+        self
+    }
+
     fn token(&mut self) -> Token<'_> {
         let sink = match &mut self.sink {
-            Sink::Port { port, payload } => Sink::Port { port, payload: *payload },
+            Sink::Port { port, payload, window } => {
+                Sink::Port { port, payload: *payload, window: *window }
+            }
             Sink::Net { capabilities, caught } => Sink::Net { capabilities, caught },
         };
         Token { sink, segment_size: None }
@@ -112,7 +127,7 @@ impl Device for Phy<'_> {
 
     fn transmit(&mut self, _now: Instant) -> Option<Token<'_>> {
         let is_ready = match &mut self.sink {
-            Sink::Port { port, payload } => port.has_room() && port.reserve(*payload),
+            Sink::Port { port, payload, .. } => port.has_room() && port.reserve(*payload),
             Sink::Net { .. } => true,
         };
         is_ready.then(|| self.token())
@@ -155,7 +170,12 @@ impl TxToken for Token<'_> {
         };
         let result = fill(outgoing.bytes());
         match self.sink {
-            Sink::Port { port, .. } => port.finish(outgoing),
+            Sink::Port { port, window, .. } => {
+                if let Some(window) = window {
+                    window.translate(outgoing.bytes());
+                }
+                port.finish(outgoing);
+            }
             Sink::Net { caught, .. } => *caught = Some(Caught::new(outgoing.bytes())),
         }
         result

@@ -8,6 +8,8 @@ mod hostile;
 mod link;
 mod peer;
 mod plain;
+mod sender;
 mod support;
 mod tcp;
 mod udp;
+mod windows;

@@ -14,6 +14,7 @@ use super::{
     TcpOptions,
     progress::{Progress, Queues},
     rebuild::PeerOptions,
+    window::{MAX_PLAIN, MAX_SCALED, WindowField},
 };
 use crate::{memory, net::Error};
 
@@ -64,6 +65,8 @@ pub(in crate::net) struct Connection {
     pub(super) segment: usize,
     /// What the peer said in its SYN.
     pub(super) peer: PeerOptions,
+    /// How it tells the peer its own window.
+    pub(super) window: WindowField,
     /// The window field of the last segment.
     pub(super) peer_window: u16,
     /// When the last segment came.
@@ -110,7 +113,7 @@ impl Connection {
         owner: Owner,
         now: Instant,
     ) -> Option<Self> {
-        let options = options.rounded(segment);
+        let options = options.rounded(segment, MAX_SCALED);
         let (set, handle) = Self::sockets(options.receive_buffer, options.send_buffer)?;
         Some(Self {
             set,
@@ -123,6 +126,7 @@ impl Connection {
             options,
             segment,
             peer: PeerOptions::default(),
+            window: WindowField::default(),
             peer_window: 0,
             heard_at: now,
             progress: Progress::default(),
@@ -159,7 +163,17 @@ impl Connection {
     pub(super) fn hear_options(&mut self, segment: &[u8]) {
         if matches!(self.socket().state(), State::Listen | State::SynSent) {
             self.peer = PeerOptions::of(segment);
+            self.note_scale();
         }
+    }
+
+    /// Takes note of how windows are told, by the peer and by the present socket.
+    fn note_scale(&mut self) {
+        let scales = self.peer.scales();
+        if !scales {
+            self.options = self.options.rounded(self.segment, MAX_PLAIN);
+        }
+        self.window = WindowField::new(self.socket().recv_capacity(), scales);
     }
 
     /// Puts another socket in the place of the present one, and wakes those who wait for that.
@@ -167,6 +181,7 @@ impl Connection {
         self.socket().abort();
         (self.set, self.handle) = (set, handle);
         self.stalled_with = None;
+        self.note_scale();
         self.apply_settings();
     }
 

@@ -78,7 +78,8 @@ impl Stack {
         }
         let repaired = connection.progress.repair(bytes, segment, &tcp);
         let before = connection.queues();
-        let mut phy = Phy::input(&mut self.port, repaired.as_deref().unwrap_or(bytes));
+        let mut phy = Phy::input(&mut self.port, repaired.as_deref().unwrap_or(bytes))
+            .telling(connection.window);
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         let after = connection.queues();
         let is_alive = connection.socket().state() != State::Closed;
@@ -194,7 +195,7 @@ impl Stack {
                 return false;
             }
             let payload = connection.socket().send_capacity();
-            let mut phy = Phy::output(&mut self.port, payload);
+            let mut phy = Phy::output(&mut self.port, payload).telling(connection.window);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
             is_stalled = result == PollResult::None;
             if !is_stalled && connection.has_sent_all(self.port.last_segment()) {

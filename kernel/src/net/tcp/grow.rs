@@ -9,6 +9,7 @@ use smoltcp::time::{Duration, Instant};
 
 use super::{
     connection::{Connection, Owner},
+    options::receive_size,
     rebuild::rebuild,
 };
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
 const PRESSURE: usize = 2;
 /// The part of the free memory that a buffer may take.
 const SHARE: usize = 8;
+/// How many times as large a receive buffer becomes at most in one step: a peer that sends much
+/// once does not get all.
+const FACTOR: usize = 16;
 /// After so long without a segment, large buffers are returned.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
@@ -71,7 +75,9 @@ impl Stack {
         let max = connection.options.max_receive_buffer;
         let socket = connection.socket();
         let (receive, send) = (socket.recv_capacity(), socket.send_capacity());
-        if let Some(more) = affordable(receive, max) {
+        let size = affordable(receive, max.min(receive.saturating_mul(FACTOR)));
+        let size = size.map(|size| receive_size(size, connection.segment).min(max));
+        if let Some(more) = size.filter(|size| *size > receive) {
             self.resize(id, (more, send));
         }
     }
@@ -121,7 +127,7 @@ impl Stack {
         connection.has_grown = sizes != first;
         self.port.stats.resized_buffers += 1;
         // It believes to have told the peer its window. Asked by the peer, it does.
-        let mut phy = Phy::input(&mut self.port, probe.bytes());
+        let mut phy = Phy::input(&mut self.port, probe.bytes()).telling(connection.window);
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         self.wake_runner();
     }

@@ -14,6 +14,7 @@ mod segment;
 mod split;
 mod stream;
 mod time_wait;
+mod window;
 
 pub(super) use backlog::Listener;
 pub(super) use connection::Connection;
@@ -22,3 +23,4 @@ pub use options::TcpOptions;
 pub use split::{OwnedReadHalf, OwnedWriteHalf};
 pub use stream::TcpStream;
 pub(super) use time_wait::TimeWait;
+pub(super) use window::WindowField;

@@ -14,12 +14,15 @@ use alloc::vec::Vec;
 
 use smoltcp::wire::TcpSeqNumber;
 
-use super::segment::{ACK, FIN, RST, SYN, Tcp};
+use super::{
+    segment::{ACK, FIN, RST, SYN, Tcp},
+    window::MAX_SCALED,
+};
 use crate::net::wire::Segment;
 
 /// How far beyond what has arrived a segment without data may lie, in bytes: the largest window
-/// that there is without scaling.
-const REACH: i32 = 65_535;
+/// that this side tells.
+const REACH: i32 = MAX_SCALED as i32;
 
 /// Bytes in the queues of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +140,7 @@ mod tests {
     fn acknowledgements_ahead_of_their_data_are_taken() {
         let expected = TcpSeqNumber(START.wrapping_add(1000));
         assert_eq!(progress().wrong_number(&segment(ACK, 3000, 600, 0)), Some((4, expected)));
-        assert_eq!(progress().wrong_number(&segment(ACK, 80_000, 600, 0)), None);
+        assert_eq!(progress().wrong_number(&segment(ACK, 1_080_000, 600, 0)), None);
         let mut ended = progress();
         let queues = Queues { received: 1000, sent: 200 };
         ended.note(&segment(ACK | FIN, 1000, 500, 0), queues, queues);

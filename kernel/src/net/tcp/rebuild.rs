@@ -60,6 +60,11 @@ impl PeerOptions {
         }
     }
 
+    /// Whether the peer takes a scaled window.
+    pub(super) fn scales(&self) -> bool {
+        self.window_scale.is_some()
+    }
+
     /// Most bytes that the peer takes in one segment, if it said so.
     pub(super) fn max_segment_size(&self) -> Option<usize> {
         self.max_segment_size.map(usize::from)
