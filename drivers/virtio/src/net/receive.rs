@@ -5,7 +5,9 @@
 //!
 //! A TCP packet that was never cut into segments, because its sender is on the same host, comes in
 //! as many buffers as it takes (`VIRTIO_NET_F_MRG_RXBUF`). The stack wants a packet in one piece,
-//! so it is put together, which costs a copy, and saves the work for dozens of segments.
+//! so it is put together, which costs a copy, and saves the work for dozens of segments. Where one
+//! such packet comes, there are more: from then on the queue holds a few buffers that are as large,
+//! instead of the many, until nothing but short frames has come for a while.
 
 use alloc::{rc::Rc, vec::Vec};
 
@@ -31,6 +33,16 @@ pub(super) const LAST_BUFFERS_IF_SPREAD: usize = (65_550 + MAX_SIZE).div_ceil(BU
 
 /// Packets that were put together and that the stack may hold at a time.
 const MAX_WHOLE: usize = 2;
+
+/// Large buffers in the queue while long packets come, one of which the stack may hold: the device
+/// fills some while the stack empties another one.
+pub(super) const MAX_LARGE: usize = 5;
+
+/// How many small buffers one of them stands for.
+const LARGE_UNITS: usize = LARGE_BUFFER_SIZE / BUFFER_SIZE;
+
+/// Short frames in a row after which no more long ones are expected.
+pub(super) const SHORT_FRAMES: u16 = 256;
 
 /// Buffers for a queue that does not exist yet, because what is agreed on with the device depends
 /// on how many there are.
@@ -58,6 +70,12 @@ pub(super) struct Receiver {
     pool: Rc<dyn FramePool>,
     /// Where packets are put together that came in several buffers, if there may be any.
     whole_pool: Option<Rc<dyn FramePool>>,
+    /// Large buffers for the queue.
+    large_pool: Rc<dyn FramePool>,
+    /// How many of them are in it.
+    large: usize,
+    /// For how many more short frames long ones are expected.
+    expects_long: u16,
     /// How many buffers the queue holds at least, and is to hold.
     least: usize,
     wanted: usize,
@@ -88,6 +106,9 @@ impl Receiver {
             layout,
             pool: Rc::clone(pool),
             whole_pool,
+            large_pool: large_pool(),
+            large: 0,
+            expects_long: 0,
             least,
             wanted: first,
             burst: 0,
@@ -102,10 +123,10 @@ impl Receiver {
         }
     }
 
-    /// How many buffers the queue holds.
+    /// How many buffers the queue holds; a large one counts as what it stands for.
     #[inline]
     fn held(&self) -> usize {
-        QUEUE_SIZE - self.queue.room()
+        QUEUE_SIZE - self.queue.room() + self.large * (LARGE_UNITS - 1)
     }
 
     /// Whether memory was short when a fresh buffer was last needed.
@@ -135,6 +156,19 @@ impl Receiver {
         }
     }
 
+    /// Takes note that a buffer has come out of a queue with large ones in it. Returns whether it
+    /// is one of them.
+    #[cold]
+    fn has_left(&mut self, used: &FrameBuf) -> bool {
+        let is_large = is_large(used);
+        if is_large {
+            self.large -= 1;
+        } else {
+            self.expects_long = self.expects_long.saturating_sub(1);
+        }
+        is_large
+    }
+
     /// The next frame. Malformed ones are dropped.
     ///
     /// # Errors
@@ -143,7 +177,9 @@ impl Receiver {
     pub(super) fn next(&mut self) -> Result<Option<Received>, DeviceError> {
         while let Some((Incoming(used), written)) = self.queue.pop()? {
             self.burst += 1;
+            let is_large = self.large > 0 && self.has_left(&used);
             let next = match self.layout.strip(used, written) {
+                Some(First { received, more: 0 }) if is_large => self.replace_large(received),
                 Some(First { received, more: 0 }) => self.replace(received),
                 Some(First { received, more }) => self.put_together(received, more)?,
                 None => {
@@ -173,19 +209,58 @@ impl Receiver {
         None
     }
 
+    /// As `replace`, for a frame in a large buffer.
+    #[cold]
+    fn replace_large(&mut self, received: Received) -> Option<Received> {
+        let is_long = received.frame.bytes().len() > BUFFER_SIZE;
+        self.expects_long =
+            if is_long { SHORT_FRAMES } else { self.expects_long.saturating_sub(1) };
+        if self.expects_long == 0 || !self.add_large() {
+            self.refill();
+        }
+        if self.large == 0 {
+            // The memory of the others goes back to the heap when the stack is done with them.
+            self.large_pool = large_pool();
+        }
+        if self.held() >= self.least {
+            return Some(received);
+        }
+        self.give_back(received.frame);
+        None
+    }
+
+    /// Puts a large buffer in the queue. Returns whether there was one.
+    fn add_large(&mut self) -> bool {
+        let fresh = FrameBuf::allocate(&self.large_pool, 0);
+        fresh.map(|fresh| self.give_back(fresh)).is_some()
+    }
+
     /// Puts a fresh buffer in the queue. Returns whether there was one.
     #[inline]
     fn refill_one(&mut self) -> bool {
         let fresh = FrameBuf::allocate(&self.pool, 0);
         self.is_short = fresh.is_none();
-        fresh.map(|fresh| self.give_back(fresh)).is_some()
+        // There is room for it where the last one came from.
+        fresh.map(|fresh| self.queue.push(Incoming(fresh))).is_some()
     }
 
     /// Puts a buffer in the queue.
     #[inline]
     fn give_back(&mut self, buffer: FrameBuf) {
+        let is_large = is_large(&buffer);
         // There is room for it where it came from, or another one.
-        let _ = self.queue.push(Incoming(buffer));
+        if self.queue.push(Incoming(buffer)).is_ok() {
+            self.large += usize::from(is_large);
+        }
+    }
+
+    /// Puts a large buffer in the queue in the place of one that is too small, or the small one
+    /// itself, or neither if the queue holds enough.
+    fn exchange(&mut self, small: FrameBuf) {
+        let is_larger = self.large + 1 < MAX_LARGE && self.add_large();
+        if !is_larger && self.held() < self.wanted {
+            self.give_back(small);
+        }
     }
 
     /// Makes one packet of a buffer and those that come after it, which go back to the queue.
@@ -198,16 +273,31 @@ impl Receiver {
     ) -> Result<Option<Received>, DeviceError> {
         let mut whole = self.whole_pool.as_ref().and_then(|pool| FrameBuf::allocate(pool, 0));
         append(&mut whole, first.frame.bytes());
-        self.give_back(first.frame);
+        // The next ones need not be.
+        self.expects_long = SHORT_FRAMES;
+        self.exchange(first.frame);
         for _ in 0..more {
             // The device returns all buffers of a frame at once.
             let (Incoming(part), written) = self.queue.pop()?.ok_or(DeviceError::Protocol)?;
             self.burst += 1;
+            if self.large > 0 {
+                self.has_left(&part);
+            }
             append(&mut whole, part.whole().get(..written).ok_or(DeviceError::Protocol)?);
-            self.give_back(part);
+            self.exchange(part);
         }
         Ok(whole.map(|frame| Received { frame, checked: first.checked }))
     }
+}
+
+fn large_pool() -> Rc<dyn FramePool> {
+    Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE))
+}
+
+/// Whether this is one of the large buffers.
+#[inline]
+fn is_large(buffer: &FrameBuf) -> bool {
+    buffer.whole().len() > BUFFER_SIZE
 }
 
 /// Adds bytes to a frame, or gives it up if they do not fit.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use virtio_drivers::transport::DeviceType;
 
 use super::{
-    receive::{FIRST_BUFFERS, LAST_BUFFERS, LAST_BUFFERS_IF_SPREAD},
+    receive::{FIRST_BUFFERS, LAST_BUFFERS, LAST_BUFFERS_IF_SPREAD, MAX_LARGE, SHORT_FRAMES},
     *,
 };
 use crate::{
@@ -291,48 +291,104 @@ fn checksums_and_segments_are_described_to_the_device() {
 /// What it takes for frames to be spread over buffers.
 const SPREAD: u64 = features::GUEST_CSUM | features::GUEST_TSO4 | features::MRG_RXBUF;
 
-/// Sends a long TCP packet to the driver in several buffers, of which it announces `announced`.
-fn spread(device: &FakeDevice, announced: u16, frame: &[u8]) {
+/// Sends a long TCP packet to the driver in as many buffers as it takes. Announces as many, or so
+/// many more. Returns how many it took.
+fn spread(device: &FakeDevice, more: u16, frame: &[u8]) -> usize {
     let mut bytes = vec![0; MAX_SIZE_FOR_TEST];
     (bytes[0], bytes[1]) = (1, 1);
-    bytes[10..12].copy_from_slice(&announced.to_le_bytes());
     bytes.extend(frame);
-    for part in bytes.chunks(BUFFER_SIZE) {
+    let (mut buffers, mut room) = (Vec::new(), 0);
+    while room < bytes.len() {
         let (id, parts) = device.take(0).expect("no receive buffer");
-        parts[0].write(part);
-        device.put_used(0, id.into(), part.len() as u32);
+        room += parts[0].length;
+        buffers.push((id, parts[0]));
     }
+    bytes[10..12].copy_from_slice(&(buffers.len() as u16 + more).to_le_bytes());
+    let mut rest = &bytes[..];
+    for (id, part) in &buffers {
+        let (now, later) = rest.split_at(part.length.min(rest.len()));
+        part.write(now);
+        device.put_used(0, (*id).into(), now.len() as u32);
+        rest = later;
+    }
+    buffers.len()
 }
 
 #[test]
 fn a_frame_in_several_buffers_is_put_together() {
-    let (device, mut driver) = start(SPREAD);
-    for length in [1, 2000, 2036, 2037, 40_000, 65_536] {
+    let mut cx = Context::from_waker(Waker::noop());
+    for length in [1, 2000, 2036, 2037, 10_000, 40_000, 65_536] {
         let frame: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
-        let buffers = (length + MAX_SIZE_FOR_TEST).div_ceil(BUFFER_SIZE) as u16;
-        for _ in 0..100 {
-            assert_eq!(usize::from(device.offered(0)), LAST_BUFFERS_IF_SPREAD);
-            spread(&device, buffers, &frame);
+        let (device, mut driver) = start(SPREAD);
+        for _ in 0..1000 {
+            spread(&device, 0, &frame);
             let received = driver.receive().unwrap();
             assert!(received.checked && received.frame.bytes() == frame);
+            drop(received);
+            assert!(driver.poll_ready(&mut cx).is_pending());
+            assert!(usize::from(device.offered(0)) <= QUEUE_SIZE);
         }
+    }
+}
+
+#[test]
+fn where_one_long_frame_comes_the_next_ones_need_no_copy() {
+    let (device, mut driver) = start(SPREAD);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut receive = |device: &FakeDevice, length: usize| {
+        let buffers = spread(device, 0, &vec![7; length]);
+        assert!(driver.receive().is_some_and(|received| received.frame.bytes() == vec![7; length]));
+        assert!(driver.poll_ready(&mut cx).is_pending());
+        buffers
+    };
+    for _ in 0..3 {
+        assert_eq!(receive(&device, 64_000), 32);
+        // Those that were in the queue before come first.
+        let rest = (0..100).find(|_| receive(&device, 64_000) == 1);
+        assert!(rest.is_some());
+        for _ in 0..100 {
+            assert_eq!(receive(&device, 65_000), 1);
+            assert_eq!(receive(&device, 60), 1);
+            assert_eq!(usize::from(device.offered(0)), MAX_LARGE - 1);
+        }
+        for _ in 0..SHORT_FRAMES {
+            receive(&device, 60);
+        }
+        for _ in 0..MAX_LARGE {
+            receive(&device, 60);
+        }
+        assert!(usize::from(device.offered(0)) >= LAST_BUFFERS_IF_SPREAD);
+    }
+}
+
+#[test]
+fn a_stack_that_hoards_long_frames_does_not_stall_the_device() {
+    let (device, mut driver) = start(SPREAD);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut hoard = Vec::new();
+    for number in 0..2000 {
+        spread(&device, 0, &vec![7; if number % 3 == 0 { 65_000 } else { 100 }]);
+        hoard.extend(driver.receive());
+        if number % 700 == 699 {
+            hoard.clear();
+        }
+        assert!(driver.poll_ready(&mut cx).is_pending());
     }
 }
 
 #[test]
 fn a_frame_longer_than_any_packet_is_dropped() {
     let (device, mut driver) = start(SPREAD);
-    spread(&device, 33, &[7; 65_537]);
+    spread(&device, 0, &[7; 65_537]);
     assert!(driver.receive().is_none());
-    spread(&device, 1, &[7; 100]);
+    spread(&device, 0, &[7; 100]);
     assert!(driver.receive().is_some());
-    assert_eq!(usize::from(device.offered(0)), LAST_BUFFERS_IF_SPREAD);
 }
 
 #[test]
 fn a_frame_that_lacks_buffers_ends_the_device() {
     let (device, mut driver) = start(SPREAD);
-    spread(&device, 3, &[7; 4000]);
+    spread(&device, 1, &[7; 4000]);
     assert!(driver.receive().is_none());
     assert_eq!(driver.transmit(frame(&driver, b"frame")), Err(DeviceError::Gone));
 }
@@ -342,7 +398,7 @@ fn long_frames_are_asked_for_only_where_they_can_be_spread() {
     let (device, mut driver) = start(SPREAD & !features::MRG_RXBUF);
     assert_eq!(usize::from(device.offered(0)), FIRST_BUFFERS);
     // So this one, which was never agreed on, is dropped.
-    spread(&device, 1, &[7; 100]);
+    spread(&device, 0, &[7; 100]);
     assert!(driver.receive().is_none());
     deliver(&device, 0, b"frame");
     assert!(driver.receive().is_some());
