@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mayfly::time::timeout;
+use mayfly::time::{sleep, timeout};
 use smoltcp::{
     phy::ChecksumCapabilities,
     wire::{
@@ -34,6 +34,8 @@ pub struct Sender {
     other: TcpSeqNumber,
     /// The scale that this side offers, and the one that both use.
     offers: Option<u8>,
+    /// Time that it takes for each segment.
+    pub pace: Duration,
     pub scale: Option<u8>,
     /// The largest window that it was told.
     pub largest: usize,
@@ -52,6 +54,7 @@ impl Sender {
             start: TcpSeqNumber(start as i32),
             other: TcpSeqNumber(0),
             offers,
+            pace: Duration::ZERO,
             scale: None,
             largest: 0,
             closed: 0,
@@ -175,6 +178,9 @@ impl Sender {
                     if dice.below(8) > 0 { most } else { 1 + dice.below(most as u64) as usize };
                 self.send(&self.repr(sent, &data[sent..sent + length]));
                 sent += length;
+                if self.pace > Duration::ZERO {
+                    sleep(self.pace).await;
+                }
             }
             let Ok(bytes) = timeout(PATIENCE, self.hear()).await else {
                 if is_open || sent > done {
@@ -188,7 +194,14 @@ impl Sender {
                 continue;
             };
             let Some(packet) = TcpPacket::new_checked(&bytes[34..]).ok() else { continue };
-            if packet.syn() || !packet.verify_checksum(&OTHER.into(), &OWN.into()) {
+            if !packet.verify_checksum(&OTHER.into(), &OWN.into()) {
+                continue;
+            }
+            if packet.syn() {
+                // The answer to it was lost.
+                if !packet.ack() {
+                    self.send(&self.syn(Some(self.other)));
+                }
                 continue;
             }
             let ack = packet.ack_number().0.wrapping_sub(self.start.0) as usize;

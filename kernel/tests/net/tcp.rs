@@ -440,11 +440,11 @@ fn buffers_grow_with_demand_and_are_returned() {
         let mut accepted = read.await.unwrap();
         println!("1 MB in {:?}", start.elapsed());
         drop(data);
-        assert_eq!((a.stats().resized_buffers, b.stats().resized_buffers), (1, 1));
-        assert!(heap::live() > small + 120_000, "the buffers have not grown");
+        assert_eq!((a.stats().resized_buffers, b.stats().resized_buffers), (2, 1));
+        assert!(heap::live() > small + 500_000, "the buffers have not grown");
         sleep(Duration::from_secs(30)).await;
         println!("{:?} {:?}", a.stats(), b.stats());
-        assert_eq!((a.stats().resized_buffers, b.stats().resized_buffers), (2, 2));
+        assert_eq!((a.stats().resized_buffers, b.stats().resized_buffers), (3, 2));
         assert!(heap::live() < small + 10_000, "{} bytes stay", heap::live() - small);
         // The connection still works, both ways.
         for _ in 0..3 {

@@ -11,7 +11,7 @@ use mayfly::{
 use crate::{
     link::{Dice, Faults, Link},
     sender::Sender,
-    support::{pattern, server, simulate, static_config},
+    support::{pair, pattern, server, simulate, static_config},
 };
 
 /// A ring in which everything finds room that a window allows.
@@ -39,6 +39,8 @@ struct Case {
     /// The longest pause that the reader makes, in microseconds, and the most that it reads.
     pause: u64,
     bite: usize,
+    /// Time that it takes the peer to send a segment.
+    pace: Duration,
     options: TcpOptions,
 }
 
@@ -52,6 +54,7 @@ impl Default for Case {
             is_active: false,
             pause: 0,
             bite: 300_000,
+            pace: Duration::ZERO,
             options: TcpOptions::default(),
         }
     }
@@ -73,6 +76,7 @@ fn receive(case: Case) -> Sender {
         let mut dice = Dice(case.seed);
         let start = (case.length as u32 / 2).wrapping_neg();
         let mut sender = Sender::new(a, start, case.offers);
+        sender.pace = case.pace;
         let data: &'static [u8] = pattern(case.length, case.seed).leak();
         let reader = spawn(async move {
             let mut stream = open(network, case).await;
@@ -111,6 +115,34 @@ fn windows_grow_beyond_their_field() {
         // Nothing that was promised is taken back.
         assert_eq!((sender.scale, sender.repeats), (Some(4), 0));
     }
+}
+
+#[test]
+fn windows_grow_for_a_peer_that_is_far_away() {
+    let faults = Faults { delay: Duration::from_millis(20), ..WIDE };
+    let pace = Duration::from_micros(100);
+    let sender = receive(Case { faults, pace, ..Case::default() });
+    assert!(sender.largest > 200_000, "only {}", sender.largest);
+    assert_eq!(sender.repeats, 0);
+}
+
+#[test]
+fn windows_stay_small_for_small_requests() {
+    simulate(async {
+        let (_link, a, b) = pair(Faults::default(), 1);
+        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
+        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 3000];
+        for _ in 0..10_000 {
+            stream.write_all(&[7; 200]).await.unwrap();
+            let mut left = 200;
+            while left > 0 {
+                left -= accepted.read(&mut buffer).await.unwrap();
+            }
+        }
+        assert_eq!(a.stats().resized_buffers, 0);
+    });
 }
 
 #[test]

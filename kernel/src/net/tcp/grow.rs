@@ -1,8 +1,9 @@
 //! When buffers grow and shrink.
 //!
-//! The receive buffer grows when the peer has filled it several times over, the send buffer when
-//! the app has more to write than fits several times over, both to what the options and the memory
-//! allow. `rebuild` needs both buffers empty for that. A reader empties the receive buffer anyway;
+//! The receive buffer grows when the peer has filled it several times over. One that is far away
+//! cannot fill it while the app is quick to read, however much it has to send; so whole segments
+//! count as well, but less. The send buffer grows when the app has more to write than fits several
+//! times over, both to what the options and the memory allow. `rebuild` needs both buffers empty for that. A reader empties the receive buffer anyway;
 //! a writer is held off until the peer has acknowledged what was written before, once.
 
 use smoltcp::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use crate::{
 
 /// How often a buffer must have been too small, in multiples of itself.
 const PRESSURE: usize = 2;
+/// The part of the bytes that count when they come in whole segments but do not fill the buffer.
+const BULK: usize = 4;
 /// The part of the free memory that a buffer may take.
 const SHARE: usize = 8;
 /// How many times as large a receive buffer becomes at most in one step: a peer that sends much
@@ -28,12 +31,13 @@ const FACTOR: usize = 16;
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
 impl Connection {
-    /// Notes that `length` bytes were read when `queued` bytes were there.
+    /// Notes that `length` bytes were read when `queued` bytes were there, a segment or more.
+    #[cold]
     pub(super) fn note_read(&mut self, queued: usize, length: usize) {
         let segment = self.segment;
-        if queued + segment > self.socket().recv_capacity() {
-            self.receive_pressure = self.receive_pressure.saturating_add(length);
-        }
+        let was_full = queued + segment > self.socket().recv_capacity();
+        let counts = if was_full { length } else { length / BULK };
+        self.receive_pressure = self.receive_pressure.saturating_add(counts);
     }
 
     /// Notes that `length` bytes were to be written and none of them fit.

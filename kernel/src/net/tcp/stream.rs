@@ -153,7 +153,7 @@ impl TcpStream {
                 }
                 Ok(length) => {
                     let is_notable = queued * 2 >= socket.recv_capacity();
-                    if is_notable {
+                    if queued >= connection.segment {
                         connection.note_read(queued, length);
                     }
                     let is_pressed = connection.receive_pressure > 0;
