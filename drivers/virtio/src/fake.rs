@@ -27,6 +27,8 @@ pub(crate) struct State {
     offered: u64,
     pub(crate) accepted: u64,
     status: DeviceStatus,
+    /// How often the driver has read it.
+    pub(crate) status_reads: usize,
     configuration: Vec<u8>,
     queues: Vec<FakeQueue>,
 }
@@ -75,6 +77,7 @@ pub(crate) fn device(
         offered: offered | crate::negotiate::VERSION_1,
         accepted: 0,
         status: DeviceStatus::empty(),
+        status_reads: 0,
         configuration: configuration.to_vec(),
         queues: vec![FakeQueue::default(); queues],
     }));
@@ -212,7 +215,9 @@ impl Transport for FakeTransport {
     }
 
     fn get_status(&self) -> DeviceStatus {
-        self.0.borrow().status
+        let mut state = self.0.borrow_mut();
+        state.status_reads += 1;
+        state.status
     }
 
     fn set_status(&mut self, status: DeviceStatus) {

@@ -237,10 +237,12 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
     }
 
     /// Lets the device see what was pushed since the last call, and notifies it if it wants that.
+    /// Returns whether it was notified, which does for everything written before what
+    /// [`synchronise`] would do: on the bus that is one access as good as another.
     #[inline]
-    pub(crate) fn tell(&mut self, transport: &mut Transport) {
+    pub(crate) fn tell(&mut self, transport: &mut Transport) -> bool {
         if self.told == self.offered {
-            return;
+            return false;
         }
         let old = mem::replace(&mut self.told, self.offered);
         self.ring.publish(self.offered);
@@ -248,6 +250,13 @@ impl<B: Transfer, const SIZE: usize> Queue<B, SIZE> {
         // way round, so that at least one of the two sees the other (section 2.7.13.4.1).
         fence(Ordering::SeqCst);
         self.notify(self.in_doubt.unwrap_or(old), transport);
+        self.in_doubt.is_none()
+    }
+
+    /// Whether the device was told of everything that was pushed.
+    #[inline]
+    pub(crate) fn has_told(&self) -> bool {
+        self.told == self.offered
     }
 
     /// Notifies the device if it wants to hear that the index is not `old` any more.

@@ -5,8 +5,9 @@
 //! [header](header) in front of it, so it goes out of the buffer in which the stack wrote it.
 //!
 //! Interrupts: for received frames only while nobody is looking, that is from the moment on when
-//! `poll_ready` has found nothing; for sent frames only while the stack waits for room, once half of
-//! the queue is free. Sent frames are freed when the next one wants to go.
+//! `poll_ready` has found nothing, or from the `flush` right before it; for sent frames only while
+//! the stack waits for room, once half of the queue is free. Sent frames are freed when the next one
+//! wants to go.
 
 mod features;
 mod header;
@@ -16,6 +17,7 @@ mod tests;
 
 use alloc::rc::Rc;
 use core::{
+    mem,
     num::NonZeroU16,
     task::{Context, Poll},
 };
@@ -75,6 +77,8 @@ pub(crate) struct VirtioNet {
     large_pool: Option<Rc<dyn FramePool>>,
     /// The stack found the transmit queue full.
     wants_room: bool,
+    /// The device was notified after it was asked for an interrupt, and nothing has changed since.
+    is_armed: bool,
     /// The device broke the protocol.
     broken: bool,
 }
@@ -102,6 +106,7 @@ impl VirtioNet {
             pool,
             large_pool,
             wants_room: false,
+            is_armed: false,
             broken: false,
         };
         device.receive.queue.tell(&mut device.transport);
@@ -136,6 +141,7 @@ impl VirtioNet {
         if self.broken {
             return Err(DeviceError::Gone);
         }
+        self.is_armed = false;
         let checksum = match self.info.checksums.on_transmit {
             true => PartialChecksum::locate(frame.bytes()),
             false => None,
@@ -156,16 +162,25 @@ impl VirtioNet {
     /// Prepares for the task of `cx` to sleep until an interrupt. Returns whether it may.
     fn sleep(&mut self, cx: &mut Context<'_>) -> Result<bool, DeviceError> {
         self.line.watch(cx);
-        self.receive.queue.interrupt_after(1);
+        self.receive.rest();
         if self.wants_room {
             self.transmit.interrupt_after(ENOUGH_ROOM as u16);
         }
-        self.receive.rest();
-        self.flush();
-        synchronise(&self.transport)?;
+        let is_armed = mem::take(&mut self.is_armed);
+        if !is_armed || self.wants_room || !self.receive.queue.has_told() {
+            self.receive.queue.interrupt_after(1);
+            self.tell();
+            synchronise(&self.transport)?;
+        }
         self.receive.queue.settle(&mut self.transport);
         self.transmit.settle(&mut self.transport);
         Ok(!self.receive.queue.has_used() && !self.has_enough_room())
+    }
+
+    /// Tells the device of what was queued. Returns whether it was notified of frames to be sent.
+    fn tell(&mut self) -> bool {
+        self.receive.queue.tell(&mut self.transport);
+        self.transmit.tell(&mut self.transport)
     }
 
     /// Whether the stack waits for room to transmit, and there is enough of it to go on. One frame
@@ -193,6 +208,7 @@ impl NetDevice for VirtioNet {
     }
 
     fn receive(&mut self) -> Option<Received> {
+        self.is_armed = false;
         if self.receive.is_short() {
             self.reclaim();
         }
@@ -225,10 +241,16 @@ impl NetDevice for VirtioNet {
     }
 
     fn flush(&mut self) {
-        if !self.broken {
-            self.transmit.tell(&mut self.transport);
-            self.receive.queue.tell(&mut self.transport);
+        if self.broken {
+            return;
         }
+        // The stack goes to sleep next, most of the time. If it is asked for the interrupt now, the
+        // notification makes the device see that, and saves an access of its own.
+        let is_idle = !self.receive.queue.has_used();
+        if is_idle {
+            self.receive.queue.interrupt_after(1);
+        }
+        self.is_armed = self.tell() && is_idle;
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {

@@ -265,6 +265,44 @@ fn a_wish_to_be_notified_in_doubt_is_looked_at_again() {
 }
 
 #[test]
+fn a_notification_saves_the_reading_of_the_status() {
+    let (device, mut driver) = start(EVENT_IDX);
+    let mut cx = Context::from_waker(Waker::noop());
+    let reads = || device.state.borrow().status_reads;
+    let send = |driver: &mut VirtioNet| {
+        driver.transmit(frame(driver, b"frame")).unwrap();
+        driver.flush();
+    };
+    deliver(&device, 0, b"frame");
+    assert!(driver.receive().is_some());
+    let before = reads();
+    device.set_available_event(1, 0);
+    send(&mut driver);
+    assert_eq!((device.notified(1), device.used_event(0)), (1, 1));
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(reads(), before);
+    // Not of use a second time, nor when the device did not want to be notified.
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(reads(), before + 1);
+    device.set_available_event(1, 1000);
+    send(&mut driver);
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!(reads(), before + 2);
+    // Nor after something else has happened.
+    device.set_available_event(1, 2);
+    send(&mut driver);
+    deliver(&device, 0, b"frame");
+    assert!(driver.receive().is_some());
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert_eq!((device.used_event(0), reads()), (2, before + 3));
+    // A frame that came at the same time is not overlooked.
+    device.set_available_event(1, 3);
+    send(&mut driver);
+    deliver(&device, 0, b"frame");
+    assert!(driver.poll_ready(&mut cx).is_ready());
+}
+
+#[test]
 fn checksums_and_segments_are_described_to_the_device() {
     let (device, mut driver) = start(features::CSUM | features::GUEST_CSUM | features::HOST_TSO4);
     assert_eq!(driver.info().checksums, Checksums { on_transmit: true, on_receive: true });
