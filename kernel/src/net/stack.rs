@@ -157,7 +157,10 @@ impl Stack {
         self.upkeep_is_due = true;
     }
 
-    /// Everything that is not about frames and connections.
+    /// Everything that is not about frames and connections. Out of line: within the loop of the
+    /// runner, the addresses of all that it touches were worked out for every frame.
+    #[cold]
+    #[inline(never)]
     fn upkeep(&mut self) {
         self.upkeep_is_due = false;
         self.run_base();
@@ -200,6 +203,7 @@ impl Stack {
     }
 
     /// A frame that may tell smoltcp the address of a neighbour.
+    #[cold]
     fn input_link(&mut self, bytes: &[u8]) {
         self.input_base(bytes);
         self.base_is_due();
