@@ -89,13 +89,21 @@ fn rate_from_cpuid(hypervisor: Hypervisor, leaves: u32) -> Option<Rate> {
 pub fn now() -> u64 {
     let ticks = cpu::cycles();
     if ticks >= REFINE_AT.load(Ordering::Relaxed) && !in_interrupt() {
-        // The lock is taken if the fault report asks for the time of a fault in here.
-        let _ = CALIBRATION.try_with(refine);
+        refine_now();
     }
     time_at(ticks)
 }
 
+/// Refines the rate, which is done now and then until it is known.
+#[cold]
+#[inline(never)]
+fn refine_now() {
+    // The lock is taken if the fault report asks for the time of a fault in here.
+    let _ = CALIBRATION.try_with(refine);
+}
+
 /// The time at a value of the TSC, not before the last refinement.
+#[inline]
 fn time_at(ticks: u64) -> u64 {
     let ticks = ticks.saturating_sub(BASE_TICKS.load(Ordering::Relaxed));
     let since = Rate(RATE.load(Ordering::Relaxed)).nanoseconds(ticks);
