@@ -185,7 +185,9 @@ impl Port {
     }
 
     /// Makes sure that there is a buffer for a TCP packet of up to `length` bytes, payload and all:
-    /// one of the device, or else one in which it is built to be cut here.
+    /// one of the device, or else one in which it is built to be cut here. Out of line, so that
+    /// `reserve` is short when nothing is missing.
+    #[inline(never)]
     fn reserve_large(&mut self, length: usize) -> bool {
         let fits = |large: &Large| match large {
             Large::Frame(frame) => frame.tailroom() >= length,

@@ -12,7 +12,7 @@ use smoltcp::{
 
 use super::{
     TcpOptions,
-    progress::{Progress, Queues},
+    progress::Progress,
     rebuild::PeerOptions,
     window::{MAX_PLAIN, MAX_SCALED, WindowField},
 };
@@ -99,12 +99,6 @@ pub(super) struct Settings {
 }
 
 impl Connection {
-    /// Bytes in its queues.
-    pub(super) fn queues(&mut self) -> Queues {
-        let socket = self.socket();
-        Queues { received: socket.recv_queue(), sent: socket.send_queue() }
-    }
-
     /// A closed connection with buffers as `options` say, for segments of `segment` bytes. `None`
     /// if there is no memory for it.
     pub(super) fn new(

@@ -12,6 +12,7 @@ use smoltcp::{
 use super::{
     connection::{Connection, Owner, Turn},
     orphan::LINGER_TIME,
+    progress::Queues,
     segment::{FIN, RST, SYN, Tcp},
 };
 use crate::net::{
@@ -77,12 +78,12 @@ impl Stack {
             connection.hear_options(bytes.get(segment.start..segment.end).unwrap_or_default());
         }
         let repaired = connection.progress.repair(bytes, segment, &tcp);
-        let before = connection.queues();
+        let before = Queues::of(connection.socket());
         let mut phy = Phy::input(&mut self.port, repaired.as_deref().unwrap_or(bytes))
             .telling(connection.window);
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
-        let after = connection.queues();
-        let is_alive = connection.socket().state() != State::Closed;
+        let socket = connection.socket();
+        let (after, is_alive) = (Queues::of(socket), socket.state() != State::Closed);
         connection.progress.note(&tcp, before, after);
         if tcp.payload > 0 {
             connection.has_gap = after.received == before.received;
@@ -184,7 +185,8 @@ impl Stack {
     pub(in crate::net) fn serve(&mut self, id: Id) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return true };
         let turn = core::mem::take(&mut connection.turn);
-        let state = connection.socket().state();
+        let socket = connection.socket();
+        let (state, payload) = (socket.state(), socket.send_capacity());
         let mut wanted = if turn == Turn::Send { Some(self.now) } else { self.wanted(id) };
         let mut is_stalled = false;
         let mut burst = MAX_BURST;
@@ -194,7 +196,6 @@ impl Stack {
                 self.line_up_to_send(id);
                 return false;
             }
-            let payload = connection.socket().send_capacity();
             let mut phy = Phy::output(&mut self.port, payload).telling(connection.window);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
             is_stalled = result == PollResult::None;

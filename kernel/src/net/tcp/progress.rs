@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use smoltcp::wire::TcpSeqNumber;
+use smoltcp::{socket::tcp::Socket, wire::TcpSeqNumber};
 
 use super::{
     segment::{ACK, FIN, RST, SYN, Tcp},
@@ -31,6 +31,13 @@ pub(super) struct Queues {
     pub(super) received: usize,
     /// Those that were written and not acknowledged.
     pub(super) sent: usize,
+}
+
+impl Queues {
+    /// Those of this socket.
+    pub(super) fn of(socket: &Socket<'_>) -> Self {
+        Self { received: socket.recv_queue(), sent: socket.send_queue() }
+    }
 }
 
 /// See the module.
