@@ -62,11 +62,11 @@ impl Stream for mayfly::net::TcpStream {
 /// The connection is broken.
 pub async fn serve<S: Stream>(stream: &mut S, limits: Limits) -> Result<(), S::Error> {
     let mut watchdog = Watchdog::new();
-    let mut answer = None;
     loop {
-        next(stream, limits, &mut watchdog, &mut answer).await?;
-        let Some(answer) = answer.take() else { return Ok(()) };
-        if !send(stream, &answer, limits, &mut watchdog).await? || answer.close {
+        let mut answer = None;
+        next(stream, &limits, &mut watchdog, &mut answer).await?;
+        let Some(answer) = &answer else { return Ok(()) };
+        if !send(stream, answer, &limits, &mut watchdog).await? || answer.close {
             return Ok(());
         }
     }
@@ -86,7 +86,7 @@ enum Seen {
 /// Waits for the next request and finds its answer, which stays `None` if there is no request.
 async fn next<S: Stream>(
     stream: &mut S,
-    limits: Limits,
+    limits: &Limits,
     watchdog: &mut Watchdog,
     answer: &mut Option<Answer>,
 ) -> Result<(), S::Error> {
@@ -153,7 +153,7 @@ fn read(head: &[u8], answer: &mut Option<Answer>) -> Option<usize> {
 async fn send<S: Stream>(
     stream: &mut S,
     answer: &Answer,
-    limits: Limits,
+    limits: &Limits,
     watchdog: &mut Watchdog,
 ) -> Result<bool, S::Error> {
     let (mut rest, mut body) = (answer.head.as_bytes(), answer.body);
