@@ -103,7 +103,7 @@ fn refine_now() {
 }
 
 /// The time at a value of the TSC, not before the last refinement.
-#[inline]
+#[inline(always)]
 fn time_at(ticks: u64) -> u64 {
     let ticks = ticks.saturating_sub(BASE_TICKS.load(Ordering::Relaxed));
     let since = Rate(RATE.load(Ordering::Relaxed)).nanoseconds(ticks);
