@@ -59,7 +59,18 @@ impl Options {
             let start = Instant::now();
             count(&name, start, work());
         }
-        let tests = if self.quick { None } else { Some(test::Options::everything().run()?) };
+        let mut tests = test::Tally::default();
+        if !self.quick {
+            for (what, options) in [
+                ("everything, with images for development", test::Options::everything()),
+                ("once more in guests, with the images that ship", test::Options::as_shipped()),
+            ] {
+                ui::progress("Testing", what);
+                let tally = options.run()?;
+                tests.passed += tally.passed;
+                tests.failed += tally.failed;
+            }
+        }
         ui::progress("Checking", "deny");
         let start = Instant::now();
         match deny::check() {
@@ -67,7 +78,6 @@ impl Options {
             Err(Unavailable::NotInstalled(reason)) => println!("skip  ci/deny: {reason}"),
             Err(Unavailable::Failed(error)) => count("deny", start, Err(error)),
         }
-        let tests = tests.unwrap_or_default();
         println!("{} passed, {} failed", passed + tests.passed, failed + tests.failed);
         Ok(u8::from(failed + tests.failed > 0))
     }

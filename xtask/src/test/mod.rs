@@ -58,6 +58,9 @@ pub struct Options {
     /// Runs only the tests that need no guest.
     #[arg(long)]
     host_only: bool,
+    /// Runs only the tests that need guests.
+    #[arg(long, conflicts_with = "host_only")]
+    guests_only: bool,
     /// Tests the images that ship instead of those for development.
     #[arg(long)]
     release: bool,
@@ -86,10 +89,16 @@ impl Options {
             list: false,
             arch: ArchChoice::All,
             host_only: false,
+            guests_only: false,
             release: false,
             repeat: 1,
             jobs: 2,
         }
+    }
+
+    /// The guests once more, as they ship.
+    pub fn as_shipped() -> Self {
+        Self { guests_only: true, release: true, ..Self::everything() }
     }
 
     /// Runs the tests, and counts.
@@ -99,12 +108,9 @@ impl Options {
             if self.repeat > 1 {
                 ui::progress("Round", format_args!("{round} of {}", self.repeat));
             }
-            runner.one_by_one(self.chosen(host::cases()?));
-            runner.one_by_one(self.chosen(nightly::cases()));
-            let how = How { release: self.release, ..How::default() };
-            let on_unix = self.chosen(examples::cases_on_unix(&how));
-            self.need(on_unix.len(), &examples::PROGRAMS)?;
-            runner.one_by_one(on_unix);
+            if !self.guests_only {
+                self.run_on_host(&mut runner)?;
+            }
             if !self.host_only {
                 for &arch in self.arch.list() {
                     self.run_guests(arch, &mut runner)?;
@@ -112,6 +118,17 @@ impl Options {
             }
         }
         Ok(runner.tally())
+    }
+
+    /// Runs what needs no guest.
+    fn run_on_host(&self, runner: &mut Runner) -> Result<()> {
+        runner.one_by_one(self.chosen(host::cases()?));
+        runner.one_by_one(self.chosen(nightly::cases()));
+        let how = How { release: self.release, ..How::default() };
+        let on_unix = self.chosen(examples::cases_on_unix(&how));
+        self.need(on_unix.len(), &examples::PROGRAMS)?;
+        runner.one_by_one(on_unix);
+        Ok(())
     }
 
     /// Runs what needs guests of one architecture.
