@@ -15,7 +15,7 @@ use crate::build::{self, How, Image, elf};
 /// The apps that are measured when none is named.
 const APPS: [&str; 2] = ["hello", "http"];
 
-/// Prints how large an image is, by section and by crate.
+/// Prints how large an image is, by section, and by crate or module of the kernel.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask size                        the examples with a budget, for every architecture
@@ -107,7 +107,8 @@ fn measure(app: &App, image: &Image) -> Result<Sizes> {
     })
 }
 
-/// Bytes of functions and named constants by the crate that they are from, the largest first.
+/// Bytes of functions and named constants by the crate that they are from, and by the module in the
+/// kernel, the largest first.
 fn by_crate(file: &object::File<'_>) -> Vec<(String, u64)> {
     let mut crates: BTreeMap<String, u64> = BTreeMap::new();
     let mut counted = std::collections::BTreeSet::new();
@@ -127,7 +128,8 @@ fn by_crate(file: &object::File<'_>) -> Vec<(String, u64)> {
     crates
 }
 
-/// The crate that a linker symbol belongs to: that of the first path in its name.
+/// The crate that a linker symbol belongs to, that of the first path in its name; of the kernel, by
+/// far the largest, the module too.
 fn crate_of(symbol: &str) -> String {
     let name = format!("{:#}", rustc_demangle::demangle(symbol));
     let mut parts: Vec<&str> = name.split("::").collect();
@@ -139,8 +141,13 @@ fn crate_of(symbol: &str) -> String {
         let start = part.rfind(|c: char| !c.is_alphanumeric() && c != '_');
         part.split_at(start.map_or(0, |start| start + 1)).1.to_owned()
     };
-    let found = parts.iter().map(last_word).find(|word| !word.is_empty());
-    found.unwrap_or_else(|| "(assembly and C names)".into())
+    let mut words = parts.iter().map(last_word).skip_while(String::is_empty);
+    let Some(found) = words.next() else { return "(assembly and C names)".into() };
+    let is_module = |word: &String| word.starts_with(|c: char| c.is_ascii_lowercase());
+    match words.next().filter(is_module) {
+        Some(module) if found == "mayfly" => format!("{found}::{module}"),
+        _ => found,
+    }
 }
 
 fn print_table(all: &[Sizes]) {
@@ -179,7 +186,8 @@ mod tests {
 
     #[test]
     fn symbols_belong_to_the_crate_that_their_path_starts_with() {
-        assert_eq!(crate_of("_ZN6mayfly4boot5start17h0123456789abcdefE"), "mayfly");
+        assert_eq!(crate_of("_ZN6mayfly4boot5start17h0123456789abcdefE"), "mayfly::boot");
+        assert_eq!(crate_of("_ZN6mayfly5start17h0123456789abcdefE"), "mayfly");
         let implementation = "_ZN58_$LT$smoltcp..wire..Packet$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE";
         assert_eq!(crate_of(implementation), "smoltcp");
         let of_a_primitive =
