@@ -77,7 +77,10 @@ impl Packages {
             return Ok(());
         }
         ui::progress("Fetching", "the lists of Debian's packages");
-        tools::run(self.apt("apt-get").args(["update", "--quiet"]).stdout(Stdio::null()))?;
+        // Without this option, lists that cannot be fetched are no failure.
+        let mut update = self.apt("apt-get");
+        update.args(["update", "--quiet", "--error-on=any"]);
+        tools::run(update.stdout(Stdio::null()))?;
         fs::write(stamp, "")?;
         Ok(())
     }
@@ -86,10 +89,15 @@ impl Packages {
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("APT_CONFIG", &self.configuration).stdin(Stdio::null());
+        // What it prints is read.
+        command.env("LC_ALL", "C").env_remove("LANGUAGE");
         command
     }
 
     /// The first package that `package` depends on: what a name without a version stands for.
+    ///
+    /// # Errors
+    /// If there is no such package.
     pub fn dependency(&self, package: &str) -> Result<String> {
         let listing = tools::output(self.apt("apt-cache").args(["depends", package]))?;
         first_dependency(&listing)
@@ -97,6 +105,9 @@ impl Packages {
     }
 
     /// Downloads packages and unpacks them into one directory, which it gives.
+    ///
+    /// # Errors
+    /// If they cannot be downloaded, or the disk is full.
     pub fn unpack(&self, name: &str, packages: &[&str]) -> Result<PathBuf> {
         let tree = self.directory.join("trees").join(name);
         let receipt = tree.with_extension("packages");
