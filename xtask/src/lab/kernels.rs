@@ -9,23 +9,26 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Lab, Xen, parts};
+use super::{HYPERVISOR, KERNEL, Lab, Xen, parts};
 use crate::debian;
 use crate::linux::only_file;
 use crate::tools;
 
 /// Puts both where the lab has them.
+///
+/// # Errors
+/// If they are not in the packages, or not packed as expected.
 pub fn unpack(tree: &Path, lab: &Lab) -> Result<()> {
     let boot = tree.join("boot");
     let name = format!("xen-{}-{}", parts::VERSION, debian::name(lab.xen.arch()));
     let packed = fs::read(boot.join(&name)).or_else(|_| fs::read(boot.join(name + ".gz")))?;
-    fs::write(lab.hypervisor(), unpacked(&packed)?)?;
+    fs::write(lab.directory().join(HYPERVISOR), unpacked(&packed)?)?;
     let kernel = fs::read(only_file(&boot, "vmlinuz")?)?;
     let kernel = match lab.xen {
         Xen::X86_64 => unpacked(payload(&kernel).context("the kernel of dom0 is no bzImage")?)?,
         Xen::Aarch64 => kernel,
     };
-    fs::write(lab.kernel(), kernel)?;
+    fs::write(lab.directory().join(KERNEL), kernel)?;
     Ok(())
 }
 

@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Hardware, Lab, Xen};
+use super::{DOM0, HYPERVISOR, Hardware, KERNEL, Lab, Xen};
 use crate::tools;
 
 /// QEMU with Xen, dom0's kernel and its file system, and no other device.
 pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
     let mut qemu = Command::new(lab.xen.arch().qemu());
+    // From there, the names of the files have no spaces or commas, which would end them.
+    qemu.current_dir(lab.directory());
     qemu.args(["-accel", "tcg", "-display", "none", "-nic", "none", "-no-reboot"]);
-    qemu.arg("-kernel").arg(lab.hypervisor());
+    qemu.args(["-kernel", HYPERVISOR]);
     match lab.xen {
-        Xen::X86_64 => x86_64(&mut qemu, lab),
-        Xen::Aarch64 => aarch64(&mut qemu, lab, hardware.gic),
+        Xen::X86_64 => x86_64(&mut qemu),
+        Xen::Aarch64 => aarch64(&mut qemu, hardware.gic),
     }
     tools::dying_with_us(qemu)
 }
@@ -27,7 +29,8 @@ pub fn ports(xen: Xen, ports: &[(&str, &Path)]) -> Vec<String> {
     let mut arguments = vec!["-device".to_owned(), bus.to_owned()];
     for (name, socket) in ports {
         arguments.push("-chardev".into());
-        arguments.push(format!("socket,id={name},path={},server=on,wait=off", socket.display()));
+        let path = socket.display().to_string().replace(',', ",,");
+        arguments.push(format!("socket,id={name},path={path},server=on,wait=off"));
         arguments.push("-device".into());
         arguments.push(format!("virtserialport,chardev={name},name={name}"));
     }
@@ -35,7 +38,7 @@ pub fn ports(xen: Xen, ports: &[(&str, &Path)]) -> Vec<String> {
 }
 
 /// Xen is a multiboot kernel here; dom0's kernel and file system are its modules.
-fn x86_64(qemu: &mut Command, lab: &Lab) {
+fn x86_64(qemu: &mut Command) {
     // With SMAP, Xen ends a dom0 that is paravirtualised.
     qemu.args(["-machine", "pc", "-cpu", "max,-smap", "-m", "640"]);
     qemu.args([
@@ -44,13 +47,11 @@ fn x86_64(qemu: &mut Command, lab: &Lab) {
          loglvl=warning guest_loglvl=all",
     ]);
     let linux = "console=hvc0 quiet mitigations=off nokaslr tsc=reliable";
-    let (kernel, dom0) = (lab.kernel(), lab.dom0());
-    qemu.arg("-initrd");
-    qemu.arg(format!("{} {linux},{}", kernel.display(), dom0.display()));
+    qemu.args(["-initrd", &format!("{KERNEL} {linux},{DOM0}")]);
 }
 
 /// The device `guest-loader` puts files into memory and tells of them in the device tree.
-fn aarch64(qemu: &mut Command, lab: &Lab, gic: u8) {
+fn aarch64(qemu: &mut Command, gic: u8) {
     qemu.args(["-machine", &format!("virt,virtualization=on,gic-version={gic}")]);
     qemu.args(["-cpu", "cortex-a57", "-m", "1024"]);
     qemu.args([
@@ -58,10 +59,9 @@ fn aarch64(qemu: &mut Command, lab: &Lab, gic: u8) {
         "console=dtuart dtuart=/pl011@9000000 dom0_mem=512M dom0_max_vcpus=1 bootscrub=0 \
          guest_loglvl=all",
     ]);
-    let (kernel, dom0) = (lab.kernel(), lab.dom0());
     for loaded in [
-        format!("addr=0x49000000,kernel={},bootargs=console=hvc0 quiet", kernel.display()),
-        format!("addr=0x50000000,initrd={}", dom0.display()),
+        format!("addr=0x49000000,kernel={KERNEL},bootargs=console=hvc0 quiet"),
+        format!("addr=0x50000000,initrd={DOM0}"),
     ] {
         qemu.args(["-device", &format!("guest-loader,{loaded}")]);
     }

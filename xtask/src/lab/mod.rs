@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
@@ -35,7 +36,8 @@ pub use session::Session;
   cargo xtask lab exec 'xl create hello.cfg && xl list' --file hello --file hello.cfg
 
 Everything comes from Debian packages that are unpacked below target/debian; nothing is installed,
-except for QEMU. It needs apt-get. In the shell, `poweroff -f` or Ctrl-C ends the machine.")]
+except for QEMU. It needs apt-get, and the package lists of Debian 12. In the shell, `poweroff -f`
+ends the machine, and so does Ctrl-A X.")]
 pub struct Options {
     #[command(subcommand)]
     what: What,
@@ -131,6 +133,9 @@ struct Exec {
     /// Puts FILE into dom0, where the command is run; may be repeated.
     #[arg(long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// How long the command may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = session::PATIENCE.as_secs())]
+    timeout: u64,
     #[command(flatten)]
     hardware: Hardware,
 }
@@ -147,11 +152,17 @@ impl Exec {
             let name = file.file_name().context("a file has a name")?.to_string_lossy();
             session.send(&tools::quote(&name), &content)?;
         }
+        session.patience = Duration::from_secs(self.timeout);
         let Output { status, text } = session.run(&self.command)?;
         print!("{text}");
         Ok(u8::try_from(status).unwrap_or(1))
     }
 }
+
+/// The files that are booted: the hypervisor, dom0's kernel, and its first file system.
+const HYPERVISOR: &str = "xen";
+const KERNEL: &str = "linux";
+const DOM0: &str = "dom0.cpio";
 
 /// What is booted.
 pub struct Lab {
@@ -203,22 +214,15 @@ impl Lab {
             kernels::unpack(tree, self)?;
             fs::write(stamp, receipt)?;
         }
-        fs::write(self.dom0(), dom0::file_system(tree, self.xen)?)?;
+        // Another lab may be booting from it.
+        let fresh = self.directory.join(format!("{DOM0}.{}", std::process::id()));
+        fs::write(&fresh, dom0::file_system(tree, self.xen)?)?;
+        fs::rename(fresh, self.directory.join(DOM0))?;
         Ok(())
     }
 
-    /// The hypervisor.
-    fn hypervisor(&self) -> PathBuf {
-        self.directory.join("xen")
-    }
-
-    /// The kernel of dom0.
-    fn kernel(&self) -> PathBuf {
-        self.directory.join("linux")
-    }
-
-    /// The first file system of dom0.
-    fn dom0(&self) -> PathBuf {
-        self.directory.join("dom0.cpio")
+    /// Where the files are.
+    fn directory(&self) -> &Path {
+        &self.directory
     }
 }

@@ -1,9 +1,11 @@
 //! A running lab whose dom0 takes commands.
 //!
-//! The shell of dom0 has a virtio serial port as its input and output; this side has a socket. There
-//! is another port for files, because the shell reads more of its input than the next line. What Xen and dom0 print on their console is kept, to be shown when something goes wrong.
+//! The shell of dom0 has a virtio serial port as its input and output; this side has a socket.
+//! There is another port for files, because the shell reads more of its input than the next line.
+//! What Xen and dom0 print on their console is kept, to be shown when something goes wrong.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, sleep};
@@ -15,8 +17,11 @@ use super::{Hardware, Lab, machine};
 use crate::run::{Console, Running, interrupted};
 use crate::test::TemporaryFile;
 
-/// How long Xen and dom0 may take to boot, and a command to end, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long Xen and dom0 may take to boot, and most commands to end, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often is looked whether someone wants all this to end.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// What ends the output of a command, with its number and its exit status.
 const MARK: &str = "lab-command-ended";
@@ -29,6 +34,8 @@ pub struct Session {
     files: UnixStream,
     /// Commands so far.
     count: u32,
+    /// How long a command may take.
+    pub patience: Duration,
     /// The sockets' names, as long as the session.
     _sockets: [TemporaryFile; 2],
 }
@@ -60,7 +67,15 @@ impl Session {
                 .with_context(|| format!("QEMU did not start:\n{}", console.text()))
         };
         let (commands, files) = (BufReader::new(connect(commands)?), connect(files)?);
-        let mut session = Self { running, console, commands, files, count: 0, _sockets: sockets };
+        let mut session = Self {
+            running,
+            console,
+            commands,
+            files,
+            count: 0,
+            patience: PATIENCE,
+            _sockets: sockets,
+        };
         session.until_ready()?;
         Ok(session)
     }
@@ -80,7 +95,8 @@ impl Session {
     /// Has dom0's shell run `command`, without input.
     ///
     /// # Errors
-    /// If dom0 no longer answers; the error has the console. That a command fails is no error.
+    /// If dom0 no longer answers, or not in time; the error has the console. That a command fails is
+    /// no error.
     pub fn run(&mut self, command: &str) -> Result<Output> {
         self.count += 1;
         let mark = format!("{MARK} {} ", self.count);
@@ -94,11 +110,17 @@ impl Session {
 
     /// What comes before `mark`, and the status after it.
     fn output(&mut self, mark: &str) -> Result<Output> {
-        let mut text = Vec::new();
+        let start = Instant::now();
+        let (mut text, mut line) = (Vec::new(), Vec::new());
         loop {
-            let mut line = Vec::new();
-            if self.commands.read_until(b'\n', &mut line)? == 0 {
-                bail!("QEMU has ended");
+            ensure!(!interrupted(), "interrupted");
+            ensure!(start.elapsed() < self.patience, "it takes more than {:?}", self.patience);
+            match self.commands.read_until(b'\n', &mut line) {
+                Ok(_) if line.ends_with(b"\n") => {}
+                Ok(_) => bail!("QEMU has ended"),
+                // What has been read of the line stays there.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error.into()),
             }
             if let Some(status) = line.strip_prefix(mark.as_bytes()) {
                 // The line break before the mark is ours.
@@ -106,7 +128,7 @@ impl Session {
                 let status = String::from_utf8_lossy(status).trim().parse()?;
                 return Ok(Output { status, text: String::from_utf8_lossy(&text).into_owned() });
             }
-            text.extend(line);
+            text.append(&mut line);
         }
     }
 
@@ -131,9 +153,12 @@ impl Session {
         let text = thread::scope(|scope| {
             let sent = scope.spawn(move || files.write_all(content));
             let command = format!("head -c {size} </dev/lab-files >{path} && stat -c %s {path}");
-            let text = self.succeed(&command);
+            let text = self.succeed(&command).inspect_err(|_| {
+                // Nobody reads what is still to come.
+                self.files.shutdown(Shutdown::Both).ok();
+            })?;
             sent.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
-            text
+            Ok::<_, anyhow::Error>(text)
         })?;
         ensure!(text.trim() == size.to_string(), "{path} in dom0 has {text} bytes");
         Ok(())
@@ -141,14 +166,17 @@ impl Session {
 }
 
 fn connect(socket: &TemporaryFile, running: &mut Running) -> Result<UnixStream> {
+    let start = Instant::now();
     loop {
         match UnixStream::connect(socket.path()) {
             Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(INTERVAL))?;
                 stream.set_write_timeout(Some(PATIENCE))?;
                 return Ok(stream);
             }
-            Err(error) if !running.is_running() => return Err(error.into()),
+            Err(error) if !running.is_running() || start.elapsed() > PATIENCE || interrupted() => {
+                return Err(error.into());
+            }
             Err(_) => sleep(Duration::from_millis(10)),
         }
     }
