@@ -19,6 +19,9 @@ pub enum Unavailable {
 
 /// Checks licences, duplicates and sources; and known vulnerabilities, if the list of those can be
 /// fetched.
+///
+/// # Errors
+/// If it could not be checked, or something was found.
 pub fn check() -> Result<(), Unavailable> {
     let program = cargo_tools::install(PROGRAM).map_err(Unavailable::NotInstalled)?;
     let command = |checks: &[&str]| {

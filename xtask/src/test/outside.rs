@@ -14,15 +14,17 @@ pub struct Processors {
 
 /// What the threads of process `process` have had of the processors.
 pub fn processors(process: u32) -> Option<Processors> {
-    let mut total = Processors::default();
+    let mut total = None;
     for thread in std::fs::read_dir(format!("/proc/{process}/task")).ok()? {
         // A thread may end meanwhile.
         let times = std::fs::read_to_string(thread.ok()?.path().join("schedstat"));
-        let times = times.ok().and_then(|times| parse(&times)).unwrap_or_default();
-        total.used += times.used;
-        total.waited += times.waited;
+        if let Some(times) = times.ok().and_then(|times| parse(&times)) {
+            let total: &mut Processors = total.get_or_insert_default();
+            total.used += times.used;
+            total.waited += times.waited;
+        }
     }
-    Some(total)
+    total
 }
 
 /// Reads `schedstat`, whose first two numbers are nanoseconds of running and of waiting.

@@ -13,7 +13,7 @@ impl TemporaryFile {
     pub fn disk(size: &str) -> Result<Self> {
         let file = Self::new("disk");
         let length = bytes_of(size)?;
-        std::fs::File::create(&file.0)
+        std::fs::File::create_new(&file.0)
             .and_then(|disk| disk.set_len(length))
             .with_context(|| format!("cannot make a disk at {}", file.0.display()))?;
         Ok(file)
