@@ -6,12 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::client;
-use super::{Check, check};
+use super::{Check, LEAST_MEMORY, check};
 use crate::run::Protocol;
 use crate::test::guest::TestGuest;
 
-pub const CHECKS: &[Check] =
-    &[check("tcp", tcp), check("udp", udp), Check { memory: "2M", ..check("in-2-mebibytes", tcp) }];
+pub const CHECKS: &[Check] = &[
+    check("tcp", tcp),
+    check("udp", udp),
+    Check { memory: LEAST_MEMORY, ..check("in-least-memory", tcp) },
+];
 
 /// Attempts to get the first answer, while the guest boots.
 const ATTEMPTS: u32 = 60;

@@ -32,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The usual memory.
 const MEMORY: &str = "64M";
 
+/// As little memory as QEMU can start a guest with: 2 MiB, but see [`memory`].
+const LEAST_MEMORY: &str = "2M";
+
 /// Something to be checked of an example.
 struct Check {
     /// What it is called.
@@ -111,6 +114,14 @@ fn run_on_unix(example: &str, check: &Check, how: &How) -> Result<(), Failure> {
     (check.body)(&mut guest).map_err(|error| guest.failure(&error))
 }
 
+/// The memory of a guest. On AArch64, QEMU cannot place the device tree in less than 3 MiB.
+fn memory(check: &Check, arch: Arch) -> &'static str {
+    match (check.memory, arch) {
+        (LEAST_MEMORY, Arch::Aarch64) => "3M",
+        (memory, _) => memory,
+    }
+}
+
 /// Builds the examples that the tests called `names` use.
 pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
     for (example, _) in EXAMPLES {
@@ -133,7 +144,7 @@ fn run(
     let image = build::image_of(&app, arch, how, &app.binary);
     let disk = check.disk.map(TemporaryFile::disk).transpose()?;
     let hardware = Hardware {
-        memory: check.memory.into(),
+        memory: memory(check, arch).into(),
         disks: disk.iter().map(|disk| disk.path().to_owned()).collect(),
         ..machine.hardware()
     };
