@@ -20,6 +20,8 @@ use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use crate::config::pairs;
+
 /// Where the IPv4 address comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ipv4Config {
@@ -83,17 +85,15 @@ impl NetConfig {
         Self { ipv4: Ipv4Config::Static { address, prefix, gateway }, ..Self::default() }
     }
 
-    /// The configuration of network number `index` in a command line: words of the form
-    /// `key=value`, separated by spaces. Words that are about something else are passed over.
+    /// The configuration of network number `index` in a command line, whose words are those of
+    /// [`pairs`]. Words that are about something else are passed over.
     ///
     /// # Errors
     /// The first argument about this network whose value makes no sense.
     pub fn from_arguments(arguments: &str, index: usize) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        for word in arguments.split_ascii_whitespace() {
-            if let Some((key, value)) = word.split_once('=') {
-                config.apply(key, value, index)?;
-            }
+        for (key, value) in pairs(arguments) {
+            config.apply(key, value, index)?;
         }
         config.check()
     }
@@ -298,6 +298,16 @@ mod tests {
         assert!(matches!(second.ipv4, Ipv4Config::Static { prefix: 16, .. }));
         assert!(first.ipv6.enabled && !second.ipv6.enabled);
         assert_eq!(third, NetConfig::default());
+    }
+
+    #[test]
+    fn words_are_those_of_all_boot_arguments() {
+        let text = "--ip=10.0.0.2/24 net1.ip='10.1.0.2/16' \"--dns=10.0.0.3\" name='a ip=off b'";
+        let first = NetConfig::from_arguments(text, 0).unwrap();
+        let second = NetConfig::from_arguments(text, 1).unwrap();
+        assert!(matches!(first.ipv4, Ipv4Config::Static { prefix: 24, .. }));
+        assert!(matches!(second.ipv4, Ipv4Config::Static { prefix: 16, .. }));
+        assert_eq!(first.name_servers, [IpAddr::from([10, 0, 0, 3])]);
     }
 
     #[test]
