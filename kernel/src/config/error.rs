@@ -40,13 +40,6 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
-    /// The status to end with: 0 after the help text, otherwise 2, as command-line tools do.
-    pub fn exit_status(&self) -> u8 {
-        if matches!(self, Self::Help(_)) { 0 } else { 2 }
-    }
-}
-
 /// The start of a hostile or mistyped word, in printable ASCII, fit for an error message.
 pub(super) fn shorten(word: &str) -> String {
     let mut shown: String = word.chars().take(MAX_SHOWN).flat_map(|c| c.escape_default()).collect();

@@ -78,7 +78,7 @@ pub trait BootArguments: Sized {
 ///
 /// # Errors
 /// The first thing that is wrong with the command line, or [`ConfigError::Help`] if it asks for
-/// help: print it and end with [`ConfigError::exit_status`].
+/// help: print it and end, for nothing is wrong.
 pub fn parse<T: BootArguments>(command_line: &str) -> Result<T, ConfigError> {
     T::from_values(&Values::collect(command_line, T::APP, T::ARGUMENTS)?)
 }
