@@ -109,6 +109,19 @@ impl Hardware {
         );
         Ok(machine)
     }
+
+    /// The options that were given and say what a machine is like, which a process has no part in.
+    pub fn of_machines(&self) -> Vec<&'static str> {
+        let usual = Self::default();
+        let options = [
+            ("--machine", self.machine.is_some()),
+            ("--gic", self.gic != usual.gic),
+            ("--cpu", self.cpu.is_some()),
+            ("--smp", self.smp != usual.smp),
+            ("--accel", self.accel != usual.accel),
+        ];
+        options.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
 }
 
 /// Everything that QEMU is told about one guest.

@@ -120,6 +120,7 @@ impl Options {
 
     /// Runs the app as a Linux process.
     fn as_process(&self, app: &App) -> Result<u8> {
+        unix::refuse(&self.for_guests_only())?;
         let program = build::build_for_host(app, &self.what.how)?;
         let (network, _ports) = self.network(app)?;
         let passt = Passt::for_network(&network)?;
@@ -140,6 +141,16 @@ impl Options {
             End::Interrupted => Ok(INTERRUPTED),
             End::TimedOut => Ok(timed_out()),
         }
+    }
+
+    /// The options that were given and mean nothing to a Linux process.
+    fn for_guests_only(&self) -> Vec<&'static str> {
+        let mut given = self.hardware.of_machines();
+        // The architecture of this machine is what a process has anyway.
+        let foreign = self.arch.name() != std::env::consts::ARCH;
+        given.extend((foreign && self.arch != Arch::X86_64).then_some("--arch"));
+        given.extend(self.gdb.then_some("--gdb"));
+        given
     }
 
     /// How the guest is connected, and what reserves its ports.

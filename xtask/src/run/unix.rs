@@ -57,6 +57,21 @@ fn passt_arguments(forwards: &[Forward]) -> Vec<String> {
     arguments
 }
 
+/// Fails if there are `options` that mean nothing to a process: better than to pass them over.
+pub fn refuse(options: &[&str]) -> Result<()> {
+    ensure!(
+        options.is_empty(),
+        "a Linux process has no {0}; leave {0} out, or leave out `--platform unix`{1}",
+        options.join(", "),
+        if options.contains(&"--gdb") {
+            "; `gdb --args` takes the line that `run` prints"
+        } else {
+            ""
+        }
+    );
+    Ok(())
+}
+
 /// The arguments that give the process its devices; `--mayfly-help` of any app lists them.
 pub fn arguments(
     hardware: &Hardware,
@@ -111,6 +126,16 @@ mod tests {
         assert_eq!(mebibytes("64").unwrap(), 64);
         assert_eq!(mebibytes("2G").unwrap(), 2048);
         assert!(mebibytes("64K").is_err() && mebibytes("9999999G").is_err());
+    }
+
+    #[test]
+    fn options_without_a_meaning_are_refused() {
+        let hardware = Hardware { smp: 2, cpu: Some("max".into()), ..Hardware::default() };
+        assert_eq!(hardware.of_machines(), ["--cpu", "--smp"]);
+        let error = refuse(&hardware.of_machines()).unwrap_err().to_string();
+        assert!(error.starts_with("a Linux process has no --cpu, --smp; leave"));
+        assert!(refuse(&["--gdb"]).unwrap_err().to_string().contains("gdb --args"));
+        refuse(&Hardware::default().of_machines()).unwrap();
     }
 
     #[test]
