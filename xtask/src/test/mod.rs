@@ -1,9 +1,11 @@
 //! `test`: everything that can be checked on this machine.
 //!
-//! In order: host tests ([`host`]), the examples as Linux processes, then for each architecture the images themselves ([`images`]),
-//! the test guests ([`guests`]), the examples with real clients ([`examples`]), and Xen ([`lab`]). To add a test guest, add a file to
-//! `tests/guests/src/bin`; to add a check of an example, add a function to its file in
-//! `xtask/src/test/examples` and a line to its list.
+//! In order: host tests ([`host`]), those that need a nightly compiler ([`nightly`]), the examples
+//! as Linux processes, then for each architecture the images themselves ([`images`]), the app that
+//! `new` makes ([`new`]), the test guests ([`guests`]), the examples with real clients
+//! ([`examples`]), and Xen ([`lab`]). To add a test guest, add a file to `tests/guests/src/bin`; to
+//! add a check of an example, add a function to its file in `xtask/src/test/examples` and a line to
+//! its list.
 
 use anyhow::Result;
 use clap::Args;
