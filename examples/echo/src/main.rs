@@ -9,13 +9,11 @@
 use core::{net::SocketAddr, time::Duration};
 
 use mayfly::{
-    BootArguments, Machine, log,
+    BootArguments, Machine, executor, log,
     net::{Error, Network, TcpListener, TcpStream, UdpSocket},
     time,
 };
 
-/// How long to wait for memory before trying again.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How long a peer may take to acknowledge the end of what was sent back to it.
 const LAST_BYTES: Duration = Duration::from_secs(30);
 
@@ -63,15 +61,16 @@ async fn datagrams(socket: &UdpSocket) -> Result<(), Error> {
 async fn connections(network: &Network, port: u16) -> mayfly::Result<()> {
     let mut listener = TcpListener::bind(network, port).await?;
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => mayfly::spawn(async move {
-                if let Err(error) = echo(stream).await {
-                    log::debug!("{peer}: {error}");
-                }
-            })
-            .detach(),
-            Err(Error::OutOfMemory) => time::sleep(PAUSE).await,
-            Err(error) => return Err(error.into()),
+        let (stream, peer) = listener.accept().await?;
+        let task = executor::try_spawn("tcp echo", async move {
+            if let Err(error) = echo(stream).await {
+                log::debug!("{peer}: {error}");
+            }
+        });
+        match task {
+            Ok(task) => task.detach(),
+            // The stream is dropped, which ends the connection; others go on.
+            Err(error) => log::debug!("{peer} is turned away: {error}"),
         }
     }
 }

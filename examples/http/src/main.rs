@@ -22,13 +22,10 @@ use core::{net::IpAddr, time::Duration};
 
 use connection::Limits;
 use mayfly::{
-    BootArguments, Machine, log,
+    BootArguments, Machine, executor, log,
     net::{Error, Network, TcpListener, TcpStream},
     time,
 };
-
-/// How long to wait for memory before the next connection is accepted.
-const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(BootArguments)]
 struct Arguments {
@@ -60,19 +57,18 @@ async fn main(machine: Machine) -> mayfly::Result<()> {
     announce(&network, arguments.port);
 
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                log::debug!("{peer} connects");
-                mayfly::spawn(async move {
-                    if let Err(error) = answer(stream, limits).await {
-                        log::debug!("{peer}: {error}");
-                    }
-                })
-                .detach();
+        let (stream, peer) = listener.accept().await?;
+        log::debug!("{peer} connects");
+        let task = executor::try_spawn("http connection", async move {
+            if let Err(error) = answer(stream, limits).await {
+                log::debug!("{peer}: {error}");
             }
-            // Connections that are being served will end and give their memory back.
-            Err(Error::OutOfMemory) => time::sleep(PAUSE).await,
-            Err(error) => return Err(error.into()),
+        });
+        match task {
+            Ok(task) => task.detach(),
+            // The stream is dropped, which ends the connection. Those that are being served will
+            // end, too, and give their memory back.
+            Err(error) => log::debug!("{peer} is turned away: {error}"),
         }
     }
 }
