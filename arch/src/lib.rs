@@ -2,9 +2,9 @@
 //!
 //! Everything that differs between processors lives here, and nothing else does: boot assembly,
 //! page tables, exceptions, interrupt controllers, clocks and the ways to stop. `x86_64/`,
-//! `aarch64/` and `armv7/` have the same module names and each of them meets the contract below;
+//! `aarch64/` and `armv7/` have the modules below and each of them meets the contract;
 //! `arm/` holds what the two ARM architectures share; `host/` is a Linux process, for development
-//! and for tests. This file is the only one with `cfg(target_arch)`.
+//! and for tests, which needs neither `boot` nor `exceptions`. This file is the only one with `cfg(target_arch)`.
 //!
 //! # The contract
 //!
@@ -18,7 +18,7 @@
 //! | `interrupts` | `enable`, `disable` an [`Irq`]; `allocate_message` (MSI) where the machine has it |
 //! | `clock` | `now` in nanoseconds since boot, `set_deadline`, `wall_clock` where the machine has one |
 //! | `ports` | I/O ports, for PCI configuration and the 16550; an empty bus where there are none |
-//! | `power` | `power_off`, `reboot`, `crash`, with the exit status where the machine can carry one |
+//! | `power` | `configure` from the command line; `power_off`, `reboot`, `crash`, with the exit status where the machine can carry one |
 //!
 //! Control goes up from here in three places only, the functions that [`kernel_entry!`] names.
 #![cfg_attr(target_os = "none", no_std)]

@@ -3,7 +3,7 @@
 //! | from | up to | what |
 //! |---|---|---|
 //! | 0 | 256 MiB | nothing, NULL included |
-//! | 256 MiB | 752 MiB | the image, somewhere, see `linker/armv7.ld` |
+//! | 256 MiB | 768 MiB | the image, somewhere; begins below 752 MiB, see `linker/armv7.ld` |
 //! | 768 MiB | 1 GiB | device registers |
 //! | 1 GiB | 3.75 GiB | direct map of the same physical addresses |
 //!

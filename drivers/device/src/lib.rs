@@ -1,5 +1,6 @@
-//! What a driver offers and what it needs, so that virtio, Xen and Unix drivers look the same to
-//! the kernel, and so that every driver runs against fakes on the host.
+//! What a driver offers and what it needs, so that the drivers for virtio and Unix, and those for
+//! Xen when they come, look the same to the kernel, and so that every driver runs against fakes on
+//! the host.
 //!
 //! A device is a pair of queues and an interrupt. Nothing here blocks: a queue that is full or
 //! empty says so, and `poll_ready` tells when to look again. It re-arms the notification *and then*

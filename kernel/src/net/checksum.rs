@@ -1,8 +1,8 @@
 //! The Internet checksum (RFC 1071) of IPv4, TCP and UDP.
 //!
 //! smoltcp computes it four bytes at a time; this one takes whole words of the machine, and knows
-//! what the device has done already. So smoltcp is told that the device computes all of these, and the stack does it
-//! here, when a frame comes in and before it goes out.
+//! what the device has done already. So smoltcp is told that the device computes all of these, and
+//! the stack does it here, when a frame comes in and before it goes out.
 
 use smoltcp::wire::IpAddress;
 

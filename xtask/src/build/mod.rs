@@ -2,10 +2,10 @@
 //!
 //! Cargo compiles the app with flags that never change, so that nothing is compiled twice, and with
 //! this program as its linker ([`wrapper`]), which only keeps what is to be linked and, for what
-//! ships, optimises it once more ([`optimize`]). Then, at every
-//! build, the image is linked at an address of its own ([`base`], [`link`]), once to learn where
-//! the functions are and once more with the table of their names ([`symbols`]), and written in the
-//! form that loaders take ([`image`]).
+//! ships, optimises it once more ([`optimize`]). Then, at every build, the image is linked at an
+//! address of its own ([`base`], [`link`]), once to learn where the functions are and once more
+//! with the table of their names ([`symbols`]), and written in the form that loaders take
+//! ([`image`]).
 
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,9 @@
 //! The receive buffer grows when the peer has filled it several times over. One that is far away
 //! cannot fill it while the app is quick to read, however much it has to send; so whole segments
 //! count as well, but less. The send buffer grows when the app has more to write than fits several
-//! times over, both to what the options and the memory allow. `rebuild` needs both buffers empty for that. A reader empties the receive buffer anyway;
-//! a writer is held off until the peer has acknowledged what was written before, once.
+//! times over, both to what the options and the memory allow. `rebuild` needs both buffers empty
+//! for that. A reader empties the receive buffer anyway; a writer is held off until the peer has
+//! acknowledged what was written before, once.
 
 use smoltcp::time::{Duration, Instant};
 
