@@ -183,7 +183,7 @@ impl Receiver {
                 Some(First { received, more: 0 }) => self.replace(received),
                 Some(First { received, more }) => self.put_together(received, more)?,
                 None => {
-                    self.refill_one();
+                    self.make_up_for(is_large);
                     None
                 }
             };
@@ -227,6 +227,17 @@ impl Receiver {
         }
         self.give_back(received.frame);
         None
+    }
+
+    /// Puts buffers in the place of one that held no frame and has gone back to its pool. One
+    /// packet needs many small ones, so a large one is not made up for by one of them.
+    #[cold]
+    fn make_up_for(&mut self, is_large: bool) {
+        if !is_large {
+            self.refill_one();
+        } else if !self.add_large() {
+            self.refill();
+        }
     }
 
     /// Puts a large buffer in the queue. Returns whether there was one.

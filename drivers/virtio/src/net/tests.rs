@@ -399,6 +399,28 @@ fn where_one_long_frame_comes_the_next_ones_need_no_copy() {
     }
 }
 
+/// A driver that expects long frames: all buffers in its queue are large.
+fn start_with_large_buffers() -> (FakeDevice, VirtioNet) {
+    let (device, mut driver) = start(SPREAD);
+    for _ in 0..100 {
+        spread(&device, 0, &[7; 64_000]);
+        assert!(driver.receive().is_some());
+    }
+    assert_eq!(usize::from(device.offered(0)), MAX_LARGE - 1);
+    (device, driver)
+}
+
+#[test]
+fn frames_without_content_leave_room_for_a_long_one() {
+    let (device, mut driver) = start_with_large_buffers();
+    for _ in 0..10 {
+        spread(&device, 0, &[]);
+        assert!(driver.receive().is_none());
+    }
+    spread(&device, 0, &[7; 65_000]);
+    assert_eq!(driver.receive().unwrap().frame.bytes(), [7; 65_000]);
+}
+
 #[test]
 fn a_stack_that_hoards_long_frames_does_not_stall_the_device() {
     let (device, mut driver) = start(SPREAD);
