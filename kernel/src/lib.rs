@@ -1,4 +1,46 @@
-//! Mayfly: a library operating system.
+//! Mayfly: a library operating system. An app is linked with this crate into an image that boots
+//! as a virtual machine, or into a Linux process.
+//!
+//! ```no_run
+//! #![no_std]
+//! #![no_main]
+//! use mayfly::net::TcpListener;
+//!
+//! #[mayfly::main]
+//! async fn main(machine: mayfly::Machine) -> mayfly::Result {
+//!     let network = machine.network().await?; // the first network card, DHCP by default
+//!     let mut listener = TcpListener::bind(&network, 7).await?;
+//!     loop {
+//!         let (mut stream, _peer) = listener.accept().await?;
+//!         mayfly::spawn(async move {
+//!             let mut buffer = [0; 1024];
+//!             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+//!                 if stream.write_all(&buffer[..count]).await.is_err() {
+//!                     break;
+//!                 }
+//!             }
+//!         })
+//!         .detach();
+//!     }
+//! }
+//! ```
+//!
+//! | module | |
+//! |---|---|
+//! | [`net`] | TCP, UDP, names |
+//! | [`block`] | disks |
+//! | [`time`] | sleeping, ticking, timeouts, clocks |
+//! | [`sync`] | channels, locks, the first of several futures |
+//! | [`executor`] | tasks |
+//! | [`console`] | printing and reading |
+//! | [`config`] | boot arguments |
+//! | [`memory`] | allocations that may fail, and how much memory is left |
+//! | [`random`] | random bytes |
+//! | [`power`] | ways to end |
+//! | [`log`] | the log |
+//!
+//! [`Machine`] leads to the devices, [`main`](macro@main) makes a function the first task. The
+//! guide in `docs/guide` of the repository goes through it all by examples.
 #![cfg_attr(target_os = "none", no_std)]
 
 #[doc(hidden)]
