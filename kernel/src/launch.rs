@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::{mem, pin::Pin};
 
-use mayfly_arch::BootInfo;
+use mayfly_arch::{BootInfo, cpu};
 
 use crate::{
     chart, console,
@@ -39,6 +39,8 @@ pub(crate) fn run(
     let uarts = mem::take(&mut devices.uarts);
     let consoles = mem::take(&mut devices.consoles);
     let machine = Machine::new(info, devices);
+    // From here on, interrupts are off only while something is locked: the panic handler goes by it.
+    cpu::interrupts_enable();
     let status = executor::run_app(async move {
         console::start(uarts, consoles);
         chart::mark("executor");
