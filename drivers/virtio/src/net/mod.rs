@@ -11,6 +11,7 @@
 
 mod features;
 mod header;
+mod large;
 mod receive;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,12 @@
 //! as many buffers as it takes (`VIRTIO_NET_F_MRG_RXBUF`). The stack wants a packet in one piece,
 //! so it is put together, which costs a copy, and saves the work for dozens of segments. Where one
 //! such packet comes, there are more: from then on the queue holds a few buffers that are as large,
-//! instead of the many, until nothing but short frames has come for a while.
+//! instead of the many, until nothing but short frames has come for a while. A short frame that
+//! comes in one of them is copied out, so that it does not keep so much memory.
+//!
+//! There are no small buffers beside the large ones: the device takes all in turn, so long packets
+//! would come in the small ones, too, and be copied once more. A burst of short frames that is
+//! longer than the queue waits in the host until the guest has taken in the first few.
 
 use alloc::{rc::Rc, vec::Vec};
 
@@ -17,6 +22,7 @@ use super::{
     BUFFER_SIZE, LARGE_BUFFER_SIZE, QUEUE_SIZE, RECEIVE_QUEUE,
     features::{WANTED, WANTED_WITH_MEMORY},
     header::{First, Layout, MAX_SIZE},
+    large::{LARGE_UNITS, LargePool, MAX_LARGE, is_large},
 };
 use crate::{StartError, buffers::Incoming, queue::Queue, transport::Transport};
 
@@ -32,14 +38,7 @@ pub(super) const LAST_BUFFERS: usize = 4;
 pub(super) const LAST_BUFFERS_IF_SPREAD: usize = (65_550 + MAX_SIZE).div_ceil(BUFFER_SIZE) + 1;
 
 /// Packets that were put together and that the stack may hold at a time.
-const MAX_WHOLE: usize = 2;
-
-/// Large buffers in the queue while long packets come, one of which the stack may hold: the device
-/// fills some while the stack empties another one.
-pub(super) const MAX_LARGE: usize = 5;
-
-/// How many small buffers one of them stands for.
-const LARGE_UNITS: usize = LARGE_BUFFER_SIZE / BUFFER_SIZE;
+pub(super) const MAX_WHOLE: usize = 2;
 
 /// Short frames in a row after which no more long ones are expected.
 pub(super) const SHORT_FRAMES: u16 = 256;
@@ -71,7 +70,7 @@ pub(super) struct Receiver {
     /// Where packets are put together that came in several buffers, if there may be any.
     whole_pool: Option<Rc<dyn FramePool>>,
     /// Large buffers for the queue.
-    large_pool: Rc<dyn FramePool>,
+    pub(super) large_pool: LargePool,
     /// How many of them are in it.
     large: usize,
     /// For how many more short frames long ones are expected.
@@ -81,7 +80,7 @@ pub(super) struct Receiver {
     wanted: usize,
     /// Buffers received since the queue was last found empty.
     burst: usize,
-    /// There was no memory for a fresh buffer.
+    /// There was no memory for a fresh small buffer.
     is_short: bool,
 }
 
@@ -106,7 +105,7 @@ impl Receiver {
             layout,
             pool: Rc::clone(pool),
             whole_pool,
-            large_pool: large_pool(),
+            large_pool: LargePool::new(),
             large: 0,
             expects_long: 0,
             least,
@@ -142,6 +141,7 @@ impl Receiver {
             && let Some(buffer) = FrameBuf::allocate(&self.pool, 0)
             && self.queue.push(Incoming(buffer)).is_ok()
         {}
+        self.is_short = self.held() < self.wanted;
     }
 
     /// The queue was found empty. It gets more buffers after a burst that was longer than it, or
@@ -153,6 +153,9 @@ impl Receiver {
         self.burst = 0;
         if self.held() < self.wanted {
             self.refill();
+        }
+        if self.large == 0 && self.large_pool.has_memory() {
+            self.large_pool.release_memory();
         }
     }
 
@@ -209,24 +212,36 @@ impl Receiver {
         None
     }
 
-    /// As `replace`, for a frame in a large buffer.
+    /// As `replace`, for a frame in a large buffer, which only a long one keeps.
     #[cold]
     fn replace_large(&mut self, received: Received) -> Option<Received> {
-        let is_long = received.frame.bytes().len() > BUFFER_SIZE;
-        self.expects_long =
-            if is_long { SHORT_FRAMES } else { self.expects_long.saturating_sub(1) };
-        if self.expects_long == 0 || !self.add_large() {
-            self.refill();
+        if received.frame.headroom() + received.frame.bytes().len() <= BUFFER_SIZE {
+            return self.copy_out(received);
         }
-        if self.large == 0 {
-            // The memory of the others goes back to the heap when the stack is done with them.
-            self.large_pool = large_pool();
+        self.expects_long = SHORT_FRAMES;
+        if !self.add_large() {
+            self.refill();
         }
         if self.held() >= self.least {
             return Some(received);
         }
         self.give_back(received.frame);
         None
+    }
+
+    /// Moves a short frame to a small buffer, or drops it if there is none. The large one goes back
+    /// to the queue while long frames are expected, or if there is too little in their place.
+    fn copy_out(&mut self, received: Received) -> Option<Received> {
+        self.expects_long = self.expects_long.saturating_sub(1);
+        if self.expects_long == 0 {
+            self.refill();
+        }
+        let copy = FrameBuf::allocate(&self.pool, 0).and_then(|small| copy(&received.frame, small));
+        self.is_short = copy.is_none();
+        if self.expects_long > 0 || self.held() < self.least {
+            self.give_back(received.frame);
+        }
+        copy.map(|frame| Received { frame, checked: received.checked })
     }
 
     /// Puts buffers in the place of one that held no frame and has gone back to its pool. One
@@ -242,7 +257,7 @@ impl Receiver {
 
     /// Puts a large buffer in the queue. Returns whether there was one.
     fn add_large(&mut self) -> bool {
-        let fresh = FrameBuf::allocate(&self.large_pool, 0);
+        let fresh = self.large_pool.allocate();
         fresh.map(|fresh| self.give_back(fresh)).is_some()
     }
 
@@ -265,12 +280,12 @@ impl Receiver {
         }
     }
 
-    /// Puts a large buffer in the queue in the place of one that is too small, or the small one
-    /// itself, or neither if the queue holds enough.
-    fn exchange(&mut self, small: FrameBuf) {
+    /// Puts a large buffer in the queue in the place of one that held a part of a long frame, or
+    /// that one itself, or neither if the queue holds enough.
+    fn exchange(&mut self, part: FrameBuf) {
         let is_larger = self.large + 1 < MAX_LARGE && self.add_large();
         if !is_larger && self.held() < self.wanted {
-            self.give_back(small);
+            self.give_back(part);
         }
     }
 
@@ -301,14 +316,14 @@ impl Receiver {
     }
 }
 
-fn large_pool() -> Rc<dyn FramePool> {
-    Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE))
-}
-
-/// Whether this is one of the large buffers.
-#[inline]
-fn is_large(buffer: &FrameBuf) -> bool {
-    buffer.whole().len() > BUFFER_SIZE
+/// Copies a frame to the same place in another buffer. `None` if it does not fit.
+fn copy(frame: &FrameBuf, mut to: FrameBuf) -> Option<FrameBuf> {
+    let start = frame.headroom();
+    if !to.set_range(start, start + frame.bytes().len()) {
+        return None;
+    }
+    to.bytes_mut().copy_from_slice(frame.bytes());
+    Some(to)
 }
 
 /// Adds bytes to a frame, or gives it up if they do not fit.

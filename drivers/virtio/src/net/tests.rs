@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use virtio_drivers::transport::DeviceType;
 
 use super::{
-    receive::{FIRST_BUFFERS, LAST_BUFFERS, LAST_BUFFERS_IF_SPREAD, MAX_LARGE, SHORT_FRAMES},
+    large::MAX_LARGE,
+    receive::{FIRST_BUFFERS, LAST_BUFFERS, LAST_BUFFERS_IF_SPREAD, MAX_WHOLE, SHORT_FRAMES},
     *,
 };
 use crate::{
@@ -422,6 +423,76 @@ fn frames_without_content_leave_room_for_a_long_one() {
 }
 
 #[test]
+fn short_frames_do_not_keep_large_buffers() {
+    let (device, mut driver) = start_with_large_buffers();
+    let mut hoard = Vec::new();
+    for number in 0..64 {
+        spread(&device, 0, &[number; 60]);
+        hoard.extend(driver.receive());
+    }
+    assert_eq!(hoard.len(), 64);
+    for (number, received) in (0..).zip(&hoard) {
+        assert_eq!(received.frame.bytes(), [number; 60]);
+        assert!(received.checked && received.frame.whole().len() == BUFFER_SIZE);
+    }
+    assert_eq!(usize::from(device.offered(0)), MAX_LARGE - 1);
+}
+
+#[test]
+fn a_stack_that_hoards_long_frames_takes_no_more_large_buffers_than_there_are() {
+    let (device, mut driver) = start(SPREAD);
+    let mut hoard = Vec::new();
+    for number in 0..2000 {
+        // Long enough without long frames that they are not expected any more, too.
+        let length = if number % 500 < 100 { 64_000 } else { 60 };
+        spread(&device, 0, &vec![7; length]);
+        hoard
+            .extend(driver.receive().filter(|received| received.frame.whole().len() > BUFFER_SIZE));
+    }
+    assert!((MAX_LARGE..=MAX_LARGE + MAX_WHOLE).contains(&hoard.len()), "{}", hoard.len());
+    hoard.clear();
+    for _ in 0..100 {
+        spread(&device, 0, &[7; 64_000]);
+        assert!(driver.receive().is_some());
+    }
+    assert_eq!(usize::from(device.offered(0)), MAX_LARGE - 1);
+}
+
+#[test]
+fn without_a_small_buffer_a_short_frame_is_dropped_and_sent_ones_are_freed() {
+    let (device, mut driver) = start_with_large_buffers();
+    driver.transmit(frame(&driver, b"frame")).unwrap();
+    let _hoard: Vec<_> = core::iter::from_fn(|| FrameBuf::allocate(&driver.pool(), 12)).collect();
+    spread(&device, 0, &[7; 60]);
+    assert!(driver.receive().is_none());
+    assert_eq!(usize::from(device.offered(0)), MAX_LARGE - 1);
+    driver.flush();
+    let (id, _) = device.take(1).unwrap();
+    device.put_used(1, id.into(), 0);
+    assert!(driver.receive.is_short());
+    spread(&device, 0, &[7; 60]);
+    assert!(driver.receive().is_some());
+    assert!(!driver.receive.is_short());
+}
+
+#[test]
+fn memory_of_large_buffers_goes_back_when_the_last_one_does() {
+    let (device, mut driver) = start_with_large_buffers();
+    let mut cx = Context::from_waker(Waker::noop());
+    spread(&device, 0, &[7; 64_000]);
+    let held = driver.receive().unwrap();
+    for _ in 0..usize::from(SHORT_FRAMES) + MAX_LARGE {
+        spread(&device, 0, &[7; 60]);
+        assert!(driver.receive().is_some());
+    }
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert!(driver.receive.large_pool.has_memory());
+    drop(held);
+    assert!(driver.poll_ready(&mut cx).is_pending());
+    assert!(!driver.receive.large_pool.has_memory());
+}
+
+#[test]
 fn a_stack_that_hoards_long_frames_does_not_stall_the_device() {
     let (device, mut driver) = start(SPREAD);
     let mut cx = Context::from_waker(Waker::noop());
@@ -536,5 +607,36 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+proptest! {
+    /// Whatever comes and whatever the stack holds, the queue has room for the longest packet, and
+    /// the stack gets it once it holds nothing more.
+    #[test]
+    fn there_is_always_room_for_a_long_frame(
+        steps in prop::collection::vec(
+            (prop_oneof![Just(0), 1..2100_usize, 60_000..65_537_usize], 1..300_usize, 0..4_u8),
+            1..20,
+        ),
+    ) {
+        let (device, mut driver) = start(SPREAD);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut hoard = Vec::new();
+        for (length, times, end) in steps {
+            for _ in 0..times {
+                spread(&device, 0, &vec![7; length]);
+                hoard.extend(driver.receive());
+            }
+            match end {
+                0 => hoard.clear(),
+                1 => hoard.truncate(1),
+                2 => _ = driver.poll_ready(&mut cx),
+                _ => {}
+            }
+        }
+        drop(hoard);
+        spread(&device, 0, &[7; 65_536]);
+        prop_assert!(driver.receive().is_some());
     }
 }
