@@ -43,7 +43,8 @@ pub(crate) fn panic(message: PanicMessage<'_>, location: Option<&Location<'_>>) 
         let _ = write!(Out, "\n    at {location}");
     }
     let _ = writeln!(Out);
-    describe(StackFrame { pc: panic as *const () as usize, fp: cpu::frame_pointer() });
+    let pc = cpu::code_address(panic as *const () as usize);
+    describe(StackFrame { pc, fp: cpu::frame_pointer() });
     if !holds_no_lock || !executor::abandon_task() {
         mayfly_arch::power::crash(ExitStatus::PANIC.0);
     }
