@@ -9,6 +9,7 @@ mod link;
 mod peer;
 mod plain;
 mod sender;
+mod stale;
 mod support;
 mod tcp;
 mod udp;

@@ -67,9 +67,9 @@ pub(in crate::net) struct Connection {
     pub(super) peer: PeerOptions,
     /// How it tells the peer its own window.
     pub(super) window: WindowField,
-    /// The window field of the last segment.
+    /// The window field of the last segment that was current.
     pub(super) peer_window: u16,
-    /// When the last segment came.
+    /// When that came.
     pub(super) heard_at: Instant,
     /// How far each side has come.
     pub(super) progress: Progress,
@@ -86,8 +86,6 @@ pub(in crate::net) struct Connection {
     pub(super) is_write_closed: bool,
     /// Why it ended, if it ended by itself.
     pub(in crate::net) error: Option<Error>,
-    /// The sequence number after the peer's FIN, once that has come.
-    pub(in crate::net) end_of_input: Option<i32>,
 }
 
 /// What can be chosen about a connection while it exists.
@@ -131,7 +129,6 @@ impl Connection {
             stalled_with: None,
             is_write_closed: false,
             error: None,
-            end_of_input: None,
         })
     }
 

@@ -12,7 +12,7 @@ use smoltcp::{
 use super::{
     connection::{Connection, Owner, Turn},
     orphan::LINGER_TIME,
-    progress::Queues,
+    progress::Standing,
     segment::{FIN, RST, SYN, Tcp},
 };
 use crate::net::{
@@ -74,23 +74,22 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(tcp) = Tcp::of(bytes, segment) else { return };
         if tcp.flags & SYN != 0 {
-            connection.progress.begin(&tcp);
             connection.hear_options(bytes.get(segment.start..segment.end).unwrap_or_default());
         }
         let repaired = connection.progress.repair(bytes, segment, &tcp);
-        let before = Queues::of(connection.socket());
+        let before = Standing::of(connection.socket());
         let mut phy = Phy::input(&mut self.port, repaired.as_deref().unwrap_or(bytes))
             .telling(connection.window);
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         let socket = connection.socket();
-        let (after, is_alive) = (Queues::of(socket), socket.state() != State::Closed);
+        let after = Standing::of(socket);
+        let is_alive = after.state != State::Closed;
         connection.progress.note(&tcp, before, after);
         if tcp.payload > 0 {
             connection.has_gap = after.received == before.received;
         }
-        (connection.peer_window, connection.heard_at) = (tcp.window, self.now);
-        if let Some(end) = tcp.end_of_input() {
-            connection.end_of_input = Some(end);
+        if connection.progress.is_current(&tcp) {
+            (connection.peer_window, connection.heard_at) = (tcp.window, self.now);
         }
         let cause = if tcp.flags & RST != 0 { Cause::Reset } else { Cause::Input };
         let is_plain = tcp.payload == 0 && tcp.flags & (SYN | RST | FIN) == 0;

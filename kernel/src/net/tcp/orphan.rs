@@ -103,7 +103,8 @@ impl Stack {
 
     /// Makes an entry in the time-wait table for a connection.
     pub(super) fn remember(&mut self, id: Id) {
-        let end = self.connections.get(id).and_then(|connection| connection.end_of_input);
+        let end =
+            self.connections.get(id).and_then(|connection| connection.progress.end_of_input());
         if let (Some(flow), Some(end)) = (self.connections.flow(id), end) {
             self.time_wait.add(flow, end, self.now);
             self.upkeep_is_due = true;

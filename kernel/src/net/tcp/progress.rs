@@ -12,7 +12,10 @@
 
 use alloc::vec::Vec;
 
-use smoltcp::{socket::tcp::Socket, wire::TcpSeqNumber};
+use smoltcp::{
+    socket::tcp::{Socket, State},
+    wire::TcpSeqNumber,
+};
 
 use super::{
     segment::{ACK, FIN, RST, SYN, Tcp},
@@ -24,46 +27,86 @@ use crate::net::wire::Segment;
 /// that this side tells.
 const REACH: i32 = MAX_SCALED as i32;
 
-/// Bytes in the queues of a connection.
+/// Where the socket of a connection stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Queues {
-    /// Those that have come and were not read.
+pub(super) struct Standing {
+    /// Bytes that have come and were not read.
     pub(super) received: usize,
-    /// Those that were written and not acknowledged.
+    /// Bytes that were written and not acknowledged.
     pub(super) sent: usize,
+    pub(super) state: State,
 }
 
-impl Queues {
-    /// Those of this socket.
+impl Standing {
+    /// That of this socket.
     pub(super) fn of(socket: &Socket<'_>) -> Self {
-        Self { received: socket.recv_queue(), sent: socket.send_queue() }
+        Self { received: socket.recv_queue(), sent: socket.send_queue(), state: socket.state() }
+    }
+
+    /// Whether the peer's SYN is still to come.
+    fn awaits_syn(self) -> bool {
+        matches!(self.state, State::Listen | State::SynSent)
+    }
+
+    /// Whether the peer's FIN has come, with everything before it.
+    fn has_fin(self) -> bool {
+        use State::{CloseWait, Closing, LastAck, TimeWait};
+        matches!(self.state, CloseWait | Closing | LastAck | TimeWait)
+    }
+
+    /// Whether this segment was the peer's SYN, by where the socket stands after it. Any other
+    /// one is late or forged.
+    pub(super) fn is_syn(self, tcp: &Tcp, after: Self) -> bool {
+        let has_syn = matches!(after.state, State::SynReceived | State::Established);
+        tcp.flags & SYN != 0 && self.awaits_syn() && has_syn
+    }
+
+    /// Whether a segment was the peer's FIN, by where the socket stands after it.
+    pub(super) fn is_fin(self, after: Self) -> bool {
+        !self.has_fin() && after.has_fin()
     }
 }
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
-    /// The next byte that the peer has to send, from its SYN until its FIN.
+    /// The next byte that the peer has to send, from its SYN on.
     expected: Option<TcpSeqNumber>,
+    /// Whether that is the one after its FIN.
+    has_ended: bool,
     /// Up to where the peer has acknowledged, once it has acknowledged any data.
     acknowledged: Option<TcpSeqNumber>,
 }
 
 impl Progress {
-    /// Notes the peer's SYN.
-    pub(super) fn begin(&mut self, syn: &Tcp) {
-        self.expected = Some(syn.sequence + 1);
-    }
-
-    /// Notes what a segment has done to the queues.
-    pub(super) fn note(&mut self, tcp: &Tcp, before: Queues, after: Queues) {
+    /// Notes what a segment has done to the socket.
+    pub(super) fn note(&mut self, tcp: &Tcp, before: Standing, after: Standing) {
+        if before.is_syn(tcp, after) {
+            self.expected = Some(tcp.sequence + 1);
+        }
         let arrived = after.received.saturating_sub(before.received);
-        // After its end there is nothing to be ahead of.
-        let is_open = tcp.flags & FIN == 0;
-        self.expected = self.expected.filter(|_| is_open).map(|next| next + arrived);
+        let is_fin = before.is_fin(after);
+        self.expected = self.expected.map(|next| next + arrived + usize::from(is_fin));
+        self.has_ended |= is_fin;
         if after.sent < before.sent {
             self.acknowledged = Some(tcp.acknowledgement);
         }
+    }
+
+    /// The sequence number after the peer's FIN, once that has come.
+    pub(super) fn end_of_input(&self) -> Option<i32> {
+        self.expected.filter(|_| self.has_ended).map(|end| end.0)
+    }
+
+    /// Whether a segment, which has been noted, is one that the peer may have sent by now and after
+    /// all others, so that what it says about the peer holds.
+    pub(super) fn is_current(&self, tcp: &Tcp) -> bool {
+        let is_bare = tcp.flags & FIN == 0;
+        let end = tcp.sequence + tcp.payload + usize::from(!is_bare);
+        let ahead = self.expected.map(|expected| end.0.wrapping_sub(expected.0));
+        tcp.flags & (SYN | RST | ACK) == ACK
+            && ahead.is_some_and(|ahead| (0..=REACH).contains(&ahead))
+            && self.acknowledged.is_none_or(|last| tcp.acknowledgement >= last)
     }
 
     /// A copy of the frame with numbers that smoltcp takes, if the segment in it is one that it
@@ -91,7 +134,7 @@ impl Progress {
             let acknowledged = self.acknowledged.filter(|last| tcp.acknowledgement < *last)?;
             return Some((ACKNOWLEDGEMENT, acknowledged));
         }
-        let expected = self.expected.filter(|_| tcp.flags & FIN == 0)?;
+        let expected = self.expected.filter(|_| !self.has_ended && tcp.flags & FIN == 0)?;
         let ahead = tcp.sequence.0.wrapping_sub(expected.0);
         (1..=REACH).contains(&ahead).then_some((SEQUENCE, expected))
     }
@@ -109,14 +152,19 @@ mod tests {
         Tcp { flags, sequence, acknowledgement, window: 0, payload }
     }
 
+    fn standing(state: State, received: usize, sent: usize) -> Standing {
+        Standing { received, sent, state }
+    }
+
     /// A connection on which 1000 bytes have come and 500 were acknowledged, across the point at
     /// which the numbers wrap.
     fn progress() -> Progress {
         let mut progress = Progress::default();
-        progress.begin(&segment(SYN, -1, 0, 0));
-        let (before, after) =
-            (Queues { received: 0, sent: 700 }, Queues { received: 1000, sent: 200 });
-        progress.note(&segment(ACK, 0, 500, 1000), before, after);
+        let established = |received, sent| standing(State::Established, received, sent);
+        let syn = segment(SYN, -1, 0, 0);
+        progress.note(&syn, standing(State::SynSent, 0, 0), established(0, 0));
+        let data = segment(ACK, 0, 500, 1000);
+        progress.note(&data, established(0, 700), established(1000, 200));
         progress
     }
 
@@ -149,8 +197,51 @@ mod tests {
         assert_eq!(progress().wrong_number(&segment(ACK, 3000, 600, 0)), Some((4, expected)));
         assert_eq!(progress().wrong_number(&segment(ACK, 1_080_000, 600, 0)), None);
         let mut ended = progress();
-        let queues = Queues { received: 1000, sent: 200 };
-        ended.note(&segment(ACK | FIN, 1000, 500, 0), queues, queues);
-        assert_eq!(ended.wrong_number(&segment(ACK, 1001, 700, 0)), None);
+        let (open, end) = (State::Established, State::CloseWait);
+        let fin = segment(ACK | FIN, 1000, 500, 0);
+        ended.note(&fin, standing(open, 1000, 200), standing(end, 1000, 200));
+        assert_eq!(ended.end_of_input(), Some(START.wrapping_add(1001)));
+        assert_eq!(ended.wrong_number(&segment(ACK, 1002, 700, 0)), None);
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_is_not_noted() {
+        let mut progress = progress();
+        let before = progress;
+        let open = standing(State::Established, 1000, 200);
+        for tcp in [
+            segment(SYN, -1, 0, 0),
+            segment(SYN | ACK, 900, 500, 0),
+            segment(ACK | FIN, 2000, 500, 0),
+            segment(ACK, 3000, 800, 10),
+        ] {
+            progress.note(&tcp, open, open);
+            assert_eq!(progress.expected, before.expected, "{tcp:?}");
+            assert_eq!(progress.acknowledged, before.acknowledged, "{tcp:?}");
+            assert_eq!(progress.end_of_input(), None, "{tcp:?}");
+        }
+    }
+
+    #[test]
+    fn late_and_impossible_segments_are_not_current() {
+        let progress = progress();
+        for tcp in [
+            segment(ACK, 0, 500, 1000),
+            segment(ACK, 1000, 500, 0),
+            segment(ACK, 1000, 600, 0),
+            segment(ACK, 3000, 600, 0),
+        ] {
+            assert!(progress.is_current(&tcp), "{tcp:?}");
+        }
+        for tcp in [
+            segment(ACK, 900, 500, 0),
+            segment(ACK, 0, 500, 900),
+            segment(ACK, 1000, 400, 0),
+            segment(ACK, 2_000_000, 500, 0),
+            segment(RST, 1000, 500, 0),
+            segment(SYN, 1000, 500, 0),
+        ] {
+            assert!(!progress.is_current(&tcp), "{tcp:?}");
+        }
     }
 }

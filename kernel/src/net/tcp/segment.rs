@@ -51,10 +51,4 @@ impl Tcp {
     pub(super) fn is_request(&self) -> bool {
         self.flags & (SYN | ACK | RST | FIN) == SYN
     }
-
-    /// The sequence number after the FIN, if it has one.
-    pub(super) fn end_of_input(&self) -> Option<i32> {
-        let end = (self.sequence + self.payload + 1).0;
-        (self.flags & FIN != 0).then_some(end)
-    }
 }

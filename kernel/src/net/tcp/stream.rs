@@ -142,7 +142,7 @@ impl TcpStream {
                 return Poll::Ready(Err(Error::Closed));
             };
             let error = connection.error;
-            let is_complete = connection.end_of_input.is_some() && error.is_none();
+            let is_complete = connection.progress.end_of_input().is_some() && error.is_none();
             let socket = connection.socket();
             let queued = socket.recv_queue();
             match receive(socket) {
