@@ -7,7 +7,10 @@
 //! for that. A reader empties the receive buffer anyway; a writer is held off until the peer has
 //! acknowledged what was written before, once.
 
-use smoltcp::time::{Duration, Instant};
+use smoltcp::{
+    time::{Duration, Instant},
+    wire::EthernetAddress,
+};
 
 use super::{
     connection::{Connection, Owner},
@@ -125,7 +128,8 @@ impl Stack {
             return;
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let Some(probe) = rebuild(connection, &flow, sizes, &self.port, self.now) else {
+        let device = (&self.port.capabilities, EthernetAddress(self.port.info.mac));
+        let Some(probe) = rebuild(connection, &flow, sizes, device, self.now) else {
             return;
         };
         let first = (connection.options.receive_buffer, connection.options.send_buffer);

@@ -31,7 +31,6 @@ use super::{
 };
 use crate::net::{
     phy::{Caught, MAX_CAUGHT, Phy},
-    port::Port,
     wire::{ETHERTYPE_IPV4, Flow, u16_at},
 };
 
@@ -88,14 +87,15 @@ struct Stage<'a> {
     now: Instant,
 }
 
-/// Gives `connection`, of `flow`, buffers of these sizes in bytes. Returns a frame for smoltcp that
+/// Gives `connection`, of `flow` and the device with these capabilities and address, buffers of
+/// these sizes in bytes. Returns a frame for smoltcp that
 /// makes the connection tell the peer its window, which it believes to have done; or `None` if it
 /// was not possible, and then the connection is as it was.
 pub(super) fn rebuild(
     connection: &mut Connection,
     flow: &Flow,
     (receive, send): (usize, usize),
-    port: &Port,
+    (capabilities, mac): (&DeviceCapabilities, EthernetAddress),
     now: Instant,
 ) -> Option<Caught> {
     let (peer, window) = (connection.peer, connection.peer_window);
@@ -112,11 +112,11 @@ pub(super) fn rebuild(
         return None;
     }
     let (mut set, handle) = Connection::sockets(receive, send)?;
-    let position = Stage::new(flow, &port.capabilities, 0, now + LONG).position(connection);
+    let position = Stage::new(flow, capabilities, 0, now + LONG).position(connection);
     connection.apply_settings();
     let position = position?;
     let (iss, irs) = (position.send - 1 - own_end, position.receive - 1 - peer_end);
-    let mut stage = Stage::new(flow, &port.capabilities, seed_for(iss.0 as u32), now);
+    let mut stage = Stage::new(flow, capabilities, seed_for(iss.0 as u32), now);
     set.get_mut::<Socket<'_>>(handle).listen(flow.local).ok()?;
     let answer = stage.play(&mut set, flow, &syn(&peer, irs, window))?;
     if answer.sequence != iss || answer.flags & (SYN | ACK) != SYN | ACK {
@@ -136,12 +136,17 @@ pub(super) fn rebuild(
         line.ack_number = Some(iss + 2);
         stage.play(&mut set, flow, &line);
     }
-    if set.get_mut::<Socket<'_>>(handle).state() != state {
+    // smoltcp 0.14 believes to have told the window of its SYN in units of the scale, which may be
+    // more than the buffer holds. It answers a byte that it has had, and so tells the real one.
+    line.seq_number = position.receive - 1;
+    let corrected = stage.play(&mut set, flow, &TcpRepr { payload: &[0], ..line });
+    if corrected?.acknowledgement != position.receive
+        || set.get_mut::<Socket<'_>>(handle).state() != state
+    {
         return None;
     }
     connection.replace(set, handle);
-    line.seq_number = position.receive - 1;
-    Some(tcp_frame(flow, &line, EthernetAddress(port.info.mac)))
+    Some(tcp_frame(flow, &line, mac))
 }
 
 /// An empty segment.
@@ -336,12 +341,57 @@ const fn inverse(of: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::tcp::{TcpOptions, connection::Owner, window::STEP};
 
-    #[test]
-    fn smoltcp_chooses_the_number_that_it_is_made_to() {
+    fn link() -> DeviceCapabilities {
         let mut link = DeviceCapabilities::default();
         link.max_transmission_unit = 1514;
         link.checksum = ChecksumCapabilities::ignored();
+        link
+    }
+
+    const FLOW: Flow = Flow {
+        local: IpEndpoint::new(IpAddress::v4(10, 0, 0, 1), 80),
+        remote: IpEndpoint::new(IpAddress::v4(10, 0, 0, 2), 1000),
+    };
+
+    /// Plays a peer that connects, and fills a buffer of `size` bytes that the connection is given
+    /// then, the end first and beyond it. Returns how many bytes the socket takes.
+    fn fill(size: usize) -> usize {
+        let (link, now) = (link(), Instant::from_secs(100));
+        let options = TcpOptions::default();
+        let mut connection = Connection::new(&options, 1460, Owner::Stream, now).unwrap();
+        connection.peer.window_scale = Some(7);
+        let irs = TcpSeqNumber(i32::MAX - 1000);
+        let mut stage = Stage::new(&FLOW, &link, 1, now);
+        connection.socket().listen(80).unwrap();
+        let line = syn(&connection.peer, irs, 1000);
+        let answer = stage.play(&mut connection.set, &FLOW, &line).unwrap();
+        let ack_number = Some(answer.sequence + 1);
+        let mut line = TcpRepr { seq_number: irs + 1, ack_number, window_len: 1000, ..EMPTY };
+        stage.play(&mut connection.set, &FLOW, &line);
+        rebuild(&mut connection, &FLOW, (size, 4096), (&link, OWN_MAC), now).unwrap();
+        assert_eq!(connection.socket().recv_capacity(), size);
+        // Longer ones cannot be played.
+        let piece = &[7; 60];
+        for at in [size - 30].into_iter().chain((0..size - 30).step_by(60)) {
+            line = TcpRepr { seq_number: irs + 1 + at, payload: piece, ..line };
+            stage.play(&mut connection.set, &FLOW, &line);
+        }
+        connection.socket().recv_queue()
+    }
+
+    #[test]
+    fn nothing_is_taken_beyond_the_buffer() {
+        for size in [2928, 65_535, 128_480, 259_888, 525_600, 1_048_560] {
+            // Windows are told in steps, so the last few bytes may not find room.
+            assert!((size - 2 * STEP..=size).contains(&fill(size)), "{size}");
+        }
+    }
+
+    #[test]
+    fn smoltcp_chooses_the_number_that_it_is_made_to() {
+        let link = link();
         for number in [0, 1, 0x7fff_ffff, 0x8000_0000, 0xdead_beef, u32::MAX] {
             for local in [IpAddress::v4(10, 0, 0, 1), IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1)] {
                 let flow = Flow {
