@@ -20,7 +20,7 @@ pub struct TcpOptions {
 }
 
 /// The peer scales its window as it likes, so this is only what is reasonable.
-const MAX_SEND_BUFFER: usize = 1 << 20;
+pub(super) const MAX_SEND_BUFFER: usize = 1 << 20;
 
 impl Default for TcpOptions {
     fn default() -> Self {

@@ -18,6 +18,7 @@ use smoltcp::{
 };
 
 use super::{
+    options::MAX_SEND_BUFFER,
     segment::{ACK, FIN, RST, SYN, Tcp},
     window::MAX_SCALED,
 };
@@ -26,6 +27,11 @@ use crate::net::wire::Segment;
 /// How far beyond what has arrived a segment without data may lie, in bytes: the largest window
 /// that this side tells.
 const REACH: i32 = MAX_SCALED as i32;
+
+/// How far apart the acknowledgements of two segments may be that are under way at the same time:
+/// what can have been sent and not acknowledged. One that is older than that is not the peer's (RFC
+/// 5961 section 5.2).
+const MOST_SENT: i32 = MAX_SEND_BUFFER as i32;
 
 /// Where the socket of a connection stands.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +112,10 @@ impl Progress {
         let ahead = self.expected.map(|expected| end.0.wrapping_sub(expected.0));
         tcp.flags & (SYN | RST | ACK) == ACK
             && ahead.is_some_and(|ahead| (0..=REACH).contains(&ahead))
-            && self.acknowledged.is_none_or(|last| tcp.acknowledgement >= last)
+            && self.acknowledged.is_none_or(|last| {
+                let newly = tcp.acknowledgement.0.wrapping_sub(last.0);
+                (0..=MOST_SENT).contains(&newly)
+            })
     }
 
     /// A copy of the frame with numbers that smoltcp takes, if the segment in it is one that it
@@ -131,8 +140,10 @@ impl Progress {
             return None;
         }
         if tcp.payload > 0 {
-            let acknowledged = self.acknowledged.filter(|last| tcp.acknowledgement < *last)?;
-            return Some((ACKNOWLEDGEMENT, acknowledged));
+            let acknowledged = self.acknowledged?;
+            let behind = acknowledged.0.wrapping_sub(tcp.acknowledgement.0);
+            let is_late = (1..=MOST_SENT).contains(&behind);
+            return is_late.then_some((ACKNOWLEDGEMENT, acknowledged));
         }
         let expected = self.expected.filter(|_| !self.has_ended && tcp.flags & FIN == 0)?;
         let ahead = tcp.sequence.0.wrapping_sub(expected.0);
@@ -189,6 +200,11 @@ mod tests {
         let renewed = TcpSeqNumber(START.wrapping_add(500));
         let late = segment(ACK, 1000, 400, 100);
         assert_eq!(progress().wrong_number(&late), Some((8, renewed)));
+        let (oldest, older) = (500 - (1 << 20), 499 - (1 << 20));
+        assert!(progress().wrong_number(&segment(ACK, 1000, oldest, 100)).is_some());
+        for forged in [older, i32::MIN + 1000] {
+            assert_eq!(progress().wrong_number(&segment(ACK, 1000, forged, 100)), None, "{forged}");
+        }
     }
 
     #[test]
@@ -238,6 +254,7 @@ mod tests {
             segment(ACK, 0, 500, 900),
             segment(ACK, 1000, 400, 0),
             segment(ACK, 2_000_000, 500, 0),
+            segment(ACK, 1000, 2_000_000, 0),
             segment(RST, 1000, 500, 0),
             segment(SYN, 1000, 500, 0),
         ] {
