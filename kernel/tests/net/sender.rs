@@ -36,6 +36,8 @@ pub struct Sender {
     offers: Option<u8>,
     /// Time that it takes for each segment.
     pub pace: Duration,
+    /// Whether somebody who guesses numbers answers a request first, without a scale.
+    pub is_forged: bool,
     pub scale: Option<u8>,
     /// The largest window that it was told.
     pub largest: usize,
@@ -55,6 +57,7 @@ impl Sender {
             other: TcpSeqNumber(0),
             offers,
             pace: Duration::ZERO,
+            is_forged: false,
             scale: None,
             largest: 0,
             closed: 0,
@@ -162,6 +165,12 @@ impl Sender {
         self.introduce();
         let bytes = self.hear().await;
         self.begin(&bytes);
+        if self.is_forged {
+            let guess = Some(self.other + 12_345);
+            self.send(&TcpRepr { window_scale: None, ..self.syn(guess) });
+            let answer = self.hear().await;
+            assert!(TcpPacket::new_unchecked(&answer[34..]).rst());
+        }
         self.send(&self.syn(Some(self.other)));
     }
 

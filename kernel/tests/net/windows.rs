@@ -36,6 +36,8 @@ struct Case {
     offers: Option<u8>,
     /// Whether the guest connects, or is connected to.
     is_active: bool,
+    /// Whether a forged answer comes before that of the peer.
+    is_forged: bool,
     /// The longest pause that the reader makes, in microseconds, and the most that it reads.
     pause: u64,
     bite: usize,
@@ -52,6 +54,7 @@ impl Default for Case {
             length: 3_000_000,
             offers: Some(7),
             is_active: false,
+            is_forged: false,
             pause: 0,
             bite: 300_000,
             pace: Duration::ZERO,
@@ -76,7 +79,7 @@ fn receive(case: Case) -> Sender {
         let mut dice = Dice(case.seed);
         let start = (case.length as u32 / 2).wrapping_neg();
         let mut sender = Sender::new(a, start, case.offers);
-        sender.pace = case.pace;
+        (sender.pace, sender.is_forged) = (case.pace, case.is_forged);
         let data: &'static [u8] = pattern(case.length, case.seed).leak();
         let reader = spawn(async move {
             let mut stream = open(network, case).await;
@@ -163,6 +166,13 @@ fn a_peer_that_does_not_scale_is_told_plain_windows() {
         assert!((60_000..=65_535).contains(&sender.largest), "{}", sender.largest);
         assert_eq!(sender.repeats, 0);
     }
+}
+
+#[test]
+fn a_forged_answer_does_not_limit_the_window() {
+    let sender = receive(Case { is_active: true, is_forged: true, ..Case::default() });
+    assert!(sender.largest > 200_000, "only {}", sender.largest);
+    assert_eq!(sender.repeats, 0);
 }
 
 #[test]

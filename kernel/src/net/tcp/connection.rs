@@ -10,12 +10,7 @@ use smoltcp::{
     wire::TCP_HEADER_LEN,
 };
 
-use super::{
-    TcpOptions,
-    progress::Progress,
-    rebuild::PeerOptions,
-    window::{MAX_PLAIN, MAX_SCALED, WindowField},
-};
+use super::{TcpOptions, progress::Progress, rebuild::PeerOptions, window::WindowField};
 use crate::{memory, net::Error};
 
 /// Time between two questions for the peer's window, when smoltcp asks none.
@@ -105,7 +100,7 @@ impl Connection {
         owner: Owner,
         now: Instant,
     ) -> Option<Self> {
-        let options = options.rounded(segment, MAX_SCALED);
+        let options = options.rounded(segment);
         let (set, handle) = Self::sockets(options.receive_buffer, options.send_buffer)?;
         Some(Self {
             set,
@@ -150,7 +145,8 @@ impl Connection {
         Some((set, handle))
     }
 
-    /// Takes note of what the peer says in its SYN, header and all.
+    /// Takes note of what the peer says in its SYN, header and all. It may be a forged one, so that
+    /// another can follow.
     pub(super) fn hear_options(&mut self, segment: &[u8]) {
         if matches!(self.socket().state(), State::Listen | State::SynSent) {
             self.peer = PeerOptions::of(segment);
@@ -160,11 +156,8 @@ impl Connection {
 
     /// Takes note of how windows are told, by the peer and by the present socket.
     fn note_scale(&mut self) {
-        let scales = self.peer.scales();
-        if !scales {
-            self.options = self.options.rounded(self.segment, MAX_PLAIN);
-        }
-        self.window = WindowField::new(self.socket().recv_capacity(), scales);
+        let capacity = self.socket().recv_capacity();
+        self.window = WindowField::new(capacity, self.peer.scales());
     }
 
     /// Puts another socket in the place of the present one, and wakes those who wait for that.

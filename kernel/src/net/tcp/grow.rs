@@ -16,6 +16,7 @@ use super::{
     connection::{Connection, Owner},
     options::receive_size,
     rebuild::rebuild,
+    window::MAX_PLAIN,
 };
 use crate::{
     memory,
@@ -52,8 +53,14 @@ impl Connection {
     fn wants_to_receive_more(&mut self) -> bool {
         let capacity = self.socket().recv_capacity();
         self.receive_pressure > capacity * PRESSURE
-            && capacity < self.options.max_receive_buffer
+            && capacity < self.most_to_receive()
             && !self.has_gap
+    }
+
+    /// How large the receive buffer may become, with a peer as the last SYN shows it.
+    fn most_to_receive(&self) -> usize {
+        let most = self.options.max_receive_buffer;
+        if self.peer.scales() { most } else { most.min(MAX_PLAIN) }
     }
 
     fn wants_to_send_more(&mut self) -> bool {
@@ -80,7 +87,7 @@ impl Stack {
             return;
         }
         connection.receive_pressure = 0;
-        let max = connection.options.max_receive_buffer;
+        let max = connection.most_to_receive();
         let socket = connection.socket();
         let (receive, send) = (socket.recv_capacity(), socket.send_capacity());
         let size = affordable(receive, max.min(receive.saturating_mul(FACTOR)));

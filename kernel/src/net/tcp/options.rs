@@ -34,9 +34,9 @@ impl Default for TcpOptions {
 }
 
 impl TcpOptions {
-    /// The sizes for segments of `segment` bytes and windows of up to `max_window`: an even number
-    /// of segments, because a peer acknowledges every second one at once, but the odd one late.
-    pub(super) fn rounded(&self, segment: usize, max_window: usize) -> Self {
+    /// The sizes for segments of `segment` bytes: an even number of them, because a peer
+    /// acknowledges every second one at once, but the odd one late.
+    pub(super) fn rounded(&self, segment: usize) -> Self {
         let send = |size: usize| pairs(size.min(MAX_SEND_BUFFER), segment);
         let receive = |size: usize, most: usize| receive_size(size, segment).min(most);
         Self {
@@ -45,7 +45,7 @@ impl TcpOptions {
             send_buffer: send(self.send_buffer),
             max_receive_buffer: receive(
                 self.max_receive_buffer.max(self.receive_buffer),
-                max_window,
+                MAX_SCALED,
             ),
             max_send_buffer: send(self.max_send_buffer.max(self.send_buffer)),
         }
@@ -70,12 +70,12 @@ mod tests {
 
     #[test]
     fn sizes_are_pairs_of_segments() {
-        let rounded = TcpOptions::default().rounded(1460, MAX_SCALED);
+        let rounded = TcpOptions::default().rounded(1460);
         assert_eq!((rounded.receive_buffer, rounded.max_send_buffer), (2928, 259_880));
         assert_eq!(rounded.max_receive_buffer, 259_888);
-        assert_eq!(rounded.rounded(1460, MAX_SCALED), rounded);
+        assert_eq!(rounded.rounded(1460), rounded);
         let tiny = TcpOptions { receive_buffer: 0, max_receive_buffer: 1, ..rounded };
-        let tiny = tiny.rounded(48, MAX_SCALED);
+        let tiny = tiny.rounded(48);
         assert_eq!((tiny.receive_buffer, tiny.max_receive_buffer), (96, 96));
     }
 
@@ -87,11 +87,9 @@ mod tests {
             ..Default::default()
         };
         for segment in [0, 1, 48, 536, 1440, 1448, 1460, 8960, usize::MAX] {
-            for most in [MAX_PLAIN, MAX_SCALED] {
-                let sizes = greedy.rounded(segment, most);
-                assert!(sizes.receive_buffer <= MAX_PLAIN && sizes.max_receive_buffer <= most);
-                assert!(sizes.max_receive_buffer > most - 2 * 8960);
-            }
+            let sizes = greedy.rounded(segment);
+            assert!(sizes.receive_buffer <= MAX_PLAIN && sizes.max_receive_buffer <= MAX_SCALED);
+            assert!(sizes.max_receive_buffer > MAX_SCALED - 2 * 8960);
         }
     }
 }
