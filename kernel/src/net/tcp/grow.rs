@@ -29,6 +29,8 @@ const PRESSURE: usize = 2;
 const BULK: usize = 4;
 /// The part of the free memory that a buffer may take.
 const SHARE: usize = 8;
+/// What growing leaves to all others, in bytes.
+const RESERVE: usize = 256 * 1024;
 /// How many times as large a receive buffer becomes at most in one step: a peer that sends much
 /// once does not get all.
 const FACTOR: usize = 16;
@@ -152,7 +154,7 @@ impl Stack {
 /// The size between `now` and `max`, as large as memory allows, that a buffer may have; `None` if
 /// it cannot be larger than it is.
 fn affordable(now: usize, max: usize) -> Option<usize> {
-    let free = free_memory();
+    let free = free_memory().saturating_sub(RESERVE);
     let mut size = max;
     while size > now && size > free / SHARE {
         size /= 2;
