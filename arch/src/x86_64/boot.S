@@ -102,12 +102,14 @@ here:
     mov %eax, long_mode_pointer - here(%ebp)
 
     // Long mode, no-execute, and the image with its final permissions, all from here on. The stack,
-    // unlike this code, is out of reach until the jump to the linked address.
+    // unlike this code, is out of reach until the jump to the linked address. PAE, which is in CR4,
+    // comes before LME, as the manual has it (Intel SDM volume 3, 10.8.5): QEMU 7.2 forgets to turn
+    // the paging of a hypervisor on again when its guest exits with LME and without PAE.
+    mov %edi, %cr4
     mov $EFER, %ecx
     rdmsr
     or $EFER_LME | EFER_NXE, %eax
     wrmsr
-    mov %edi, %cr4
     lea __tables_start - here(%ebp), %eax
     mov %eax, %cr3
     mov $CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE, %eax
