@@ -1,6 +1,7 @@
 //! TCP.
 
 mod backlog;
+mod connect;
 mod connection;
 mod engine;
 mod grow;
