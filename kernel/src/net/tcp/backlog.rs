@@ -12,7 +12,7 @@ use smoltcp::time::{Duration, Instant};
 use super::{
     TcpOptions,
     connection::{Connection, Owner},
-    rebuild::PeerOptions,
+    peer_options::PeerOptions,
 };
 use crate::net::{
     flow_map::Id,

@@ -16,7 +16,7 @@ use smoltcp::{
 use super::{
     TcpOptions, TcpStream,
     connection::{Connection, Owner},
-    rebuild::PeerOptions,
+    peer_options::PeerOptions,
     stream::wait,
 };
 use crate::net::{Error, Network, flow_map::Id, stack::Stack, wire::Flow};

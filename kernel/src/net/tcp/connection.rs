@@ -10,7 +10,7 @@ use smoltcp::{
     wire::TCP_HEADER_LEN,
 };
 
-use super::{TcpOptions, progress::Progress, rebuild::PeerOptions, window::WindowField};
+use super::{TcpOptions, peer_options::PeerOptions, progress::Progress, window::WindowField};
 use crate::{memory, net::Error};
 
 /// Time between two questions for the peer's window, when smoltcp asks none.

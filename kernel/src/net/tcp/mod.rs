@@ -9,6 +9,7 @@ mod io;
 mod listener;
 mod options;
 mod orphan;
+mod peer_options;
 mod progress;
 mod rebuild;
 mod segment;

@@ -1,0 +1,188 @@
+//! The stage on which a handshake is acted out, and the frames of the peer that are played on it.
+
+use smoltcp::{
+    iface::{Config, Interface, SocketSet},
+    phy::{ChecksumCapabilities, DeviceCapabilities},
+    time::Instant,
+    wire::{
+        ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+        Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr, IpProtocol, IpRepr, NdiscNeighborFlags,
+        NdiscRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    },
+};
+
+use crate::net::{
+    phy::{Caught, MAX_CAUGHT, Phy},
+    tcp::{peer_options::PeerOptions, segment::Tcp},
+    wire::{ETHERTYPE_IPV4, Flow, u16_at},
+};
+
+pub(super) const OWN_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
+const PEER_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
+
+/// The interface on which the handshake is acted out.
+pub(super) struct Stage<'a> {
+    /// The connection that is acted out.
+    pub(super) flow: &'a Flow,
+    interface: Interface,
+    capabilities: &'a DeviceCapabilities,
+    /// The last frame that was sent.
+    caught: Option<Caught>,
+    now: Instant,
+}
+
+impl<'a> Stage<'a> {
+    /// An interface that is at `flow.local` and knows `flow.remote` as a neighbour, whose random
+    /// numbers come from `seed`.
+    pub(super) fn new(
+        flow: &'a Flow,
+        capabilities: &'a DeviceCapabilities,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        let mut config = Config::new(OWN_MAC.into());
+        config.random_seed = seed;
+        let mut caught = None;
+        let mut phy = Phy::catch(capabilities, &mut caught, None);
+        let mut interface = Interface::new(config, &mut phy, now);
+        // With an empty prefix, everybody is a neighbour.
+        interface.update_ip_addrs(|addresses| {
+            let _ = addresses.push(IpCidr::new(flow.local.addr, 0));
+        });
+        let mut stage = Self { flow, interface, capabilities, caught: None, now };
+        stage.hear(&mut SocketSet::new([]), introduction(flow).bytes());
+        stage
+    }
+
+    /// Lets smoltcp receive a frame.
+    fn hear(&mut self, set: &mut SocketSet<'static>, frame: &[u8]) {
+        let mut phy = Phy::catch(self.capabilities, &mut self.caught, Some(frame));
+        self.interface.poll_ingress_single(self.now, &mut phy, set);
+    }
+
+    /// Lets the socket of `set` hear a line of the peer. Returns its answer, if it has one.
+    pub(super) fn play(&mut self, set: &mut SocketSet<'static>, line: &TcpRepr<'_>) -> Option<Tcp> {
+        self.hear(set, tcp_frame(self.flow, line, OWN_MAC).bytes());
+        self.prompt(set)
+    }
+
+    /// Lets the socket of `set` say what it has to say. Returns its last line.
+    pub(super) fn prompt(&mut self, set: &mut SocketSet<'static>) -> Option<Tcp> {
+        let mut phy = Phy::catch(self.capabilities, &mut self.caught, None);
+        self.interface.poll_egress(self.now, &mut phy, set);
+        let frame = self.caught.take()?;
+        // smoltcp sends IPv4 without options, and IPv6 without extensions.
+        let start = if u16_at(frame.bytes(), 12) == Some(ETHERTYPE_IPV4) { 34 } else { 54 };
+        Tcp::parse(frame.bytes().get(start..)?)
+    }
+}
+
+/// An empty segment.
+pub(super) const EMPTY: TcpRepr<'static> = TcpRepr {
+    src_port: 0,
+    dst_port: 0,
+    control: TcpControl::None,
+    seq_number: TcpSeqNumber(0),
+    ack_number: None,
+    window_len: 0,
+    window_scale: None,
+    max_seg_size: None,
+    sack_permitted: false,
+    sack_ranges: [None; 3],
+    timestamp: None,
+    payload: &[],
+};
+
+/// The SYN that the peer sent, or answered with.
+pub(super) fn syn(peer: &PeerOptions, irs: TcpSeqNumber, window: u16) -> TcpRepr<'static> {
+    TcpRepr {
+        control: TcpControl::Syn,
+        seq_number: irs,
+        window_len: window,
+        window_scale: peer.window_scale,
+        max_seg_size: peer.max_segment_size,
+        sack_permitted: peer.sack,
+        ..EMPTY
+    }
+}
+
+/// The frame in which the peer tells its Ethernet address.
+fn introduction(flow: &Flow) -> Caught {
+    match (flow.remote.addr, flow.local.addr) {
+        (IpAddress::Ipv4(source), IpAddress::Ipv4(target)) => {
+            let repr = ArpRepr::EthernetIpv4 {
+                operation: ArpOperation::Reply,
+                source_hardware_addr: PEER_MAC,
+                source_protocol_addr: source,
+                target_hardware_addr: OWN_MAC,
+                target_protocol_addr: target,
+            };
+            frame(OWN_MAC, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
+                repr.emit(&mut ArpPacket::new_unchecked(payload));
+            })
+        }
+        (source @ IpAddress::Ipv6(from), target @ IpAddress::Ipv6(to)) => {
+            let repr = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+                flags: NdiscNeighborFlags::OVERRIDE,
+                target_addr: from,
+                lladdr: Some(PEER_MAC.into()),
+            });
+            let ip = IpRepr::new(source, target, IpProtocol::Icmpv6, repr.buffer_len(), 255);
+            ip_frame(&ip, OWN_MAC, |payload| {
+                let sum = ChecksumCapabilities::default();
+                repr.emit(&from, &to, &mut Icmpv6Packet::new_unchecked(payload), &sum);
+            })
+        }
+        _ => Caught::new(&[]),
+    }
+}
+
+/// A segment from the peer.
+pub(super) fn tcp_frame(flow: &Flow, line: &TcpRepr<'_>, destination: EthernetAddress) -> Caught {
+    let (source, target) = (flow.remote.addr, flow.local.addr);
+    let line = TcpRepr { src_port: flow.remote.port, dst_port: flow.local.port, ..*line };
+    let ip = IpRepr::new(source, target, IpProtocol::Tcp, line.buffer_len(), 64);
+    ip_frame(&ip, destination, |payload| {
+        let nothing = ChecksumCapabilities::ignored();
+        line.emit(&mut TcpPacket::new_unchecked(payload), &source, &target, &nothing);
+    })
+}
+
+fn ip_frame(ip: &IpRepr, destination: EthernetAddress, fill: impl FnOnce(&mut [u8])) -> Caught {
+    let protocol = match ip {
+        IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
+        IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
+    };
+    frame(destination, protocol, ip.buffer_len(), |packet| {
+        ip.emit(&mut *packet, &ChecksumCapabilities::ignored());
+        if let Some(payload) = packet.get_mut(ip.header_len()..) {
+            fill(payload);
+        }
+    })
+}
+
+fn frame(
+    destination: EthernetAddress,
+    protocol: EthernetProtocol,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Caught {
+    let mut caught = Caught { bytes: [0; MAX_CAUGHT], length: 14 + length };
+    if let Some(start) = caught.bytes.get_mut(..14 + length) {
+        let mut frame = EthernetFrame::new_unchecked(start);
+        frame.set_src_addr(PEER_MAC);
+        frame.set_dst_addr(destination);
+        frame.set_ethertype(protocol);
+        fill(frame.payload_mut());
+    }
+    caught
+}
+
+/// The link of a test.
+#[cfg(test)]
+pub(super) fn link() -> DeviceCapabilities {
+    let mut link = DeviceCapabilities::default();
+    link.max_transmission_unit = 1514;
+    link.checksum = ChecksumCapabilities::ignored();
+    link
+}
