@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod describe;
+mod ending;
 mod join;
 mod ready;
 mod scheduler;

@@ -1,4 +1,4 @@
-//! The executor itself: who runs next, and what happens when a task ends.
+//! The executor itself: who runs next.
 
 use alloc::boxed::Box;
 use core::{
@@ -11,11 +11,12 @@ use core::{
 use mayfly_arch::{clock, cpu};
 
 use super::{
-    Awaiting, JoinError, TaskInfo, TaskName,
+    Awaiting, TaskInfo, TaskName,
+    ending::{EndOfRun, vacate_if_over},
     ready::QueueRef,
     slab::{NONE, Slab},
     survival::Survival,
-    task::{BoxedFuture, Outcome, Stage, Task, Terms, Turn},
+    task::{BoxedFuture, Outcome, Task, Terms, Turn},
 };
 use crate::{memory::OutOfMemory, time};
 
@@ -24,16 +25,16 @@ use crate::{memory::OutOfMemory, time};
 const POLLS_BETWEEN_TIMERS: u32 = 16;
 
 pub(super) struct Executor {
-    tasks: RefCell<Slab<Task>>,
+    pub(super) tasks: RefCell<Slab<Task>>,
     queue: OnceCell<QueueRef>,
     /// The oldest task taken from the ready queue and not polled yet; it links to the next.
     batch: Cell<u32>,
     /// What the task that runs now said it waits for.
     awaiting: Cell<Option<Awaiting>>,
-    is_running: Cell<bool>,
+    pub(super) is_running: Cell<bool>,
     /// The task that was polled last.
     #[cfg(target_os = "none")]
-    running: Cell<u32>,
+    pub(super) running: Cell<u32>,
     /// The app's main task.
     #[cfg(target_os = "none")]
     pub(super) app: Cell<u32>,
@@ -179,13 +180,13 @@ impl Executor {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll_erased(cx, is_wanted))) {
             Ok(poll) => poll.map(Ok),
             Err(panic) if self.tasks.borrow().get(index).is_essential => resume_unwind(panic),
-            Err(_) => Poll::Ready(Err(JoinError::Panicked)),
+            Err(_) => Poll::Ready(Err(super::JoinError::Panicked)),
         }
     }
 
     /// Takes the task that was woken first, to be polled.
     #[inline(always)]
-    fn next_turn(&self) -> Option<Turn> {
+    pub(super) fn next_turn(&self) -> Option<Turn> {
         let mut tasks = self.tasks.borrow_mut();
         loop {
             let mut index = self.batch.get();
@@ -210,27 +211,6 @@ impl Executor {
         }
     }
 
-    /// Ends the task that runs at this moment and leaves its future where it is, for a panic that
-    /// does not return. Returns false if the guest cannot live on: that is not what the app chose,
-    /// or the panic is not in a task, or in one that the guest cannot do without.
-    #[cfg(target_os = "none")]
-    pub(super) fn abandon(&self) -> bool {
-        let index = self.running.replace(NONE);
-        let Ok(mut tasks) = self.tasks.try_borrow_mut() else { return false };
-        let Some(task) = tasks.try_get_mut(index) else { return false };
-        if task.stage != Stage::Running || task.is_essential || !self.survival.takes_one_more() {
-            return false;
-        }
-        task.end(Err(JoinError::Panicked));
-        let joiner = task.joiner.take();
-        vacate_if_over(&mut tasks, index);
-        drop(tasks);
-        if let Some(joiner) = joiner {
-            joiner.wake();
-        }
-        true
-    }
-
     /// Puts a task back after a poll.
     #[inline]
     fn suspend(&self, index: u32, future: Option<BoxedFuture>, waker: Waker) {
@@ -241,75 +221,6 @@ impl Executor {
             drop(tasks);
             self.cancel(index);
         }
-    }
-
-    fn finish(&self, index: u32, waker: Waker, outcome: Outcome) {
-        let mut tasks = self.tasks.borrow_mut();
-        let task = tasks.get_mut(index);
-        task.keep_waker(waker);
-        task.end(outcome);
-        let unwanted = if task.has_handle { None } else { Some(task.take_outcome()) };
-        let joiner = task.joiner.take();
-        vacate_if_over(&mut tasks, index);
-        // Dropping a result or waking somebody may come back here.
-        drop(tasks);
-        drop(unwanted);
-        if let Some(joiner) = joiner {
-            joiner.wake();
-        }
-    }
-
-    /// Drops the future of a task that waits; one that runs is dropped when its poll returns.
-    pub(super) fn cancel(&self, index: u32) {
-        let mut tasks = self.tasks.borrow_mut();
-        let task = tasks.get_mut(index);
-        match task.stage {
-            Stage::Idle => {}
-            Stage::Running => return task.is_aborted = true,
-            Stage::Vacant | Stage::Main | Stage::Done => return,
-        }
-        let future = task.end(Err(JoinError::Cancelled));
-        let joiner = task.joiner.take();
-        vacate_if_over(&mut tasks, index);
-        // Dropping the future may come back here.
-        drop(tasks);
-        drop(future);
-        if let Some(joiner) = joiner {
-            joiner.wake();
-        }
-    }
-
-    /// Notes that nobody wants the result of the task.
-    pub(super) fn release_handle(&self, index: u32) {
-        let mut tasks = self.tasks.borrow_mut();
-        let task = tasks.get_mut(index);
-        task.has_handle = false;
-        let unwanted = (task.joiner.take(), task.take_outcome());
-        vacate_if_over(&mut tasks, index);
-        drop(tasks);
-        drop(unwanted);
-    }
-
-    /// Takes the result of the task; the handle is released then. Otherwise `waker` is woken at
-    /// its end.
-    pub(super) fn poll_result(&self, index: u32, waker: &Waker) -> Poll<Outcome> {
-        let mut tasks = self.tasks.borrow_mut();
-        let task = tasks.get_mut(index);
-        if task.stage == Stage::Done {
-            let outcome = task.take_outcome();
-            task.has_handle = false;
-            vacate_if_over(&mut tasks, index);
-            return Poll::Ready(outcome);
-        }
-        if !task.joiner.as_ref().is_some_and(|joiner| joiner.will_wake(waker)) {
-            task.joiner = Some(waker.clone());
-        }
-        Poll::Pending
-    }
-
-    /// Whether the task has ended.
-    pub(super) fn is_finished(&self, index: u32) -> bool {
-        self.tasks.borrow().get(index).stage == Stage::Done
     }
 
     /// Notes what the running task waits for, unless it has said so in this poll already.
@@ -349,45 +260,6 @@ impl Executor {
         queue.set_sleeping(false);
         cpu::interrupts_enable();
     }
-
-    /// Drops all tasks, and those that they spawn while they are dropped.
-    fn cancel_all(&self) {
-        let mut found = true;
-        while found {
-            found = false;
-            let mut from = 0;
-            while let Some(index) = self.next_used(from) {
-                found |= self.cancel_now(index);
-                from = index + 1;
-            }
-        }
-        // What is left in the ready queue are the numbers of tasks that have ended.
-        let left = self.next_turn();
-        debug_assert!(left.is_none());
-    }
-
-    fn next_used(&self, from: u32) -> Option<u32> {
-        self.tasks.borrow().next_used(from)
-    }
-
-    /// Cancels a task that runs no more. Returns whether there was something to cancel.
-    fn cancel_now(&self, index: u32) -> bool {
-        let mut tasks = self.tasks.borrow_mut();
-        let task = tasks.get_mut(index);
-        match task.stage {
-            Stage::Vacant | Stage::Done => return false,
-            Stage::Idle => {
-                drop(tasks);
-                self.cancel(index);
-            }
-            // A panic unwound through `run`: its future is gone already.
-            Stage::Running | Stage::Main => {
-                task.end(Err(JoinError::Cancelled));
-                vacate_if_over(&mut tasks, index);
-            }
-        }
-        true
-    }
 }
 
 /// Polls the future of the main task.
@@ -404,23 +276,4 @@ fn reverse(tasks: &Slab<Task>, newest: u32) -> u32 {
         (task, newer) = (older, task);
     }
     newer
-}
-
-/// Gives an entry back if neither its handle nor the ready queue refers to it any more.
-fn vacate_if_over(tasks: &mut Slab<Task>, index: u32) {
-    let task = tasks.get_mut(index);
-    if task.is_over() {
-        task.stage = Stage::Vacant;
-        tasks.remove(index);
-    }
-}
-
-/// Cleans up when `run` returns or unwinds.
-struct EndOfRun<'a>(&'a Executor);
-
-impl Drop for EndOfRun<'_> {
-    fn drop(&mut self) {
-        self.0.cancel_all();
-        self.0.is_running.set(false);
-    }
 }
