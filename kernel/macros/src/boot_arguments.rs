@@ -169,55 +169,23 @@ mod tests {
 
     #[test]
     fn what_cannot_be_boot_arguments_is_refused() {
-        assert!(
-            refusal(quote!(
-                struct A<T> {
-                    a: T,
-                }
-            ))
-            .contains("generic")
-        );
-        assert!(
-            refusal(quote!(
-                enum A {
-                    B,
-                }
-            ))
-            .contains("struct")
-        );
-        assert!(
-            refusal(quote!(
-                struct A(u8);
-            ))
-            .contains("named fields")
-        );
-        assert!(
-            refusal(quote!(
-                struct A {
-                    #[arg(defualt = 1)]
-                    a: u8,
-                }
-            ))
-            .contains("default")
-        );
-        assert!(
-            refusal(quote!(
-                struct A {
-                    #[arg(default = 1)]
-                    a: Vec<u8>,
-                }
-            ))
-            .contains("empty")
-        );
-        assert!(
-            refusal(quote!(
-                struct A {
-                    a_b: u8,
-                    #[arg(name = "a-b")]
-                    c: u8,
-                }
-            ))
-            .contains("two")
-        );
+        for (item, reason) in [
+            (quote! { struct A<T> { a: T } }, "generic"),
+            (quote! { enum A { B } }, "struct"),
+            (quote! { struct A(u8); }, "named fields"),
+        ] {
+            assert!(refusal(item).contains(reason), "{reason}");
+        }
+    }
+
+    #[test]
+    fn fields_that_make_no_sense_are_refused() {
+        for (item, reason) in [
+            (quote! { struct A { #[arg(defualt = 1)] a: u8 } }, "default"),
+            (quote! { struct A { #[arg(default = 1)] a: Vec<u8> } }, "empty"),
+            (quote! { struct A { a_b: u8, #[arg(name = "a-b")] c: u8 } }, "two"),
+        ] {
+            assert!(refusal(item).contains(reason), "{reason}");
+        }
     }
 }

@@ -113,22 +113,10 @@ mod tests {
     #[test]
     fn the_forms_of_main_are_accepted() {
         for item in [
-            quote!(
-                async fn main(machine: mayfly::Machine) -> mayfly::Result<()> {
-                    Ok(())
-                }
-            ),
-            quote!(
-                async fn main(_: mayfly::Machine) {}
-            ),
-            quote!(
-                async fn main() -> Result<(), Custom> {
-                    Ok(())
-                }
-            ),
-            quote!(
-                pub async fn main() {}
-            ),
+            quote! { async fn main(machine: mayfly::Machine) -> mayfly::Result<()> { Ok(()) } },
+            quote! { async fn main(_: mayfly::Machine) {} },
+            quote! { async fn main() -> Result<(), Custom> { Ok(()) } },
+            quote! { pub async fn main() {} },
         ] {
             let code = expand(TokenStream::new(), item).expect("accepted");
             syn::parse2::<syn::Item>(code).expect("one item of Rust");
@@ -137,53 +125,21 @@ mod tests {
 
     #[test]
     fn other_signatures_are_refused_with_the_right_one() {
-        assert!(
-            refusal(quote!(
-                fn main() {}
-            ))
-            .contains("async fn main")
-        );
-        assert!(
-            refusal(quote!(
-                async fn start() {}
-            ))
-            .contains("called `main`")
-        );
-        assert!(
-            refusal(quote!(
-                async fn main(a: A, b: B) {}
-            ))
-            .contains("mayfly::Machine")
-        );
-        assert!(
-            refusal(quote!(
-                async fn main<T>() {}
-            ))
-            .contains("generic")
-        );
-        assert!(
-            refusal(quote!(
-                async unsafe fn main() {}
-            ))
-            .contains("plain")
-        );
-        assert!(
-            refusal(quote!(
-                struct Main;
-            ))
-            .contains("belongs on")
-        );
+        for (item, right) in [
+            (quote! { fn main() {} }, "async fn main"),
+            (quote! { async fn start() {} }, "called `main`"),
+            (quote! { async fn main(a: A, b: B) {} }, "mayfly::Machine"),
+            (quote! { async fn main<T>() {} }, "generic"),
+            (quote! { async unsafe fn main() {} }, "plain"),
+            (quote! { struct Main; }, "belongs on"),
+        ] {
+            assert!(refusal(item).contains(right), "{right}");
+        }
     }
 
     #[test]
     fn the_attribute_has_no_arguments() {
-        let error = expand(
-            quote!(fast),
-            quote!(
-                async fn main() {}
-            ),
-        )
-        .expect_err("refused");
+        let error = expand(quote!(fast), quote! { async fn main() {} }).expect_err("refused");
         assert!(error.to_string().contains("no arguments"));
     }
 }
