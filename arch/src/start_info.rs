@@ -115,15 +115,8 @@ pub fn parse(
     image: PhysRange,
     limit: PhysAddr,
 ) -> Result<StartInfo, StartInfoError> {
-    let mut raw = [0; START_INFO_SIZE];
-    read(memory, address, &mut raw, "start_info")?;
-    let raw = Raw(&raw);
-    if raw.u32(0) != MAGIC {
-        return Err(StartInfoError::Magic(raw.u32(0)));
-    }
-    if raw.u32(4) == 0 {
-        return Err(StartInfoError::Version);
-    }
+    let info = read_info(memory, address)?;
+    let raw = Raw(&info);
     let map = MemoryMap::new(memory, PhysAddr(raw.u64(40)), raw.u32(48), image)?;
     let mut warnings = Vec::new();
     // The first eight warnings will do.
@@ -158,6 +151,23 @@ pub fn parse(
         rsdp: PhysAddr(raw.u64(32)),
         warnings,
     })
+}
+
+/// Reads start_info itself, of a version that has a memory map.
+fn read_info(
+    memory: &impl PhysicalMemory,
+    address: PhysAddr,
+) -> Result<[u8; START_INFO_SIZE], StartInfoError> {
+    let mut info = [0; START_INFO_SIZE];
+    read(memory, address, &mut info, "start_info")?;
+    let raw = Raw(&info);
+    if raw.u32(0) != MAGIC {
+        return Err(StartInfoError::Magic(raw.u32(0)));
+    }
+    if raw.u32(4) == 0 {
+        return Err(StartInfoError::Version);
+    }
+    Ok(info)
 }
 
 /// Little-endian fields of a structure whose size is known.
