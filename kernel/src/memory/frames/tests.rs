@@ -88,6 +88,58 @@ fn pick<T>(all: &[T], which: usize) -> Option<usize> {
     which.checked_rem(all.len())
 }
 
+/// The runs that are allocated to the property test.
+type Used = Vec<(NonNull<u8>, usize), 400>;
+
+fn take(step: Step, frames: &mut FrameAllocator, used: &mut Used) -> Result<(), TestCaseError> {
+    match step {
+        Step::Allocate(count, align) => {
+            if let Some(start) = frames.allocate(count, 1 << align) {
+                prop_assert_eq!(start.addr().get() % (PAGE_SIZE << align), 0);
+                mark(start, count);
+                used.push((start, count)).unwrap();
+            } else {
+                prop_assert!(frames.longest_run() < count + (1 << align) - 1);
+            }
+        }
+        Step::Free(which) => {
+            if let Some(which) = pick(used, which) {
+                give_back(used.swap_remove(which), frames)?;
+            }
+        }
+        Step::FreeTail(which, tail) => {
+            if let Some(which) = pick(used, which).filter(|&which| used[which].1 > tail) {
+                let (start, count) = &mut used[which];
+                *count -= tail;
+                // SAFETY: all that is in `used` is allocated, and the tail is not in it any more.
+                unsafe { frames.free(start.add(*count * PAGE_SIZE), tail) };
+            }
+        }
+        Step::Extend(which, more) => {
+            if let Some(which) = pick(used, which) {
+                let (start, count) = &mut used[which];
+                // SAFETY: all that is in `used` is allocated.
+                if unsafe { frames.extend(*start, *count, more) } {
+                    *count += more;
+                    mark(*start, *count);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Frees a run that was in `Used`, to which nobody else has written.
+fn give_back(
+    (start, count): (NonNull<u8>, usize),
+    frames: &mut FrameAllocator,
+) -> Result<(), TestCaseError> {
+    prop_assert!(is_marked(start, count));
+    // SAFETY: what was in `Used` is allocated, and not used any more.
+    unsafe { frames.free(start, count) };
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 200 }))]
 
@@ -102,52 +154,14 @@ proptest! {
         let mut frames = memory.frames();
         let (total, longest) = (frames.free_frames(), frames.longest_run());
         prop_assert_eq!(frames.total() - total, usize::from(is_large));
-        let mut used: Vec<(NonNull<u8>, usize), 400> = Vec::new();
+        let mut used = Used::new();
         for step in steps {
-            match step {
-                Step::Allocate(count, align) => {
-                    if let Some(start) = frames.allocate(count, 1 << align) {
-                        prop_assert_eq!(start.addr().get() % (PAGE_SIZE << align), 0);
-                        mark(start, count);
-                        used.push((start, count)).unwrap();
-                    } else {
-                        prop_assert!(frames.longest_run() < count + (1 << align) - 1);
-                    }
-                }
-                Step::Free(which) => {
-                    if let Some(which) = pick(&used, which) {
-                        let (start, count) = used.swap_remove(which);
-                        prop_assert!(is_marked(start, count));
-                        // SAFETY: allocated, and not used any more.
-                        unsafe { frames.free(start, count) };
-                    }
-                }
-                Step::FreeTail(which, tail) => {
-                    if let Some(which) = pick(&used, which).filter(|&which| used[which].1 > tail) {
-                        let (start, count) = &mut used[which];
-                        *count -= tail;
-                        // SAFETY: allocated, and not used any more.
-                        unsafe { frames.free(start.add(*count * PAGE_SIZE), tail) };
-                    }
-                }
-                Step::Extend(which, more) => {
-                    if let Some(which) = pick(&used, which) {
-                        let (start, count) = &mut used[which];
-                        // SAFETY: allocated above.
-                        if unsafe { frames.extend(*start, *count, more) } {
-                            *count += more;
-                            mark(*start, *count);
-                        }
-                    }
-                }
-            }
+            take(step, &mut frames, &mut used)?;
             let in_use: usize = used.iter().map(|run| run.1).sum();
             prop_assert_eq!(frames.free_frames(), total - in_use);
         }
-        for (start, count) in used {
-            prop_assert!(is_marked(start, count));
-            // SAFETY: allocated, and not used any more.
-            unsafe { frames.free(start, count) };
+        for run in used {
+            give_back(run, &mut frames)?;
         }
         frames.put_away();
         prop_assert_eq!((frames.free_frames(), frames.longest_run()), (total, longest));
