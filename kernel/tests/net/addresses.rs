@@ -228,6 +228,38 @@ fn a_flood_of_advertisements_is_bounded() {
     });
 }
 
+/// A frame from 10.0.0.1 to 10.0.0.2.
+fn icmpv4(destination: [u8; 6], repr: &Icmpv4Repr<'_>) -> Vec<u8> {
+    let ip = IpRepr::Ipv4(Ipv4Repr {
+        src_addr: Ipv4Addr::new(10, 0, 0, 1),
+        dst_addr: Ipv4Addr::new(10, 0, 0, 2),
+        next_header: IpProtocol::Icmp,
+        payload_len: repr.buffer_len(),
+        hop_limit: 64,
+    });
+    let mut bytes = vec![0; 14 + ip.buffer_len()];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+    frame.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
+    frame.set_dst_addr(EthernetAddress(destination));
+    frame.set_ethertype(EthernetProtocol::Ipv4);
+    ip.emit(frame.payload_mut(), &ChecksumCapabilities::default());
+    let mut icmp = Icmpv4Packet::new_unchecked(&mut bytes[34..]);
+    repr.emit(&mut icmp, &ChecksumCapabilities::default());
+    bytes
+}
+
+/// The answer of 02:00:00:00:00:01 to an ARP request for its address.
+fn arp_answer(request: &[u8]) -> Vec<u8> {
+    let mut answer = request.to_vec();
+    answer[..6].copy_from_slice(&request[6..12]);
+    answer[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+    answer[21] = 2;
+    answer[22..28].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+    answer[28..32].copy_from_slice(&request[38..42]);
+    answer[32..42].copy_from_slice(&request[22..32]);
+    answer
+}
+
 #[test]
 fn pings_are_answered() {
     simulate(async {
@@ -236,45 +268,14 @@ fn pings_are_answered() {
         let network = Network::start(b.boxed(), static_config(2));
         let data = [7; 1000];
         let ping = Icmpv4Repr::EchoRequest { ident: 1, seq_no: 2, data: &data };
-        let ip = IpRepr::Ipv4(Ipv4Repr {
-            src_addr: Ipv4Addr::new(10, 0, 0, 1),
-            dst_addr: Ipv4Addr::new(10, 0, 0, 2),
-            next_header: IpProtocol::Icmp,
-            payload_len: ping.buffer_len(),
-            hop_limit: 64,
-        });
-        let mut bytes = vec![0; 14 + ip.buffer_len()];
-        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
-        frame.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
-        frame.set_dst_addr(EthernetAddress(network.mac()));
-        frame.set_ethertype(EthernetProtocol::Ipv4);
-        ip.emit(frame.payload_mut(), &ChecksumCapabilities::default());
-        let mut icmp = Icmpv4Packet::new_unchecked(&mut bytes[34..]);
-        ping.emit(&mut icmp, &ChecksumCapabilities::default());
+        let ping = icmpv4(network.mac(), &ping);
         // Our side must know the way back: answer its ARP request.
-        peer.send(&bytes);
-        let request = loop {
-            let frame = peer.receive().await;
-            if frame[12..14] == [8, 6] {
-                break frame;
-            }
-        };
-        let mut answer = request.clone();
-        answer[..6].copy_from_slice(&request[6..12]);
-        answer[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
-        answer[21] = 2;
-        answer[22..28].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
-        answer[28..32].copy_from_slice(&request[38..42]);
-        answer[32..42].copy_from_slice(&request[22..32]);
-        peer.send(&answer);
+        peer.send(&ping);
+        let request = peer.receive_of([8, 6]).await;
+        peer.send(&arp_answer(&request));
         sleep(Duration::from_millis(1)).await;
-        peer.send(&bytes);
-        let reply = loop {
-            let frame = peer.receive().await;
-            if frame[12..14] == [8, 0] {
-                break frame;
-            }
-        };
+        peer.send(&ping);
+        let reply = peer.receive_of([8, 0]).await;
         let packet = Ipv4Packet::new_checked(&reply[14..]).unwrap();
         assert!(packet.verify_checksum());
         let icmp = Icmpv4Packet::new_checked(packet.payload()).unwrap();

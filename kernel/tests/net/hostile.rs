@@ -192,12 +192,11 @@ async fn peers(network: &Network) {
     .detach();
 }
 
-fn storm(seed: u64, frames: u64) {
-    simulate(async move {
-        let (link, a, b) = Link::new(Faults::default(), seed);
-        let peer = Network::start(a.boxed(), static_config(1));
-        peers(&peer).await;
-        let victim = Network::start(b.boxed(), NetConfig { seed: 77, ..NetConfig::default() });
+/// What the victim has got from its peers, to be sent once more in another shape.
+struct Recording(Rc<RefCell<Vec<Vec<u8>>>>);
+
+impl Recording {
+    fn start(link: &Link) -> Self {
         let recorded = Rc::new(RefCell::new(Vec::<Vec<u8>>::new()));
         let record = Rc::clone(&recorded);
         link.tap(move |end, frame| {
@@ -207,32 +206,66 @@ fn storm(seed: u64, frames: u64) {
             }
             true
         });
+        Self(recorded)
+    }
+
+    /// Adds a frame that nobody has sent.
+    fn add(&self, frame: Vec<u8>) {
+        self.0.borrow_mut().push(frame);
+    }
+
+    /// A copy of one of the frames.
+    fn pick(&self, dice: &mut Dice) -> Vec<u8> {
+        let recorded = self.0.borrow();
+        // The latest are about connections that still exist.
+        let latest = if dice.below(2) == 0 { 40 } else { recorded.len() as u64 };
+        let back = dice.below(latest.min(recorded.len() as u64)) as usize;
+        recorded[recorded.len() - 1 - back].clone()
+    }
+
+    /// Makes room for another frame.
+    fn forget_oldest(&self) {
+        self.0.borrow_mut().remove(0);
+    }
+}
+
+/// Whether the guest at `own` still answers, after some time if it must be.
+async fn is_served(peer: &Network, own: IpAddr) -> bool {
+    let target = SocketAddr::new(own, 80);
+    for _ in 0..5 {
+        let connect = timeout(Duration::from_secs(20), TcpStream::connect(peer, target));
+        if let Ok(Ok(mut stream)) = connect.await {
+            stream.write_all(b"alive?").await.unwrap();
+            return stream.read(&mut [0; 10]).await == Ok(6);
+        }
+        sleep(Duration::from_secs(70)).await;
+    }
+    false
+}
+
+fn storm(seed: u64, frames: u64) {
+    simulate(async move {
+        let (link, a, b) = Link::new(Faults::default(), seed);
+        let peer = Network::start(a.boxed(), static_config(1));
+        peers(&peer).await;
+        let victim = Network::start(b.boxed(), NetConfig { seed: 77, ..NetConfig::default() });
+        let recording = Recording::start(&link);
         victim.wait_configured().await.unwrap();
         spawn(busy(victim.clone())).detach();
         let router = "fe80::ff:fe00:1".parse().unwrap();
         let prefix = "2001:db8::".parse().unwrap();
-        recorded.borrow_mut().push(router_advertisement(router, prefix, 1800, 3600, 255));
+        recording.add(router_advertisement(router, prefix, 1800, 3600, 255));
         sleep(Duration::from_secs(2)).await;
         let mut dice = Dice(seed ^ 0xabcd);
         for number in 0..frames {
-            let mut frame = {
-                let recorded = recorded.borrow();
-                // The latest are about connections that still exist.
-                let latest = if dice.below(2) == 0 { 40 } else { recorded.len() as u64 };
-                let back = dice.below(latest.min(recorded.len() as u64)) as usize;
-                recorded[recorded.len() - 1 - back].clone()
-            };
+            let mut frame = recording.pick(&mut dice);
             mutate(&mut frame, &mut dice);
             link.inject(1, &frame);
             if number % 8 == 0 {
                 sleep(Duration::from_micros(200)).await;
-                recorded.borrow_mut().retain({
-                    let mut keep = 0;
-                    move |_| {
-                        keep += 1;
-                        keep > 1 || number % 800 != 0
-                    }
-                });
+            }
+            if number % 800 == 0 {
+                recording.forget_oldest();
             }
         }
         // ARP may have been lied to; a minute later the truth is asked for again.
@@ -240,18 +273,7 @@ fn storm(seed: u64, frames: u64) {
         // A forged answer of the DHCP server may have moved it elsewhere.
         let own: IpAddr = "10.0.0.99".parse().unwrap();
         if victim.addresses().contains(&(own, 24)) {
-            let target = SocketAddr::new(own, 80);
-            let mut served = false;
-            for _ in 0..5 {
-                let connect = timeout(Duration::from_secs(20), TcpStream::connect(&peer, target));
-                if let Ok(Ok(mut stream)) = connect.await {
-                    stream.write_all(b"alive?").await.unwrap();
-                    let mut buffer = [0; 10];
-                    served = stream.read(&mut buffer).await == Ok(6);
-                    break;
-                }
-                sleep(Duration::from_secs(70)).await;
-            }
+            let served = is_served(&peer, own).await;
             assert!(served, "{victim:?} at {:?} does not answer any more", victim.gateways());
         }
         println!("seed {seed}: {:?}", victim.stats());

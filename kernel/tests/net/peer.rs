@@ -25,6 +25,16 @@ impl Raw {
         .await
     }
 
+    /// Waits for the next frame with this Ethernet type.
+    pub async fn receive_of(&mut self, ethertype: [u8; 2]) -> Vec<u8> {
+        loop {
+            let frame = self.receive().await;
+            if frame[12..14] == ethertype {
+                return frame;
+            }
+        }
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         let mut frame = FrameBuf::allocate(&self.0.pool(), 12).unwrap();
         assert!(frame.set_range(12, 12 + bytes.len()));
