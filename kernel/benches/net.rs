@@ -18,7 +18,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use mayfly::net::{NetConfig, Network, TcpListener, UdpSocket};
+use mayfly::net::{NetConfig, Network, TcpListener, TcpStream, UdpSocket};
 use mayfly_device::{
     Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, Received,
 };
@@ -206,19 +206,19 @@ impl Client {
     }
 }
 
-async fn http(count: u64, offload: bool, connections: u16, idle: u16, acknowledge: bool) {
-    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n".to_vec();
-    let answer = [answer, vec![b'x'; 100]].concat();
+/// As many clients as `connections` that ask again when they have an answer of `answer` bytes, and
+/// `idle` ones that only connect. With `acknowledge` they acknowledge an answer before they ask.
+fn clients(connections: u16, idle: u16, acknowledge: bool, answer: usize) -> Script {
     let mut clients: Vec<Client> = (0..connections + idle)
         .map(|number| Client {
             port: 10_000 + number,
             sequence: 1000,
             next: 0,
-            answer: answer.len(),
-            left: answer.len(),
+            answer,
+            left: answer,
         })
         .collect();
-    let script: Script = Box::new(move |sent, inbound| {
+    Box::new(move |sent, inbound| {
         if sent[12..14] == [8, 6] {
             for client in &mut clients {
                 inbound.push_back(client.segment(2, &[]));
@@ -242,33 +242,43 @@ async fn http(count: u64, offload: bool, connections: u16, idle: u16, acknowledg
                 inbound.push_back(ack);
             }
         }
-    });
-    let network = start(offload, script);
+    })
+}
+
+/// Answers all requests on `stream`, and calls `answered` after each.
+async fn serve(mut stream: TcpStream, answer: &[u8], mut answered: impl FnMut()) {
+    let mut buffer = [0; 1024];
+    let mut filled = 0;
+    loop {
+        filled += stream.read(&mut buffer[filled..]).await.unwrap();
+        if !buffer[..filled].ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        filled = 0;
+        stream.write_all(answer).await.unwrap();
+        answered();
+    }
+}
+
+async fn http(count: u64, offload: bool, connections: u16, idle: u16, acknowledge: bool) {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n".to_vec();
+    let answer = [answer, vec![b'x'; 100]].concat();
+    let network = start(offload, clients(connections, idle, acknowledge, answer.len()));
     let mut listener = TcpListener::bind(&network, 80).await.unwrap();
     let served = Rc::new(RefCell::new(0));
     let done = Rc::new(mayfly::sync::Notify::new());
     let (total, end) = (Rc::clone(&served), Rc::clone(&done));
     mayfly::spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
             let (answer, total, end) = (answer.clone(), Rc::clone(&total), Rc::clone(&end));
-            mayfly::spawn(async move {
-                let mut buffer = [0; 1024];
-                let mut filled = 0;
-                loop {
-                    filled += stream.read(&mut buffer[filled..]).await.unwrap();
-                    if !buffer[..filled].ends_with(b"\r\n\r\n") {
-                        continue;
-                    }
-                    filled = 0;
-                    stream.write_all(&answer).await.unwrap();
-                    *total.borrow_mut() += 1;
-                    if *total.borrow() == count {
-                        end.notify_one();
-                    }
+            let answered = move || {
+                *total.borrow_mut() += 1;
+                if *total.borrow() == count {
+                    end.notify_one();
                 }
-            })
-            .detach();
+            };
+            mayfly::spawn(async move { serve(stream, &answer, answered).await }).detach();
         }
     })
     .detach();
