@@ -6,7 +6,8 @@ use std::{
 };
 
 use mayfly::{
-    net::{Ipv4Config, Ipv6Config, NetConfig, Network},
+    net::{Ipv4Config, Ipv6Config, NetConfig, Network, TcpListener},
+    spawn,
     time::timeout,
 };
 
@@ -64,4 +65,23 @@ pub fn server(port: u16) -> SocketAddr {
 pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
     let mut dice = crate::link::Dice(seed);
     (0..length.div_ceil(8)).flat_map(|_| dice.next().to_le_bytes()).take(length).collect()
+}
+
+/// Accepts for ever and answers each line with itself, in tasks of their own.
+pub fn serve_lines(mut listener: TcpListener) {
+    spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            spawn(async move {
+                let mut buffer = [0; 512];
+                while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                    if stream.write_all(&buffer[..length]).await.is_err() {
+                        break;
+                    }
+                }
+            })
+            .detach();
+        }
+    })
+    .detach();
 }
