@@ -52,7 +52,7 @@ say "ready"
 # A serial port for commands, if there is one, has the prompt. The shell's input ends when nobody is
 # at the other end.
 while [ -e /dev/lab-commands ]; do
-    sh <>/dev/lab-commands >&0 2>&1
+    sh <>/dev/lab-commands >&0 2>&1 7</dev/lab-files
     sleep 0.1
 done
 # Without a controlling terminal there would be no Ctrl-C.
