@@ -10,10 +10,11 @@ use arm_gic::{
     gicv2::{self, GicV2},
     gicv3::{
         GicCpuInterface, GicDistributor, GicRedistributor, Group, HIGHEST_NS_PRIORITY,
-        registers::{Gicd, GicrSgi, Pidr2},
+        registers::{Gicd, GicrSgi, GicrTyper, Pidr2},
     },
 };
-use safe_mmio::{field, field_shared};
+use safe_mmio::{SharedMmioPointer, field, field_shared, fields::ReadPure};
+use zerocopy::transmute;
 
 use super::mmu::{self, MapError};
 use crate::{Irq, PAGE_SIZE, PhysAddr, PhysRange, fdt::Gic, machine::registers};
@@ -226,12 +227,12 @@ fn find_redistributor(region: PhysRange) -> Result<GicRedistributor<'static>, Gi
     let mut base = region.start();
     while base < region.end() {
         let pointer = map_registers::<GicrSgi>(base)?;
+        let typer = type_of(pointer);
         // SAFETY: device memory, mapped for ever; at most one driver is made of each frame.
         let redistributor = GicRedistributor::new(unsafe { UniqueMmioPointer::new(pointer) });
         if !is_v3(redistributor.pidr2()) {
             return Err(GicError::NotThere);
         }
-        let typer = redistributor.typer();
         if typer.core_mpidr() == registers::affinity() {
             return Ok(redistributor);
         }
@@ -243,6 +244,20 @@ fn find_redistributor(region: PhysRange) -> Result<GicRedistributor<'static>, Gi
         base.0 = base.0.saturating_add(frames * size_of::<GicrSgi>() as u64);
     }
     Err(GicError::NoRedistributor)
+}
+
+/// The type register of a redistributor, in halves: one instruction of ARMv7 that reads both is more
+/// than a hypervisor can emulate.
+fn type_of(registers: NonNull<GicrSgi>) -> GicrTyper {
+    // GICR_TYPER (ARM IHI 0069, 12.11.35).
+    const TYPER: usize = 8;
+    let half = |offset| {
+        // SAFETY: `registers` is mapped device memory that is larger; reading changes nothing.
+        let half = unsafe { UniqueMmioPointer::new(registers.byte_add(offset).cast()) };
+        let half: UniqueMmioPointer<'_, ReadPure<u32>> = half;
+        u64::from(SharedMmioPointer::from(half).read())
+    };
+    transmute!(half(TYPER) | half(TYPER + 4) << 32)
 }
 
 /// Whether an identification register is that of a GICv3 or GICv4.
