@@ -59,8 +59,28 @@ pub enum Device {
     PciHost(PciHost),
     /// A UART, for console input.
     Uart(Uart),
+    /// The hypervisor Xen, which offers devices by other means than registers.
+    Xen(Xen),
     /// Something that the host lends to a process, on the Unix platform.
     Host(HostDevice),
+}
+
+/// How a guest is connected with Xen, as far as that differs between machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Xen {
+    /// The interrupt by which Xen announces events.
+    pub upcall: crate::Irq,
+    /// What to set `HVM_PARAM_CALLBACK_IRQ` to, where the guest chooses the interrupt.
+    pub callback: Option<u64>,
+    /// Guest frames that are neither RAM nor a device, where Xen may be told to put its own: the
+    /// shared information, the grant table.
+    pub window: PhysRange,
+    /// `struct shared_info`: where the pending bits of event channels are, in bytes.
+    pub pending: usize,
+    /// There: where their mask bits are.
+    pub mask: usize,
+    /// There: where the time of day is.
+    pub wall_clock: usize,
 }
 
 /// What stands for a device when the guest is a process.

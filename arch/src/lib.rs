@@ -11,9 +11,10 @@
 //! | module | every architecture defines |
 //! |---|---|
 //! | `boot` | the entry point in assembly; fills in a [`BootInfo`] and calls the kernel's `start` |
-//! | `console` | `write(&[u8])`: polled output that works from the first instruction of Rust on |
+//! | `console` | `write(&[u8])`: polled output that works from the first instruction of Rust on; `console.rs` is in front of it |
+//! | `hypercall` | `call`: asks the hypervisor Xen for something |
 //! | `cpu` | `wait_for_interrupt`, `interrupts_enabled/disable/enable`, `hardware_random`, `frame_pointer`, `code_address` of a return address, `cycles` |
-//! | `mmu` | `phys_to_virt`, `virt_to_phys`, `map_device`, `seal`, `is_sealed` |
+//! | `mmu` | `phys_to_virt`, `virt_to_phys`, `map_device`, `map_shared`, `seal`, `is_sealed` |
 //! | `exceptions` | decodes a fault into a [`Fault`] and calls the kernel's `fault` |
 //! | `interrupts` | `enable`, `disable` an [`Irq`]; `allocate_message` (MSI) where the machine has it |
 //! | `clock` | `now` in nanoseconds since boot, `set_deadline`, `wall_clock` where the machine has one |
@@ -26,6 +27,7 @@
 mod address;
 pub mod backtrace;
 mod boot_info;
+pub mod console;
 mod fault;
 #[cfg(any(not(target_os = "none"), target_arch = "aarch64", target_arch = "arm"))]
 pub mod fdt;
@@ -36,11 +38,13 @@ mod local;
 #[cfg(any(not(target_os = "none"), target_arch = "x86_64"))]
 #[doc(hidden)]
 pub mod start_info;
+#[cfg(target_os = "none")]
+mod xen;
 
 pub use address::{PAGE_SIZE, PhysAddr, PhysRange};
 pub use boot_info::{
     BootInfo, Device, HostDevice, HostLink, Hypervisor, MAX_DEVICES, MAX_REGIONS, PciHost, Uart,
-    UartKind, VirtioMmio,
+    UartKind, VirtioMmio, Xen,
 };
 pub use fault::{Fault, StackFrame};
 pub use kernel_entry::{Interrupt, Irq};
@@ -74,7 +78,7 @@ mod machine;
 #[path = "host/mod.rs"]
 mod machine;
 
-pub use machine::{NAME, clock, console, cpu, interrupts, mmu, power};
+pub use machine::{NAME, clock, cpu, hypercall, interrupts, mmu, power};
 #[cfg(not(target_os = "none"))]
 pub use machine::{poll, simulation};
 

@@ -4,6 +4,7 @@ mod boot;
 pub mod cpu;
 mod esr;
 mod exceptions;
+pub mod hypercall;
 pub(crate) mod layout;
 mod memory;
 pub(crate) mod registers;

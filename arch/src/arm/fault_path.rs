@@ -56,6 +56,7 @@ pub fn nested(cause: &dyn fmt::Display) -> ! {
         }
         // Not even the line or the exit could be had.
         1 => {
+            crate::console::distrust_writer();
             console::use_uart(None);
             power::crash(NESTED_FAULT)
         }

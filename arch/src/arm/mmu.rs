@@ -81,23 +81,37 @@ impl Space {
     }
 
     fn map_device(&mut self, range: PhysRange) -> Result<NonNull<u8>, MapError> {
+        let frames = self.frames_outside_memory(range)?;
+        let virt = match self.device_last {
+            Some((last, virt)) if last.start() <= frames.start() && frames.end() <= last.end() => {
+                virt + (frames.start().0 - last.start().0) as usize
+            }
+            _ => {
+                let virt = self.map_new(frames, Permissions::Device)?;
+                self.device_last = Some((frames, virt));
+                virt
+            }
+        };
+        within(virt, range)
+    }
+
+    fn map_shared(&mut self, range: PhysRange) -> Result<NonNull<u8>, MapError> {
+        let frames = self.frames_outside_memory(range)?;
+        within(self.map_new(frames, Permissions::ReadWrite)?, range)
+    }
+
+    /// The frames that hold `range`, if that is a range of anything but RAM.
+    fn frames_outside_memory(&self, range: PhysRange) -> Result<PhysRange, MapError> {
         let frames = frames_of(range);
         let beyond = range.end().0 > layout::PHYSICAL_END;
         if range.is_empty() || beyond || self.memory.iter().any(|ram| ram.overlaps(frames)) {
             return Err(MapError::BadRange);
         }
-        let virt = match self.device_last {
-            Some((last, virt)) if last.start() <= frames.start() && frames.end() <= last.end() => {
-                virt + (frames.start().0 - last.start().0) as usize
-            }
-            _ => self.map_new_device(frames)?,
-        };
-        let offset = (range.start().0 - frames.start().0) as usize;
-        NonNull::new(core::ptr::with_exposed_provenance_mut(virt + offset))
-            .ok_or(MapError::BadRange)
+        Ok(frames)
     }
 
-    fn map_new_device(&mut self, frames: PhysRange) -> Result<usize, MapError> {
+    /// Maps `frames` at the next free place of the device window.
+    fn map_new(&mut self, frames: PhysRange, rights: Permissions) -> Result<usize, MapError> {
         let size = usize::try_from(frames.size()).map_err(|_| MapError::OutOfWindow)?;
         let mut virt = self.device_next;
         if frames.size() >= LEVEL_2_SPAN {
@@ -110,11 +124,16 @@ impl Space {
         // Even a failure leaves this part of the window alone from now on.
         self.device_next = end + PAGE_SIZE;
         let root = self.pool.root();
-        tables::map(&mut self.pool, root, virt as u64, frames, Permissions::Device)?;
+        tables::map(&mut self.pool, root, virt as u64, frames, rights)?;
         registers::table_entries_written();
-        self.device_last = Some((frames, virt));
         Ok(virt)
     }
+}
+
+/// Where `range` starts, when its first frame is mapped at `virt`.
+fn within(virt: usize, range: PhysRange) -> Result<NonNull<u8>, MapError> {
+    let offset = (range.start().0 - range.start().frame_start().0) as usize;
+    NonNull::new(core::ptr::with_exposed_provenance_mut(virt + offset)).ok_or(MapError::BadRange)
 }
 
 /// Takes over the tables of boot assembly.
@@ -219,6 +238,16 @@ pub fn virt_to_phys(pointer: *const u8) -> Option<PhysAddr> {
 /// [`MapError`]; nothing of `range` can be used then.
 pub fn map_device(range: PhysRange) -> Result<NonNull<u8>, MapError> {
     SPACE.with(|space| space.as_mut().ok_or(MapError::Sealed)?.map_device(range))
+}
+
+/// Maps memory that the hypervisor has put where the guest has none, such as what it shares with
+/// the guest: as normal memory, for reading and writing, never executable. Returns where `range`
+/// starts.
+///
+/// # Errors
+/// [`MapError`]; nothing of `range` can be used then.
+pub fn map_shared(range: PhysRange) -> Result<NonNull<u8>, MapError> {
+    SPACE.with(|space| space.as_mut().ok_or(MapError::Sealed)?.map_shared(range))
 }
 
 /// Ends all changes to the address space: the window through which page tables can be written is

@@ -6,8 +6,12 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
-use super::console;
-use crate::{fdt::Conduit, machine::registers};
+use crate::{
+    console,
+    fdt::Conduit,
+    machine::registers,
+    xen::{self, Reason},
+};
 
 /// PSCI 0.2 function SYSTEM_OFF.
 pub(crate) const SYSTEM_OFF: u32 = 0x8400_0008;
@@ -45,19 +49,24 @@ pub fn configure(command_line: &str) {
 /// can; otherwise it is printed as `mayfly: exit status N`.
 pub fn power_off(status: u8) -> ! {
     exit(status);
+    xen::shut_down(Reason::PowerOff);
     call(SYSTEM_OFF);
     halt()
 }
 
 /// Starts the machine anew.
 pub fn reboot() -> ! {
+    xen::shut_down(Reason::Reboot);
     call(SYSTEM_RESET);
     halt()
 }
 
 /// Switches the machine off after something went wrong, with an exit status as [`power_off`].
 pub fn crash(status: u8) -> ! {
-    power_off(status)
+    exit(status);
+    xen::shut_down(Reason::Crash);
+    call(SYSTEM_OFF);
+    halt()
 }
 
 /// Leaves by semihosting, or prints the status and returns.

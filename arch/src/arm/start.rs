@@ -16,10 +16,11 @@ use super::{
     ram::{self, Occupied},
 };
 use crate::{
-    BootInfo, Device, Hypervisor, Irq, PhysAddr, PhysRange, UartKind,
+    BootInfo, Device, Hypervisor, Irq, PhysAddr, PhysRange, UartKind, Xen,
     fdt::{self, Discovered, Trigger},
     image,
     kernel_entry::upcall,
+    xen,
 };
 
 /// Exit status of a guest that could not boot.
@@ -144,10 +145,28 @@ fn start_devices(found: &Discovered, info: &mut BootInfo) -> Result<(), BootErro
     if let Some(uart) = found.uart {
         let _ = info.devices.push(Device::Uart(uart));
     }
+    add_xen(found, info);
     if let Some(rtc) = found.rtc {
         clock::use_rtc(rtc);
     }
     Ok(())
+}
+
+/// Xen, if the tree names it.
+fn add_xen(found: &Discovered, info: &mut BootInfo) {
+    if found.hypervisor != Hypervisor::Xen {
+        return;
+    }
+    xen::found();
+    let Some((window, event)) = found.xen_grant_region.zip(found.xen_event) else {
+        return warn(info, "the device tree names Xen without region or interrupt: no Xen devices");
+    };
+    interrupts::set_trigger(event.irq, event.trigger);
+    // `struct shared_info` on ARM (xen/include/public/xen.h, arch-arm.h).
+    let (pending, mask, wall_clock) = (0x30, 0x230, 0x430);
+    let upcall = event.irq;
+    let xen = Xen { upcall, callback: None, window, pending, mask, wall_clock };
+    let _ = info.devices.push(Device::Xen(xen));
 }
 
 /// Keeps a warning for the log, as long as there is room.

@@ -36,3 +36,18 @@ semihosting_call:
     svc     #0x123456
     pop     {r4, pc}
     .size semihosting_call, . - semihosting_call
+
+@ r0 to r3 and the first word of the stack: the arguments of a hypercall, which Xen takes in r0 to
+@ r4; the second word: its number, for r12. Xen changes no other registers (xen/include/public/
+@ arch-arm.h).
+    .section .text.xen_call, "ax"
+    .global xen_call
+    .type xen_call, %function
+    .balign 4
+xen_call:
+    push    {r4, lr}
+    ldr     r4, [sp, #8]
+    ldr     r12, [sp, #12]
+    .inst   0xe140ea71                      @ hvc #0xea1
+    pop     {r4, pc}
+    .size xen_call, . - xen_call

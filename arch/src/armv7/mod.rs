@@ -3,6 +3,7 @@
 mod boot;
 pub mod cpu;
 mod exceptions;
+pub mod hypercall;
 pub(crate) mod layout;
 mod memory;
 pub(crate) mod registers;

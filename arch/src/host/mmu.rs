@@ -40,6 +40,11 @@ pub fn map_device(_registers: PhysRange) -> Result<NonNull<u8>, MapError> {
     Err(MapError::NoDevices)
 }
 
+/// Fails: there is no hypervisor that shares memory with a process.
+pub fn map_shared(_range: PhysRange) -> Result<NonNull<u8>, MapError> {
+    Err(MapError::NoDevices)
+}
+
 /// Does nothing: the page tables are the host's.
 pub fn seal() {}
 

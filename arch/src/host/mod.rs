@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod console;
 pub mod cpu;
+pub mod hypercall;
 pub mod interrupts;
 pub mod mmu;
 pub mod poll;

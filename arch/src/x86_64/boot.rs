@@ -7,12 +7,14 @@ use heapless::Vec;
 use super::{
     clock,
     console::{self, print_line},
-    cpuid, exceptions, image, interrupts, mmu, pci, power,
+    cpuid, exceptions, hypercall, image, interrupts, mmu, pci, power,
 };
 use crate::{
-    BootInfo, Device, Irq, MAX_DEVICES, PciHost, PhysAddr, PhysRange, Uart, UartKind, VirtioMmio,
+    BootInfo, Device, Hypervisor, Irq, MAX_DEVICES, PciHost, PhysAddr, PhysRange, Uart, UartKind,
+    VirtioMmio, Xen,
     kernel_entry::upcall,
     start_info::{self, StartInfo, acpi, virtio_mmio},
+    xen,
 };
 
 global_asm!(include_str!("boot.S"), start = sym start, options(att_syntax));
@@ -30,6 +32,13 @@ const EXIT_STATUS: u8 = 1;
 
 /// COM1's line on every PC.
 const COM1_IRQ: Irq = Irq(4);
+
+/// Above what libxl gives a PVH guest as RAM and the ACPI tables, below its special pages and the
+/// local APIC (tools/libs/light/libxl_x86.c, xen/include/xenguest.h).
+const XEN_WINDOW: PhysRange = PhysRange::between(PhysAddr(0xfd00_0000), PhysAddr(0xfe00_0000));
+
+/// In `HVM_PARAM_CALLBACK_IRQ`: the rest is a vector (xen/include/public/hvm/params.h).
+const CALLBACK_IS_VECTOR: u64 = 2 << 56;
 
 /// The one [`BootInfo`], which the kernel keeps.
 struct Slot(UnsafeCell<MaybeUninit<BootInfo>>);
@@ -53,11 +62,15 @@ extern "C" fn start(address: u32) -> ! {
     }
     let command_line = text(info.command_line);
     power::configure(command_line);
-    let devices = find_devices(command_line, &mut info);
-    if let Err(error) = interrupts::init(&devices) {
+    let (hypervisor, leaves) = cpuid::hypervisor();
+    let devices = if hypervisor == Hypervisor::Xen {
+        find_xen()
+    } else {
+        find_devices(command_line, &mut info)
+    };
+    if let Err(error) = interrupts::init(hypervisor, &devices) {
         stop(&format_args!("the interrupt controllers cannot be mapped: {error}"));
     }
-    let (hypervisor, leaves) = cpuid::hypervisor();
     clock::init(hypervisor, leaves);
 
     // SAFETY: this function runs once, before anything else has a reference to the slot.
@@ -99,6 +112,23 @@ fn text(range: PhysRange) -> &'static str {
         Ok(text) => text,
         Err(error) => str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""),
     }
+}
+
+/// What a PVH guest of Xen has: Xen, and nothing else.
+fn find_xen() -> Devices {
+    hypercall::init();
+    xen::found();
+    [Device::Xen(Xen {
+        upcall: interrupts::XEN_UPCALL,
+        callback: Some(CALLBACK_IS_VECTOR | u64::from(interrupts::XEN)),
+        window: XEN_WINDOW,
+        // `struct shared_info`, for a 64-bit guest (xen/include/public/xen.h).
+        pending: 0x800,
+        mask: 0xa00,
+        wall_clock: 0xc00,
+    })]
+    .into_iter()
+    .collect()
 }
 
 /// What a driver may be started for.

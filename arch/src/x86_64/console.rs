@@ -95,7 +95,7 @@ pub(super) struct Writer;
 
 impl fmt::Write for Writer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        write(text.as_bytes());
+        crate::console::write(text.as_bytes());
         Ok(())
     }
 }

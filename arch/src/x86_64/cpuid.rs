@@ -36,6 +36,13 @@ pub(super) fn has_tsc_deadline() -> bool {
     bit(leaf(1, 0).map(|leaf| leaf.ecx), 24)
 }
 
+/// Instructions of the makers whose processors have SVM, AMD and Hygon, and not VMX.
+pub(super) fn has_svm_instructions() -> bool {
+    let maker = __cpuid_count(0, 0);
+    // "AuthenticAMD", "HygonGenuine".
+    matches!(&maker.ebx.to_le_bytes(), b"Auth" | b"Hygo")
+}
+
 /// Pages of 1 GiB.
 pub(super) fn has_gigabyte_pages() -> bool {
     bit(leaf(0x8000_0001, 0).map(|leaf| leaf.edx), 26)

@@ -10,8 +10,8 @@ use core::{
 
 use x86_64::registers::control::Cr2;
 
-use super::{console, mmu, power};
-use crate::{Fault, StackFrame, kernel_entry::upcall};
+use super::{console::print_line, mmu, power};
+use crate::{Fault, StackFrame, console, kernel_entry::upcall};
 
 /// What the stubs of `vectors.S` push, last first, then what the processor pushed.
 #[repr(C)]
@@ -62,10 +62,13 @@ pub(super) extern "C" fn on_exception(registers: &Registers) -> ! {
         0 => report(registers),
         1 => {
             console::write(b"\nmayfly: the fault report itself faulted: ");
-            console::print_line!("{} at {:#x}", Cause::of(registers), registers.rip);
+            print_line!("{} at {:#x}", Cause::of(registers), registers.rip);
             power::crash(EXIT_STATUS)
         }
-        _ => power::crash(EXIT_STATUS),
+        _ => {
+            console::distrust_writer();
+            power::crash(EXIT_STATUS)
+        }
     }
 }
 

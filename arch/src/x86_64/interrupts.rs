@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | 0x20..0x50 | lines of one or two IO-APICs | 0..48, the global system interrupt |
 //! | 0x50 | the clock | |
-//! | 0x51..0x7f | messages (MSI, MSI-X) | 0x151..0x17f |
+//! | 0x51..0x7e | messages (MSI, MSI-X) | 0x151..0x17e |
+//! | 0x7e | Xen, which has events | 0x17e |
 //! | 0x7f | spurious | |
 
 use x86_64::instructions::port::PortWriteOnly;
@@ -14,16 +15,23 @@ use super::{
     ioapic::{IoApic, MAX_LINES},
     mmu::MapError,
 };
-use crate::{Device, Interrupt, Irq, IrqLock, PhysAddr, kernel_entry::upcall, local::run_handler};
+use crate::{
+    Device, Hypervisor, Interrupt, Irq, IrqLock, PhysAddr, kernel_entry::upcall, local::run_handler,
+};
 
 const FIRST_LINE: u8 = 0x20;
 /// The clock's vector.
 pub(super) const TIMER: u8 = 0x50;
 const FIRST_MESSAGE: u8 = 0x51;
+/// Where Xen calls. It passes by the local APIC, so there is no end of interrupt.
+pub(super) const XEN: u8 = 0x7e;
 const SPURIOUS: u8 = 0x7f;
 
 /// What is added to a message's vector to make its [`Irq`].
 const MESSAGE: u32 = 0x100;
+
+/// What arrives when Xen calls. It cannot be disabled.
+pub(super) const XEN_UPCALL: Irq = Irq(MESSAGE + XEN as u32);
 
 /// The first IO-APIC, on every machine that has one, and the second, on microvm.
 const IO_APICS: [PhysAddr; 2] = [PhysAddr(0xfec0_0000), PhysAddr(0xfec1_0000)];
@@ -90,7 +98,7 @@ pub fn disable(irq: Irq) {
 pub fn allocate_message() -> Option<Message> {
     MESSAGES.with(|messages| {
         let vector = u32::from(FIRST_MESSAGE) + messages.allocated;
-        if vector >= SPURIOUS.into() {
+        if vector >= XEN.into() {
             return None;
         }
         messages.allocated += 1;
@@ -103,7 +111,7 @@ pub fn allocate_message() -> Option<Message> {
 fn message_bit(irq: Irq) -> Option<u64> {
     let vector = irq.0.checked_sub(MESSAGE)?;
     let index = vector.checked_sub(FIRST_MESSAGE.into())?;
-    (vector < SPURIOUS.into()).then(|| 1 << index)
+    (vector < XEN.into()).then(|| 1 << index)
 }
 
 fn with_line(irq: Irq, f: impl FnOnce(&mut IoApic, u32, u8)) {
@@ -116,7 +124,11 @@ fn with_line(irq: Irq, f: impl FnOnce(&mut IoApic, u32, u8)) {
 
 /// Sets up the interrupt controllers with everything disabled. The second IO-APIC is looked for only
 /// if a device's line leads to it.
-pub(super) fn init(devices: &[Device]) -> Result<(), MapError> {
+pub(super) fn init(hypervisor: Hypervisor, devices: &[Device]) -> Result<(), MapError> {
+    if hypervisor == Hypervisor::Xen {
+        // A PVH guest has no other (xen/docs/misc/pvh.pandoc).
+        return apic::init(SPURIOUS);
+    }
     for port in PIC_MASKS {
         // SAFETY: masks all lines of the old controllers, or does nothing where there are none.
         unsafe { PortWriteOnly::new(port).write(0xff_u8) };
@@ -139,6 +151,7 @@ pub(super) extern "C" fn on_interrupt(vector: u32) {
     match vector as u8 {
         // Not in service, so it is not ended either.
         SPURIOUS => return,
+        XEN => return run_handler(|| upcall::interrupt(Interrupt::Line(XEN_UPCALL))),
         TIMER => run_handler(|| {
             if clock::on_timer() {
                 upcall::interrupt(Interrupt::Timer);

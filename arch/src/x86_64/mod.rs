@@ -7,6 +7,7 @@ pub mod console;
 pub mod cpu;
 mod cpuid;
 mod exceptions;
+pub mod hypercall;
 mod image;
 pub mod interrupts;
 mod ioapic;

@@ -8,7 +8,10 @@ use core::{
 use x86_64::instructions::{hlt, interrupts, port::PortWriteOnly};
 
 use super::{console::print_line, mmu, pci};
-use crate::{PhysAddr, PhysRange};
+use crate::{
+    PhysAddr, PhysRange,
+    xen::{self, Reason},
+};
 
 /// Port of QEMU's `isa-debug-exit` device, 0 if the command line names none.
 static DEBUG_EXIT: AtomicU16 = AtomicU16::new(0);
@@ -89,6 +92,7 @@ impl Register {
 /// Ends the guest with `status`.
 pub fn power_off(status: u8) -> ! {
     leave(status);
+    xen::shut_down(Reason::PowerOff);
     SLEEP_CONTROL.write();
     if let Some(port) = pci::power_control() {
         // SAFETY: the PM1a control register of the machine's power management function; the
@@ -102,11 +106,14 @@ pub fn power_off(status: u8) -> ! {
 /// Starts the guest anew. QEMU's `-no-reboot` makes this an exit.
 pub fn reboot() -> ! {
     interrupts::disable();
+    xen::shut_down(Reason::Reboot);
     reset()
 }
 
 /// Ends the guest after a failure, with `status`.
 pub fn crash(status: u8) -> ! {
+    leave(status);
+    xen::shut_down(Reason::Crash);
     power_off(status)
 }
 

@@ -101,6 +101,17 @@ pub fn virt_to_phys(pointer: *const u8) -> Option<PhysAddr> {
 /// Maps device registers, uncached, readable, writable and not executable, for as long as the guest
 /// runs. Registers on a page that is mapped already are found there again.
 pub fn map_device(range: PhysRange) -> Result<NonNull<u8>, MapError> {
+    map(range, Flags::DEVICE)
+}
+
+/// Maps memory that the hypervisor has put where the guest has none, such as what it shares with
+/// the guest: as ordinary data, for as long as the guest runs.
+pub fn map_shared(range: PhysRange) -> Result<NonNull<u8>, MapError> {
+    map(range, Flags::READ_WRITE)
+}
+
+/// Maps what is not RAM. A page that is mapped already keeps its flags.
+fn map(range: PhysRange, flags: Flags) -> Result<NonNull<u8>, MapError> {
     STATE.with(|state| {
         if is_sealed() {
             return Err(MapError::Sealed);
@@ -112,7 +123,7 @@ pub fn map_device(range: PhysRange) -> Result<NonNull<u8>, MapError> {
         }
         let page = match state.find_device(frames) {
             Some(page) => page,
-            None => state.add_device(frames)?,
+            None => state.add_device(frames, flags)?,
         };
         let offset = (range.start().0 - frames.start().0) as usize;
         NonNull::new(ptr::with_exposed_provenance_mut(page + offset)).ok_or(MapError::BadRange)
@@ -182,7 +193,7 @@ impl State {
     }
 
     /// Maps `frames` behind what is taken of the window.
-    fn add_device(&mut self, frames: PhysRange) -> Result<usize, MapError> {
+    fn add_device(&mut self, frames: PhysRange, flags: Flags) -> Result<usize, MapError> {
         let size = usize::try_from(frames.size()).map_err(|_| MapError::OutOfWindow)?;
         if size > DEVICE_SIZE - self.device_used {
             return Err(MapError::OutOfWindow);
@@ -194,7 +205,7 @@ impl State {
             let run = Run { level: Level::Page, start: PhysAddr(frame), pages: 1 };
             // SAFETY: not sealed; nothing is mapped in the window from `device_used` on, or what a
             // failed call left there, which nobody was told of; and the frames are not memory.
-            unsafe { self.tables.map(page, run, Flags::DEVICE)? };
+            unsafe { self.tables.map(page, run, flags)? };
         }
         self.device_used += size;
         Ok(first)
