@@ -5,8 +5,11 @@ use core::mem;
 use mayfly_arch::{BootInfo, mmu, power};
 
 use crate::{
-    chart, config, devices::Devices, interrupts, launch, log, machine::Machine, memory, random,
-    report,
+    chart, config,
+    devices::{self, Devices},
+    interrupts, launch, log,
+    machine::Machine,
+    memory, random, report,
 };
 
 mayfly_arch::kernel_entry! {
@@ -27,10 +30,11 @@ fn start(info: &'static BootInfo) -> ! {
     power::configure(info.command_line);
     memory::init(&info.memory);
     log::init(system.log);
+    let xen = devices::meet_xen(info);
     launch::greet(info);
     chart::mark("memory and log");
 
-    let mut devices = Devices::find(info);
+    let mut devices = Devices::find(info, xen);
     random::init(&info.seed, mem::take(&mut devices.entropy));
     chart::mark("devices");
 

@@ -13,6 +13,7 @@ use core::fmt;
 use mayfly_arch::{BootInfo, Device, Irq, PciHost, Uart, UartKind, VirtioMmio};
 use mayfly_device::{BlockDevice, ConsoleDevice, EntropySource, InterruptHandler, NetDevice};
 use mayfly_virtio::{FindError, Kind, MmioWindow, StartError, Started};
+use mayfly_xen::Xen;
 
 use crate::interrupts;
 
@@ -25,10 +26,11 @@ pub(crate) struct Devices {
     pub(crate) block: Vec<Found>,
     /// Sources of random bytes.
     pub(crate) entropy: Vec<Found>,
-    /// Consoles other than UARTs.
+    /// Other consoles.
     pub(crate) consoles: Vec<Found>,
-    /// UARTs. Their drivers are started at once, because the boot has something to say.
-    pub(crate) uarts: Vec<Box<dyn ConsoleDevice>>,
+    /// UARTs and Xen's console. Their drivers are started at once, because the boot has something
+    /// to say.
+    pub(crate) first_consoles: Vec<Box<dyn ConsoleDevice>>,
 }
 
 /// A device whose driver is not started yet.
@@ -41,15 +43,29 @@ pub(crate) enum Found {
     Host(host::Found),
 }
 
+/// Takes Xen into use if the guest runs on it, which has the console for the guest's first words.
+/// Must run before the page tables are sealed.
+pub(crate) fn meet_xen(info: &BootInfo) -> Option<Xen> {
+    let xen = info.devices.iter().find_map(|device| match device {
+        Device::Xen(xen) => Some(xen),
+        _ => None,
+    })?;
+    let started = mayfly_xen::start(xen);
+    started.map_err(|error| not_used(format_args!("Xen"), &error)).ok()
+}
+
 impl Devices {
     /// Maps the registers of the devices and finds out what they are. A device that cannot be used
     /// is reported in the log and left out. Must run before the page tables are sealed.
-    pub(crate) fn find(info: &BootInfo) -> Self {
+    pub(crate) fn find(info: &BootInfo, xen: Option<Xen>) -> Self {
         let mut devices = Self::default();
+        if let Some(xen) = xen {
+            devices.start_xen(xen);
+        }
         devices.find_mmio(&info.devices);
         for device in &info.devices {
             match *device {
-                Device::VirtioMmio(_) => {}
+                Device::VirtioMmio(_) | Device::Xen(_) => {}
                 Device::PciHost(host) => devices.find_pci(host),
                 Device::Uart(uart) => devices.start_uart(uart),
                 #[cfg(not(target_os = "none"))]
@@ -104,6 +120,18 @@ impl Devices {
         list.push(Found::Virtio(device));
     }
 
+    /// Has Xen announce events from now on, and uses what it offers.
+    fn start_xen(&mut self, mut xen: Xen) {
+        let (irq, handler) = xen.upcall();
+        if !listen(irq, handler, format_args!("Xen")) {
+            return;
+        }
+        if let Err(error) = xen.announce_events() {
+            return not_used(format_args!("Xen"), &error);
+        }
+        self.first_consoles.extend(xen.start_console());
+    }
+
     fn start_uart(&mut self, uart: Uart) {
         #[cfg(not(target_os = "none"))]
         if uart.kind == UartKind::Stdio {
@@ -117,7 +145,7 @@ impl Devices {
         match mayfly_serial::start(uart) {
             Ok(started) => {
                 if listen(started.irq, started.handler, format_args!("{name}")) {
-                    self.uarts.push(started.console);
+                    self.first_consoles.push(started.console);
                 }
             }
             Err(error) => not_used(format_args!("{name}"), &error),

@@ -39,7 +39,7 @@ pub fn host_main(app: fn(Machine) -> MainFuture) -> c_int {
     let info = mayfly_unix::boot_info(options);
     log::init(config::System::parse(info.command_line).log);
     launch::greet(info);
-    let mut devices = Devices::find(info);
+    let mut devices = Devices::find(info, None);
     random::init(&info.seed, mem::take(&mut devices.entropy));
     launch::run(info, devices, app)
 }

@@ -36,13 +36,13 @@ pub(crate) fn run(
     mut devices: Devices,
     main: impl FnOnce(Machine) -> MainFuture + 'static,
 ) -> ! {
-    let uarts = mem::take(&mut devices.uarts);
+    let first = mem::take(&mut devices.first_consoles);
     let consoles = mem::take(&mut devices.consoles);
     let machine = Machine::new(info, devices);
     // From here on, interrupts are off only while something is locked: the panic handler goes by it.
     cpu::interrupts_enable();
     let status = executor::run_app(async move {
-        console::start(uarts, consoles);
+        console::start(first, consoles);
         chart::mark("executor");
         main(machine).await
     });

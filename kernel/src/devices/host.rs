@@ -35,7 +35,7 @@ pub(super) fn find(device: HostDevice, devices: &mut Devices) {
 pub(super) fn find_console(devices: &mut Devices) {
     devices.entropy.push(super::Found::Host(Found::Random));
     match Stdio::new() {
-        Ok(console) => devices.uarts.push(Box::new(console)),
+        Ok(console) => devices.first_consoles.push(Box::new(console)),
         Err(error) => not_used(format_args!("standard input and output"), &error),
     }
 }

@@ -1,6 +1,6 @@
 //! Time: nanoseconds since boot from the TSC, one deadline from the timer of the local APIC.
 //!
-//! The rate of the TSC comes from KVM's clock or from CPUID where they tell it. Otherwise, as under
+//! The rate of the TSC comes from KVM's clock, Xen or CPUID where they tell it. Otherwise, as under
 //! emulation, it is learnt from the APIC timer while the guest runs ([`calibration`]): nobody waits.
 //! A better rate changes how fast `now` goes on from where it is, so it never jumps.
 
@@ -10,6 +10,7 @@ mod kvm;
 mod rate;
 mod rtc;
 mod timer;
+mod xen;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,7 +52,14 @@ static WALL_CLOCK_AT_BOOT: AtomicU64 = AtomicU64::new(0);
 pub(super) fn init(hypervisor: Hypervisor, leaves: u32) {
     let kvm = hypervisor == Hypervisor::Kvm;
     KVM_LEAVES.store(if kvm { leaves.into() } else { 0 }, Ordering::Relaxed);
-    let known = if kvm { kvm::rate(leaves) } else { None };
+    if hypervisor == Hypervisor::Xen {
+        timer::use_slow_input();
+    }
+    let known = match hypervisor {
+        Hypervisor::Kvm => kvm::rate(leaves),
+        Hypervisor::Xen => xen::rate(leaves),
+        _ => None,
+    };
     match known.or_else(|| rate_from_cpuid(hypervisor, leaves)) {
         Some(rate) => {
             BASE_TICKS.store(cpu::cycles(), Ordering::Relaxed);

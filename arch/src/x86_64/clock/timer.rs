@@ -23,7 +23,7 @@ const TRIES: u32 = 3;
 
 /// How far the timer's input is divided: the shift, and how the register spells it.
 ///
-/// The input is 1 GHz: QEMU and KVM both count nanoseconds, whatever CPU they show.
+/// The input has a tick each nanosecond, or each ten: see [`use_slow_input`].
 #[derive(Clone, Copy)]
 pub(super) struct Divider {
     pub(super) shift: u32,
@@ -31,7 +31,7 @@ pub(super) struct Divider {
 }
 
 impl Divider {
-    /// Up to 4.2 s.
+    /// Up to 4.2 s, if a tick is a nanosecond.
     const FINE: Self = Self { shift: 0, encoded: 0b1011 };
     /// Up to 68 s.
     pub(super) const MEDIUM: Self = Self { shift: 4, encoded: 0b0011 };
@@ -42,6 +42,9 @@ impl Divider {
 /// Whether the processor compares the TSC by itself.
 static USES_TSC: AtomicBool = AtomicBool::new(false);
 
+/// Nanoseconds in a tick of the input. QEMU and KVM both count nanoseconds, whatever CPU they show.
+static TICK: AtomicU32 = AtomicU32::new(1);
+
 // What was last written to the vector and divide registers, not to write the same again.
 static VECTOR: AtomicU32 = AtomicU32::new(u32::MAX);
 static DIVIDE: AtomicU32 = AtomicU32::new(u32::MAX);
@@ -50,6 +53,11 @@ static DIVIDE: AtomicU32 = AtomicU32::new(u32::MAX);
 pub(super) fn use_tsc() {
     USES_TSC.store(true, Ordering::Relaxed);
     write_vector(TSC_DEADLINE | u32::from(interrupts::TIMER));
+}
+
+/// Counts at 100 MHz from now on, as Xen does (`APIC_BUS_CYCLE_NS` in xen/arch/x86).
+pub(super) fn use_slow_input() {
+    TICK.store(10, Ordering::Relaxed);
 }
 
 /// Whether the timer waits for values of the TSC.
@@ -77,12 +85,13 @@ pub(super) enum Run {
 
 /// Starts the counter so that it ends after `nanoseconds`, or earlier if that is beyond its reach.
 pub(super) fn count_down(nanoseconds: u64, run: Run) -> Stretch {
-    let divider = match nanoseconds {
+    let ticks = nanoseconds / u64::from(TICK.load(Ordering::Relaxed));
+    let divider = match ticks {
         0..0xffff_ffff => Divider::FINE,
         0xffff_ffff..0xf_0000_0000 => Divider::MEDIUM,
         _ => Divider::COARSE,
     };
-    let count = u32::try_from((nanoseconds >> divider.shift) + 1).unwrap_or(u32::MAX);
+    let count = u32::try_from((ticks >> divider.shift) + 1).unwrap_or(u32::MAX);
     start(count, divider, run)
 }
 

@@ -1,0 +1,188 @@
+//! The console that every guest of Xen has (xen/include/public/io/console.h).
+//!
+//! ```text
+//!   0x000   in:  1024 bytes, what is typed     in_cons at 0xc00, in_prod at 0xc04
+//!   0x400   out: 2048 bytes, what is printed   out_cons at 0xc08, out_prod at 0xc0c
+//! ```
+//!
+//! xenconsoled in dom0 is at the other end, as a rule; it may be late, slow or dead. One event
+//! channel serves both directions.
+
+use alloc::boxed::Box;
+use core::task::{Context, Poll};
+
+use mayfly_arch::{IrqLock, clock};
+use mayfly_device::{ConsoleDevice, InterruptHandler, Signal};
+use spin::Once;
+
+use crate::{
+    byte_ring::{BadIndex, Consumer, Producer},
+    events::{EventChannels, Port},
+    hypercalls,
+    shared_page::SharedPage,
+};
+
+/// How long polled output waits for room, in nanoseconds, before the rest is dropped.
+const PATIENCE: u64 = 500_000_000;
+
+/// What is printed, for the console's task and for polled output.
+static OUTPUT: Once<IrqLock<Output>> = Once::new();
+
+/// The way out.
+struct Output {
+    ring: Producer,
+    port: Port,
+    /// Nobody took anything for too long, so polled output does not wait again.
+    is_stuck: bool,
+}
+
+/// The console of this page and event channel. There is one.
+pub(crate) struct Console {
+    page: SharedPage,
+    port: Port,
+    output: &'static IrqLock<Output>,
+}
+
+impl Console {
+    /// Takes the console into use for polled output.
+    pub(crate) fn new(page: SharedPage, port: Port) -> Self {
+        let bytes = &page.bytes()[0x400..0xc00];
+        let ring = Producer::new(bytes, page.word(0xc08), page.word(0xc0c));
+        let output = OUTPUT.call_once(|| IrqLock::new(Output { ring, port, is_stuck: false }));
+        mayfly_arch::console::use_writer(write_polled);
+        Self { page, port, output }
+    }
+
+    /// Starts the driver, which is told of events. `None` if there is no memory for that.
+    pub(crate) fn start(&self, events: &EventChannels) -> Option<Box<dyn ConsoleDevice>> {
+        static LINE: Line = Line(Signal::new());
+        let page = self.page;
+        let input = Consumer::new(&page.bytes()[..0x400], page.word(0xc00), page.word(0xc04));
+        let listens = events.listen(self.port, &LINE);
+        let (output, port) = (self.output, self.port);
+        listens.then(|| {
+            Box::new(Driver { input, output, port, signal: &LINE.0, is_broken: false }) as Box<_>
+        })
+    }
+}
+
+/// From the event channel to the task.
+struct Line(Signal);
+
+impl InterruptHandler for Line {
+    fn interrupt(&self) {
+        self.0.raise();
+    }
+}
+
+/// Tells the other side that something was written or read.
+fn tell(port: Port) {
+    // The channel is there as long as the guest, and there is nobody to tell of an error.
+    let _ = hypercalls::send(port.number());
+}
+
+/// Writes all of `bytes`. Waits a while for room, and drops the rest then.
+fn write_polled(bytes: &[u8]) {
+    let Some(output) = OUTPUT.get() else { return };
+    // Taken when the report of a fault in here is written, which is lost then.
+    let _ = output.try_with(|output| output.write_all(bytes));
+}
+
+impl Output {
+    /// Writes what there is room for, a line break as carriage return and line feed, and tells the
+    /// other side. Returns how many of `bytes` that were.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, BadIndex> {
+        let mut done = 0;
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            let written = self.ring.write(text)?;
+            done += written;
+            if written < text.len() || (line.len() > written && self.ring.room()? < 2) {
+                break;
+            }
+            if line.len() > written {
+                self.ring.write(b"\r\n")?;
+                done += 1;
+            }
+        }
+        if done > 0 {
+            tell(self.port);
+        }
+        Ok(done)
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) {
+        let start = clock::now();
+        while !bytes.is_empty() {
+            let Ok(count) = self.write(bytes) else { return };
+            bytes = bytes.get(count..).unwrap_or_default();
+            if count > 0 {
+                self.is_stuck = false;
+            } else if self.is_stuck {
+                return;
+            } else {
+                hypercalls::yield_now();
+                self.is_stuck = clock::now().saturating_sub(start) > PATIENCE;
+            }
+        }
+    }
+}
+
+/// The console's driver.
+struct Driver {
+    input: Consumer,
+    output: &'static IrqLock<Output>,
+    port: Port,
+    signal: &'static Signal,
+    /// The other side broke the protocol.
+    is_broken: bool,
+}
+
+impl Driver {
+    /// What came of `result`; nothing, if the other side broke the protocol.
+    fn count(&mut self, result: Result<usize, BadIndex>) -> usize {
+        result.unwrap_or_else(|BadIndex| {
+            if !self.is_broken {
+                self.is_broken = true;
+                log::error!("the console's ring is damaged by its other end, and no longer used");
+            }
+            0
+        })
+    }
+}
+
+impl ConsoleDevice for Driver {
+    fn read(&mut self, buffer: &mut [u8]) -> usize {
+        if self.is_broken {
+            return 0;
+        }
+        let result = self.input.read(buffer);
+        let count = self.count(result);
+        if count > 0 {
+            tell(self.port);
+        }
+        count
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.signal.watch(cx);
+        let result = self.input.available();
+        if self.count(result) > 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        if self.is_broken {
+            // As if it was printed: nobody will ever take it.
+            return bytes.len();
+        }
+        let result = self.output.with(|output| output.write(bytes));
+        self.count(result)
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.signal.watch(cx);
+        let result = self.output.with(|output| output.ring.room());
+        // A line break takes two.
+        if self.is_broken || self.count(result) >= 2 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

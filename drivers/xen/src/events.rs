@@ -1,0 +1,280 @@
+//! Event channels: from the one interrupt that Xen has to the handler of a channel.
+//!
+//! This is the two-level interface (xen/include/public/event_channel.h, xen.h), in the page of
+//! `struct shared_info`:
+//!
+//! ```text
+//!   byte 0                   an event is pending for this vCPU: Xen interrupts when it becomes so
+//!   word 64 bits, byte 8     selector: which words of the next have something
+//!   64 words of 64 bits      pending: one bit for each channel
+//!   64 words of 64 bits      mask: those that are held back
+//! ```
+//!
+//! Xen sets pending bit, selector bit and byte in this order, each only if the one before was not
+//! set. So they are cleared in the opposite order, each before what it stands for is looked at, and
+//! a channel's bit before its handler runs: whatever comes in between is announced anew.
+//!
+//! Words are taken in halves of 32 bits here, which are the same bits on a little-endian machine,
+//! and atomic on all three.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use mayfly_arch::{IrqLock, PAGE_SIZE};
+use mayfly_device::InterruptHandler;
+
+use crate::shared_page::SharedPage;
+
+/// Channels that there can be: 64 words of 64 bits.
+const CHANNELS: usize = 64 * 64;
+/// Bytes of all pending, or all mask, bits.
+const BITMAP: usize = CHANNELS / 8;
+/// Where the selector is (`struct vcpu_info`).
+const SELECTOR: usize = 8;
+/// The byte that announces events, in the first word.
+const UPCALL_PENDING: u32 = 0xff;
+
+/// An event channel of this guest, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Port(usize);
+
+impl Port {
+    /// The channel of this number. `None` if there can be none; 0 is never one.
+    pub(crate) fn new(number: u64) -> Option<Self> {
+        let number = usize::try_from(number).ok()?;
+        (1..CHANNELS).contains(&number).then_some(Self(number))
+    }
+
+    /// Its number.
+    pub(crate) fn number(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// What a channel's events call.
+type Handler = &'static dyn InterruptHandler;
+
+/// All event channels of this guest.
+pub(crate) struct EventChannels {
+    page: SharedPage,
+    /// Bytes from the start of the page to the bitmaps.
+    pending: usize,
+    mask: usize,
+    /// By number, as far as it has become necessary.
+    handlers: IrqLock<Vec<Option<Handler>>>,
+}
+
+impl EventChannels {
+    /// Those of this `struct shared_info`, where the bitmaps are at these offsets. All of them are
+    /// held back, and what has come so far is forgotten. `None` if the bitmaps are not in the page.
+    pub(crate) fn new(page: SharedPage, pending: usize, mask: usize) -> Option<Self> {
+        if pending.max(mask) > PAGE_SIZE - BITMAP {
+            return None;
+        }
+        let channels = Self { page, pending, mask, handlers: IrqLock::new(Vec::new()) };
+        for at in (0..BITMAP).step_by(4) {
+            channels.page.word(mask + at).store(!0, Ordering::Relaxed);
+            channels.page.word(pending + at).store(0, Ordering::Relaxed);
+        }
+        page.word(SELECTOR).store(0, Ordering::Relaxed);
+        page.word(SELECTOR + 4).store(0, Ordering::Relaxed);
+        page.word(0).fetch_and(!UPCALL_PENDING, Ordering::SeqCst);
+        Some(channels)
+    }
+
+    /// Calls `handler` at each event of a channel from now on, and once at once, for what has come
+    /// before. Returns false if there is no memory for that.
+    pub(crate) fn listen(&self, port: Port, handler: Handler) -> bool {
+        if !self.make_room(port) {
+            return false;
+        }
+        self.handlers.with(|handlers| {
+            if let Some(slot) = handlers.get_mut(port.0) {
+                *slot = Some(handler);
+            }
+        });
+        self.unmask(port);
+        handler.interrupt();
+        true
+    }
+
+    /// Lets the table of handlers reach to this channel. It is not allocated under the lock, which
+    /// holds interrupts back.
+    fn make_room(&self, port: Port) -> bool {
+        let length = self.handlers.with(|handlers| handlers.len());
+        let wanted = (port.0 + 1).next_power_of_two();
+        if wanted <= length {
+            return true;
+        }
+        let mut larger = Vec::new();
+        if larger.try_reserve_exact(wanted).is_err() {
+            return false;
+        }
+        larger.resize(wanted, None);
+        let old = self.handlers.with(|handlers| {
+            for (new, old) in larger.iter_mut().zip(&*handlers) {
+                *new = *old;
+            }
+            core::mem::replace(handlers, larger)
+        });
+        drop(old);
+        true
+    }
+
+    /// Lets a channel's events through. One that has come meanwhile is not announced again, so the
+    /// caller looks itself.
+    fn unmask(&self, port: Port) {
+        let (offset, bit) = (port.0 / 32 * 4, 1 << (port.0 % 32));
+        self.page.word(self.mask + offset).fetch_and(!bit, Ordering::SeqCst);
+        // As long as the bit is set, Xen announces nothing more.
+        self.page.word(self.pending + offset).fetch_and(!bit, Ordering::SeqCst);
+    }
+
+    /// Calls the handlers of the channels in the word at `offset` of the bitmaps.
+    fn deliver(&self, offset: usize) {
+        let pending: &AtomicU32 = self.page.word(self.pending + offset);
+        let mask = self.page.word(self.mask + offset).load(Ordering::SeqCst);
+        let mut events = pending.load(Ordering::SeqCst) & !mask;
+        pending.fetch_and(!events, Ordering::SeqCst);
+        while events != 0 {
+            let number = offset * 8 + events.trailing_zeros() as usize;
+            events &= events - 1;
+            // Outside of the lock: waking a task may take a while.
+            let handler = self.handlers.with(|handlers| handlers.get(number).copied().flatten());
+            if let Some(handler) = handler {
+                handler.interrupt();
+            }
+        }
+    }
+}
+
+impl InterruptHandler for EventChannels {
+    fn interrupt(&self) {
+        self.page.word(0).fetch_and(!UPCALL_PENDING, Ordering::SeqCst);
+        for half in 0..2 {
+            let mut selected = self.page.word(SELECTOR + 4 * half).swap(0, Ordering::SeqCst);
+            while selected != 0 {
+                let word = 32 * half + selected.trailing_zeros() as usize;
+                selected &= selected - 1;
+                self.deliver(8 * word);
+                self.deliver(8 * word + 4);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::boxed::Box;
+
+    use super::*;
+
+    const PENDING: usize = 0x800;
+    const MASK: usize = 0xa00;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl InterruptHandler for Count {
+        fn interrupt(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Count {
+        fn take(&self) -> u32 {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    /// As Xen does it (xen/common/event_2l.c).
+    fn raise(page: SharedPage, port: usize) -> bool {
+        let (offset, bit) = (port / 32 * 4, 1 << (port % 32));
+        if page.word(PENDING + offset).fetch_or(bit, Ordering::SeqCst) & bit != 0
+            || page.word(MASK + offset).load(Ordering::SeqCst) & bit != 0
+        {
+            return false;
+        }
+        let (half, selected) = (port / 64 / 32 * 4, 1 << (port / 64 % 32));
+        page.word(SELECTOR + half).fetch_or(selected, Ordering::SeqCst) & selected == 0
+            && page.word(0).fetch_or(1, Ordering::SeqCst) & 1 == 0
+    }
+
+    fn channels() -> (SharedPage, EventChannels) {
+        let page = SharedPage::new();
+        // What an earlier kernel left.
+        page.word(0).store(1, Ordering::Relaxed);
+        page.word(PENDING).store(!0, Ordering::Relaxed);
+        (page, EventChannels::new(page, PENDING, MASK).unwrap())
+    }
+
+    fn port(number: u64) -> Port {
+        Port::new(number).unwrap()
+    }
+
+    #[test]
+    fn events_reach_the_handler_of_their_channel() {
+        let (page, channels) = channels();
+        let counts: [&Count; 4] = [(); 4].map(|()| &*Box::leak(Box::default()));
+        let ports = [1, 63, 64, 4095];
+        for (count, number) in counts.iter().zip(ports) {
+            assert!(channels.listen(port(number), *count));
+            assert_eq!(count.take(), 1);
+        }
+        for (count, number) in counts.iter().zip(ports) {
+            assert!(raise(page, number as usize));
+            channels.interrupt();
+            assert_eq!(count.take(), 1);
+            assert!(counts.iter().all(|count| count.take() == 0));
+        }
+        assert!(raise(page, 1));
+        assert!(!raise(page, 64));
+        assert!(!raise(page, 64));
+        channels.interrupt();
+        assert_eq!(counts.map(Count::take), [1, 0, 1, 0]);
+    }
+
+    #[test]
+    fn channels_that_nobody_listens_to_are_held_back() {
+        let (page, channels) = channels();
+        assert!(!raise(page, 5));
+        channels.interrupt();
+        let count: &Count = Box::leak(Box::default());
+        assert!(channels.listen(port(5), count));
+        assert_eq!(count.take(), 1);
+        // What came before does not stand in the way.
+        assert!(raise(page, 5));
+        channels.interrupt();
+        assert_eq!(count.take(), 1);
+    }
+
+    #[test]
+    fn an_event_that_comes_while_its_handler_runs_is_not_lost() {
+        struct Again(SharedPage, Count);
+        impl InterruptHandler for Again {
+            fn interrupt(&self) {
+                if self.1.0.fetch_add(1, Ordering::Relaxed) == 1 {
+                    assert!(raise(self.0, 9));
+                }
+            }
+        }
+        let (page, channels) = channels();
+        let again: &Again = Box::leak(Box::new(Again(page, Count::default())));
+        assert!(channels.listen(port(9), again));
+        assert!(raise(page, 9));
+        channels.interrupt();
+        assert_eq!(page.word(0).load(Ordering::Relaxed) & 1, 1);
+        channels.interrupt();
+        assert_eq!(again.1.take(), 3);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_channels_are_refused() {
+        assert_eq!(Port::new(0), None);
+        assert_eq!(Port::new(4096), None);
+        assert_eq!(Port::new(u64::MAX), None);
+        assert!(EventChannels::new(SharedPage::new(), 0xe01, 0x100).is_none());
+    }
+}

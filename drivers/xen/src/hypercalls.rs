@@ -1,0 +1,104 @@
+//! What Xen is asked for.
+//!
+//! Structures are those of xen/include/public, which are the same for all guests: numbers are
+//! little-endian, and what is 64 bits wide is aligned to as much, also for 32-bit guests.
+
+use mayfly_arch::hypercall;
+
+use crate::XenError;
+
+// Hypercalls (xen/include/public/xen.h).
+const MEMORY_OP: usize = 12;
+const SCHED_OP: usize = 29;
+const EVENT_CHANNEL_OP: usize = 32;
+const HVM_OP: usize = 34;
+
+/// `DOMID_SELF`.
+const SELF: u16 = 0x7ff0;
+
+/// A parameter of a domain (xen/include/public/hvm/params.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Parameter {
+    /// How Xen announces events.
+    CallbackIrq = 0,
+    /// The frame of the console's page.
+    ConsoleFrame = 17,
+    /// The event channel of the console.
+    ConsolePort = 18,
+}
+
+/// `struct xen_hvm_param`.
+#[repr(C)]
+struct HvmParam {
+    domain: u16,
+    index: u32,
+    value: u64,
+}
+
+/// Has Xen run a command of a hypercall that takes a pointer to its argument.
+///
+/// # Safety
+/// `T` is the structure of this command, and what the command does to the guest's memory, other than
+/// to write to `argument`, is sound.
+unsafe fn command<T>(call: usize, command: usize, argument: &mut T) -> Result<usize, XenError> {
+    let argument = (&raw mut *argument).expose_provenance();
+    // SAFETY: whoever has this crate's `Xen` runs on Xen; the rest is the caller's promise.
+    XenError::check(unsafe { hypercall::call(call, [command, argument, 0, 0, 0]) })
+}
+
+/// A parameter of this guest.
+pub(crate) fn parameter(index: Parameter) -> Result<u64, XenError> {
+    const GET_PARAM: usize = 1;
+    let mut param = HvmParam { domain: SELF, index: index as u32, value: 0 };
+    // SAFETY: HVMOP_get_param (xen/include/public/hvm/hvm_op.h) writes the value.
+    unsafe { command(HVM_OP, GET_PARAM, &mut param) }?;
+    Ok(param.value)
+}
+
+/// Sets how Xen announces events. Not on ARM, where the device tree says it.
+pub(crate) fn set_callback(value: u64) -> Result<(), XenError> {
+    const SET_PARAM: usize = 0;
+    let mut param = HvmParam { domain: SELF, index: Parameter::CallbackIrq as u32, value };
+    // SAFETY: HVMOP_set_param changes no memory; interrupts arrive where they are handled.
+    unsafe { command(HVM_OP, SET_PARAM, &mut param) }?;
+    Ok(())
+}
+
+/// Puts the page of `struct shared_info` at a guest frame (`XENMAPSPACE_shared_info`).
+///
+/// # Safety
+/// The frame is not in use: what was there is gone.
+pub(crate) unsafe fn place_shared_info(frame: u64) -> Result<(), XenError> {
+    const ADD_TO_PHYSMAP: usize = 7;
+    const SHARED_INFO: u32 = 0;
+    /// `struct xen_add_to_physmap` (xen/include/public/memory.h).
+    #[repr(C)]
+    struct AddToPhysmap {
+        domain: u16,
+        size: u16,
+        space: u32,
+        index: u64,
+        frame: u64,
+    }
+    let mut argument = AddToPhysmap { domain: SELF, size: 0, space: SHARED_INFO, index: 0, frame };
+    // SAFETY: XENMEM_add_to_physmap; the caller gives the frame.
+    unsafe { command(MEMORY_OP, ADD_TO_PHYSMAP, &mut argument) }?;
+    Ok(())
+}
+
+/// Sends an event to the other end of a channel (`EVTCHNOP_send`).
+pub(crate) fn send(port: u32) -> Result<(), XenError> {
+    const SEND: usize = 4;
+    let mut argument = port;
+    // SAFETY: `struct evtchn_send` (xen/include/public/event_channel.h); changes no memory.
+    unsafe { command(EVENT_CHANNEL_OP, SEND, &mut argument) }?;
+    Ok(())
+}
+
+/// Lets others have the processor (`SCHEDOP_yield`).
+pub(crate) fn yield_now() {
+    const YIELD: usize = 0;
+    // SAFETY: changes no memory (xen/include/public/sched.h).
+    let _ = unsafe { hypercall::call(SCHED_OP, [YIELD, 0, 0, 0, 0]) };
+}

@@ -1,0 +1,28 @@
+//! Xen's paravirtual devices behind the device traits.
+//!
+//! A guest of Xen has no registers to drive. It has hypercalls, event channels, which are
+//! interrupts with a number, and pages that it shares with another domain, the back end of a device,
+//! which runs in dom0 as a rule. What is on such a page is written by both sides, at any time;
+//! whatever the other side writes is an allegation.
+//!
+//! From the bottom up:
+//!
+//! - `hypercalls`: what Xen is asked for, as typed functions;
+//! - `shared_page`: memory that another domain writes to, as atomic words;
+//! - `events`: from the one interrupt that Xen has to the handler of an event channel;
+//! - `byte_ring`: a stream of bytes through such a page;
+//! - `console`: the console, which is such a ring in each direction.
+#![no_std]
+
+extern crate alloc;
+
+mod byte_ring;
+mod console;
+mod error;
+mod events;
+mod hypercalls;
+mod platform;
+mod shared_page;
+
+pub use error::XenError;
+pub use platform::{StartError, Xen, start};

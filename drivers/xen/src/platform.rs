@@ -1,0 +1,99 @@
+//! The start: what every guest of Xen finds.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use mayfly_arch::{Irq, PAGE_SIZE};
+use mayfly_device::{ConsoleDevice, InterruptHandler};
+
+use crate::{
+    XenError,
+    console::Console,
+    events::{EventChannels, Port},
+    hypercalls::{self, Parameter},
+    shared_page::SharedPage,
+};
+
+/// Xen, ready for use.
+pub struct Xen {
+    events: &'static EventChannels,
+    upcall: Irq,
+    callback: Option<u64>,
+    console: Option<Console>,
+}
+
+/// Why there is no use of Xen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// It does not show what it shares with its guests.
+    SharedInfo(XenError),
+    /// What it shares with its guests cannot be mapped.
+    Map,
+    /// It does not interrupt.
+    Callback(XenError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SharedInfo(error) => write!(f, "the shared information cannot be had: {error}"),
+            Self::Map => f.write_str("what it shares cannot be mapped; start it before sealing"),
+            Self::Callback(error) => write!(f, "events cannot be announced: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+/// Takes Xen into use: its events, and its console for polled output. Must run before the page
+/// tables are sealed, once.
+///
+/// # Errors
+/// [`StartError`]; the guest can go on without.
+pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
+    let frame = xen.window.start().0 / PAGE_SIZE as u64;
+    // SAFETY: nothing but Xen's own pages is in the window, and this is the first use of it.
+    unsafe { hypercalls::place_shared_info(frame) }.map_err(StartError::SharedInfo)?;
+    // SAFETY: there it is, for good.
+    let page = unsafe { SharedPage::map(frame) }.ok_or(StartError::Map)?;
+    let events = EventChannels::new(page, xen.pending, xen.mask).ok_or(StartError::Map)?;
+    Ok(Xen {
+        events: Box::leak(Box::new(events)),
+        upcall: xen.upcall,
+        callback: xen.callback,
+        console: find_console(),
+    })
+}
+
+/// The console that Xen's tools have made for the guest, if they did: Xen itself, when it builds a
+/// guest without dom0, makes none.
+fn find_console() -> Option<Console> {
+    let frame = hypercalls::parameter(Parameter::ConsoleFrame).ok()?;
+    let port = Port::new(hypercalls::parameter(Parameter::ConsolePort).ok()?)?;
+    if frame == 0 {
+        return None;
+    }
+    // SAFETY: the builder of the domain puts a page there, which stays (tools/libs/guest).
+    let page = unsafe { SharedPage::map(frame) }?;
+    Some(Console::new(page, port))
+}
+
+impl Xen {
+    /// The interrupt by which Xen announces events, and what to call when it arrives.
+    pub fn upcall(&self) -> (Irq, &'static dyn InterruptHandler) {
+        (self.upcall, self.events)
+    }
+
+    /// Lets Xen interrupt, now that the handler is in its place.
+    ///
+    /// # Errors
+    /// [`StartError::Callback`]
+    pub fn announce_events(&self) -> Result<(), StartError> {
+        self.callback.map_or(Ok(()), hypercalls::set_callback).map_err(StartError::Callback)
+    }
+
+    /// Starts the driver of the console, if the guest has one.
+    pub fn start_console(&mut self) -> Option<Box<dyn ConsoleDevice>> {
+        self.console.take()?.start(self.events)
+    }
+}
