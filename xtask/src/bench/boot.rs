@@ -1,9 +1,10 @@
-//! `bench boot`: instructions by boot step, up to the first answered ping.
+//! `bench boot`: instructions by boot step, up to the first answered ping, or to the app's `main`.
 
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -17,16 +18,21 @@ use crate::build::{self, How, Image};
 use crate::run::{Console, Guest, Hardware, Network, Running};
 use crate::{setup, ui};
 
-/// How long a guest may take to answer.
+/// How long a guest may take to answer, or to reach its `main`.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often is looked whether it has.
+const INTERVAL: Duration = Duration::from_millis(2);
 
 /// Counts the instructions that each step of the boot takes, up to the first answered ping.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask bench boot
   cargo xtask bench boot echo --arch aarch64 --json
+  cargo xtask bench boot hello              up to its main: it has no network
 
-The guest gets its address by boot argument. Counts start at the image's entry point.")]
+The guest gets its address by boot argument. Counts start at the image's entry point. An app that
+does not use the network answers no ping; its boot is over when its main starts.")]
 pub struct Options {
     /// An example, or a directory with an app crate.
     #[arg(default_value = "http")]
@@ -64,7 +70,10 @@ impl Options {
             let found = marks::find(&image)?;
             ui::progress("Booting", format_args!("{} for {arch}", app.binary));
             let runs = (0..self.runs.max(1)).map(|_| boot(&image, &found));
-            let steps = medians(&runs.collect::<Result<Vec<_>>>()?);
+            let runs = runs.collect::<Result<Vec<_>>>().with_context(|| {
+                format!("cannot count; `cargo xtask run {} --arch {arch}` shows more", self.app)
+            })?;
+            let steps = medians(&runs);
             if self.json {
                 all.insert(arch.name().into(), to_json(&steps));
             } else {
@@ -97,7 +106,12 @@ fn boot(image: &Image, found: &Steps) -> Result<Vec<Step>> {
     let mut command = Command::new(image.arch.qemu());
     command.args(guest.qemu_arguments()?).stdin(std::process::Stdio::null());
     let mut running = Running::start(command, Silent)?;
-    let answered = peer.ping(PATIENCE, || counter.instructions())?;
+    let answered = if found.network {
+        Some(peer.ping(PATIENCE, || running.is_running(), || counter.instructions())?)
+    } else {
+        until_main(found, &counter, &mut running)?;
+        None
+    };
     running.stop()?;
 
     // QEMU enters flat images after a handful of instructions of its own.
@@ -108,11 +122,28 @@ fn boot(image: &Image, found: &Steps) -> Result<Vec<Step>> {
         .enumerate()
         .skip(1)
         .filter_map(|(mark, name)| Some((name.clone(), counter.mark(mark)?.checked_sub(entry)?)))
-        .filter(|(_, count)| *count <= answered)
+        .filter(|(_, count)| answered.is_none_or(|answered| *count <= answered))
         .collect();
-    steps.push(("first ping answered".into(), answered.saturating_sub(entry)));
+    let ping = |answered: u64| ("first ping answered".into(), answered.saturating_sub(entry));
+    steps.extend(answered.map(ping));
     steps.sort_by_key(|(_, count)| *count);
     Ok(steps)
+}
+
+/// Waits until the guest has reached its `main`; it may have ended since.
+fn until_main(found: &Steps, counter: &Counter, running: &mut Running) -> Result<()> {
+    let main = found.main().context("the image has no main")?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // In this order: what ends now has reached all that it ever will.
+        let alive = running.is_running();
+        if counter.mark(main).is_some() {
+            return Ok(());
+        }
+        ensure!(alive, "the guest ended before its main");
+        ensure!(Instant::now() < deadline, "no main within {} s", PATIENCE.as_secs());
+        thread::sleep(INTERVAL);
+    }
 }
 
 /// The median of each step over several boots, in the order of the first one.

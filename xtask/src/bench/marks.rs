@@ -20,11 +20,15 @@ const SOURCES: [&str; 3] = ["kernel/src", "drivers", "arch/src"];
 /// How the source marks a step.
 const CALL: &str = "chart::mark(\"";
 
+/// What runs the network. An app that uses none has nothing of it in its image.
+const NETWORK: &str = "kernel/src/net/runner.rs";
+
 /// Functions that are steps by themselves, with what it means that they are reached.
-const FUNCTIONS: [(&str, &str); 2] = [
-    ("__mayfly_start", "boot assembly and discovery"),
-    ("__mayfly_main", "start of the app's main"),
-];
+const FUNCTIONS: [(&str, &str); 2] =
+    [("__mayfly_start", "boot assembly and discovery"), ("__mayfly_main", MAIN)];
+
+/// The step at whose end the app takes over.
+const MAIN: &str = "start of the app's main";
 
 /// The steps of an image.
 pub struct Steps {
@@ -32,6 +36,15 @@ pub struct Steps {
     pub names: Vec<String>,
     /// The instructions that belong to each mark.
     pub places: Vec<(usize, u64)>,
+    /// Whether the image has a network stack, which can answer a ping.
+    pub network: bool,
+}
+
+impl Steps {
+    /// The number of the mark that the app's `main` is.
+    pub fn main(&self) -> Option<usize> {
+        self.names.iter().position(|name| name == MAIN)
+    }
 }
 
 /// Finds the steps in an image. The first one is its entry point.
@@ -51,14 +64,16 @@ pub fn find(image: &Image) -> Result<Steps> {
             names.push(call.name);
         }
     }
+    let mut network = false;
     for address in debug_info.instructions() {
         for place in debug_info.places(address) {
+            network |= place.file == NETWORK;
             let line = by_line.get(&(place.file.clone(), place.line));
             let mark = line.or_else(|| by_function.get(place.function.as_str()));
             places.extend(mark.map(|&mark| (mark, address)));
         }
     }
-    Ok(Steps { names, places })
+    Ok(Steps { names, places, network })
 }
 
 /// The address of an image's first instruction, where the loader puts it: a flat image is entered

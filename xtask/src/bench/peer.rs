@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Our addresses and the guest's.
 const OUR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -51,10 +51,19 @@ impl Peer {
     }
 
     /// Pings until the first answer; then calls `answered`, at once.
-    pub fn ping<T>(&self, timeout: Duration, answered: impl FnOnce() -> T) -> Result<T> {
+    ///
+    /// # Errors
+    /// If there is none in time, or as soon as the guest is not `alive` any more.
+    pub fn ping<T>(
+        &self,
+        timeout: Duration,
+        mut alive: impl FnMut() -> bool,
+        answered: impl FnOnce() -> T,
+    ) -> Result<T> {
         let deadline = Instant::now() + timeout;
         let mut frame = [0; 2048];
         while Instant::now() < deadline {
+            ensure!(alive(), "the guest ended before it answered a ping");
             // The question tells the guest our address, so that it can answer the ping.
             for frame in [arp_request(), echo_request()] {
                 // Nobody listens before QEMU is there.
@@ -133,6 +142,15 @@ mod tests {
         assert!(is_echo_reply(&reply));
         assert!(!is_echo_reply(&arp_request()));
         assert!(!is_echo_reply(&[]));
+    }
+
+    #[test]
+    fn a_guest_that_has_ended_is_not_waited_for() {
+        let peer = Peer::new().unwrap();
+        let error = peer.ping(Duration::from_secs(60), || false, || ()).unwrap_err();
+        assert!(error.to_string().contains("ended"));
+        let error = peer.ping(Duration::ZERO, || true, || ()).unwrap_err();
+        assert!(error.to_string().contains("no ping"));
     }
 
     #[test]
