@@ -10,8 +10,8 @@ use core::{
 
 use crate::executor::{self, Awaiting};
 
-/// A channel that carries one value.
-pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
+/// Makes a channel that carries one value, from one task to another.
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Rc::new(RefCell::new(Shared { value: None, receiver: None }));
     (Sender(Rc::clone(&shared)), Receiver(shared))
 }

@@ -91,19 +91,19 @@ fn senders_learn_that_the_receiver_is_gone() {
 #[test]
 fn oneshot_carries_one_value_or_the_news_that_there_is_none() {
     run(async {
-        let (sender, receiver) = oneshot::oneshot();
+        let (sender, receiver) = oneshot::channel();
         let waiting = spawn(receiver);
         yield_now().await;
         sender.send(7).unwrap();
         assert_eq!(waiting.await, Ok(Ok(7)));
 
-        let (sender, receiver) = oneshot::oneshot::<u8>();
+        let (sender, receiver) = oneshot::channel::<u8>();
         let waiting = spawn(receiver);
         yield_now().await;
         drop(sender);
         assert_eq!(waiting.await, Ok(Err(oneshot::Cancelled)));
 
-        let (sender, receiver) = oneshot::oneshot();
+        let (sender, receiver) = oneshot::channel();
         drop(receiver);
         assert_eq!(sender.send(8), Err(8));
     });
