@@ -26,6 +26,7 @@ mod run;
 mod setup;
 mod size;
 mod symbolize;
+mod temporary;
 mod test;
 mod tools;
 mod ui;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::test::TemporaryFile;
+use crate::temporary::TemporaryFile;
 use crate::{paths, setup, tools};
 
 /// The plugin's source, which documents the layout of the file.
@@ -48,7 +48,7 @@ impl Counter {
     pub fn new(marks: Vec<(usize, u64)>) -> Result<Self> {
         ensure!(marks.iter().all(|(mark, _)| *mark < MARKS), "at most {MARKS} marks can be kept");
         let plugin = plugin()?;
-        let place = TemporaryFile::new("count");
+        let place = TemporaryFile::new("count")?;
         let file = std::fs::File::options()
             .create_new(true)
             .read(true)

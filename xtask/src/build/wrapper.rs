@@ -187,6 +187,7 @@ fn unescape(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::temporary::TemporaryDirectory;
 
     fn strings(words: &str) -> Vec<String> {
         words.split(' ').map(str::to_owned).collect()
@@ -207,8 +208,8 @@ mod tests {
 
     #[test]
     fn what_is_saved_is_loaded_even_after_the_objects_are_gone() {
-        let directory = std::env::temp_dir().join(format!("xtask-wrapper-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
+        let temporary = TemporaryDirectory::new().unwrap();
+        let directory = temporary.path();
         let object = directory.join("a.o");
         fs::write(&object, "object").unwrap();
         let output = directory.join("app");
@@ -222,6 +223,5 @@ mod tests {
         assert_eq!(&inputs.arguments[1..], ["-L", "with space"]);
         assert_eq!(fs::read(&inputs.arguments[0]).unwrap(), b"object");
         assert!(load(&response).unwrap_err().to_string().contains("this version"));
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

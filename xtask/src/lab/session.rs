@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Hardware, Lab, machine};
 use crate::run::{Console, Running, interrupted};
-use crate::test::TemporaryFile;
+use crate::temporary::TemporaryFile;
 
 /// How long Xen and dom0 may take to boot, and most commands to end, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -55,7 +55,7 @@ impl Session {
     /// # Errors
     /// If QEMU cannot be started, or dom0 is not there in two minutes; the error has the console.
     pub fn start(lab: &Lab, hardware: &Hardware) -> Result<Self> {
-        let sockets = ["commands", "files"].map(TemporaryFile::new);
+        let sockets = [TemporaryFile::new("commands")?, TemporaryFile::new("files")?];
         let [commands, files] = &sockets;
         let mut qemu = machine::command(lab, hardware);
         let ports = [("commands", commands.path()), ("files", files.path())];

@@ -91,6 +91,7 @@ fn fill_in(template: &str, name: &str, checkout: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::temporary::TemporaryDirectory;
 
     #[test]
     fn names_are_those_that_cargo_takes() {
@@ -114,12 +115,11 @@ mod tests {
 
     #[test]
     fn a_directory_with_something_in_it_is_left_alone() {
-        let directory = std::env::temp_dir().join(format!("xtask-new-{}", std::process::id()));
-        let path = directory.join("myapp");
+        let directory = TemporaryDirectory::new().unwrap();
+        let path = directory.path().join("myapp");
         assert_eq!(create(&path).unwrap(), "myapp");
         assert!(path.join(".cargo/config.toml").is_file());
         let again = create(&path).unwrap_err().to_string();
         assert!(again.contains("not empty"));
-        std::fs::remove_dir_all(directory).unwrap();
     }
 }

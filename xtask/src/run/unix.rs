@@ -1,20 +1,23 @@
 //! An app as a Linux process: what its devices are, and the helper for its network.
 
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
 use super::machine::Hardware;
 use super::network::{Forward, Network};
+use crate::temporary::TemporaryFile;
 use crate::{setup, tools};
+
+/// The user `nobody`, by number: the kernel's default for users that have no other (highuid.h of
+/// Linux, `DEFAULT_OVERFLOWUID`).
+const NOBODY: u32 = 65534;
 
 /// A running passt: the network of a process that has no TAP interface. It translates between the
 /// frames of the app and sockets of its own, so it needs no privilege.
 pub struct Passt {
     child: Child,
-    socket: PathBuf,
+    socket: TemporaryFile,
 }
 
 impl Passt {
@@ -22,12 +25,14 @@ impl Passt {
     pub fn for_network(network: &Network) -> Result<Option<Self>> {
         let Network::User(forwards) = network else { return Ok(None) };
         setup::programs(&["passt"])?;
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("mayfly-{}-{count}.socket", std::process::id());
-        let socket = std::env::temp_dir().join(name);
+        let socket = TemporaryFile::new("passt")?;
         let mut command = Command::new("passt");
-        command.args(passt_arguments(forwards)).arg("--socket").arg(&socket);
+        command.args(passt_arguments(forwards)).arg("--socket").arg(socket.path());
+        // It does not stay root, and then could not get at its socket. In a user namespace there
+        // may be no other user: there, it stays who it is.
+        if setup::is_root() && socket.give_to(NOBODY) {
+            command.arg("--runas").arg(NOBODY.to_string());
+        }
         let mut command = tools::dying_with_us(command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().with_context(|| tools::cannot_start(&command))?;
@@ -39,7 +44,6 @@ impl Drop for Passt {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
-        std::fs::remove_file(&self.socket).ok();
     }
 }
 
@@ -83,7 +87,7 @@ pub fn arguments(
         arguments.push(format!("--mayfly-net=tap:{interface}"));
     }
     if let Some(passt) = passt {
-        arguments.push(format!("--mayfly-net=passt:{}", passt.socket.display()));
+        arguments.push(format!("--mayfly-net=passt:{}", passt.socket.path().display()));
     }
     for disk in &hardware.disks {
         ensure!(

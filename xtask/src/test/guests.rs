@@ -11,13 +11,13 @@ use anyhow::{Context, Result, bail, ensure};
 use super::case::{Case, Failure};
 use super::directives::Directives;
 use super::guest::TestGuest;
-use super::temporary::TemporaryFile;
 use super::variant::Variant;
 use crate::app::{self, App};
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::paths;
 use crate::run::{Hardware, Network};
+use crate::temporary::TemporaryFile;
 
 /// What a guest prints before its verdict.
 const VERDICT: &str = "mayfly-test: ";

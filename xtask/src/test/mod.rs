@@ -27,7 +27,6 @@ mod new;
 mod nightly;
 mod outside;
 mod runner;
-mod temporary;
 mod variant;
 
 use case::Case;
@@ -36,7 +35,6 @@ pub use namespace::{INTERFACE, Namespace};
 pub use nightly::programs as nightly_programs;
 use runner::Runner;
 pub use runner::Tally;
-pub use temporary::TemporaryFile;
 
 /// Runs the tests: on the host, in QEMU, and of the examples with real clients.
 #[derive(Args)]

@@ -9,12 +9,12 @@ use anyhow::Result;
 use super::case::{Case, Failure, Verdict};
 use super::guest::TestGuest;
 use super::namespace::Namespace;
-use super::temporary::TemporaryFile;
 use super::variant;
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How};
 use crate::run::{Hardware, Network, declared};
+use crate::temporary::TemporaryFile;
 
 mod client;
 mod disk;
