@@ -2,7 +2,8 @@
 //!
 //! apt gets a configuration of its own, with its own lists, cache and an empty state, so that the
 //! packages and architectures of this machine stay as they are. It checks signatures and checksums
-//! against the keys that this machine trusts. What was unpacked once is used again.
+//! against the keys that this machine trusts. What was unpacked once is used again, by any number of
+//! xtasks; only one at a time fetches and unpacks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,15 +13,17 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 
 use crate::arch::Arch;
+use crate::shared::Lock;
 use crate::{paths, tools, ui};
 
 /// How old the lists of packages may be. Mirrors delete what a newer version replaces.
 const LISTS_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// The packages of one architecture.
+/// The packages of one architecture. Others have to wait for them until this is dropped.
 pub struct Packages {
     directory: PathBuf,
     configuration: PathBuf,
+    _lock: Lock,
 }
 
 /// What Debian calls an architecture.
@@ -32,8 +35,23 @@ pub fn name(arch: Arch) -> &'static str {
     }
 }
 
+/// Where the packages of an architecture are.
+fn directory(arch: Arch) -> PathBuf {
+    paths::repository().join("target/debian").join(name(arch))
+}
+
+/// Keeps others from fetching and unpacking packages of an architecture, for as long as what it
+/// gives is there.
+///
+/// # Errors
+/// If no packages have been fetched yet.
+pub fn lock(arch: Arch) -> Result<Lock> {
+    Lock::of(&directory(arch))
+}
+
 impl Packages {
-    /// Those of `arch`. Fetches their lists if there are none or if they are old.
+    /// Those of `arch`, as soon as nobody else works on them. Fetches their lists if there are none
+    /// or if they are old.
     ///
     /// # Errors
     /// If this is no Debian, or nothing can be downloaded.
@@ -44,8 +62,11 @@ impl Packages {
                 "there is no {program}: packages can be fetched on Debian and its relatives only"
             );
         }
-        let directory = paths::repository().join("target/debian").join(name(arch));
-        let packages = Self { configuration: directory.join("apt.conf"), directory };
+        let directory = directory(arch);
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let lock = lock(arch)?;
+        let packages = Self { configuration: directory.join("apt.conf"), directory, _lock: lock };
         for part in ["lists/partial", "cache/archives/partial", "packages", "trees"] {
             let part = packages.directory.join(part);
             fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
@@ -115,6 +136,8 @@ impl Packages {
         if fs::read_to_string(&receipt).is_ok_and(|unpacked| unpacked == wanted) {
             return Ok(tree);
         }
+        // First, so that what is left when this is interrupted is not taken for what it says.
+        fs::remove_file(&receipt).ok();
         fs::remove_dir_all(&tree).ok();
         let archives = self.directory.join("packages").join(name);
         fs::remove_dir_all(&archives).ok();

@@ -24,6 +24,7 @@ mod new;
 mod paths;
 mod run;
 mod setup;
+mod shared;
 mod size;
 mod symbolize;
 mod temporary;

@@ -12,9 +12,9 @@ use anyhow::{Context, Result, ensure};
 use super::{HYPERVISOR, KERNEL, Lab, Xen, parts};
 use crate::debian;
 use crate::linux::only_file;
-use crate::tools;
+use crate::{shared, tools};
 
-/// Puts both where the lab has them.
+/// Puts both where the lab has them; another lab may be booting from there.
 ///
 /// # Errors
 /// If they are not in the packages, or not packed as expected.
@@ -22,14 +22,13 @@ pub fn unpack(tree: &Path, lab: &Lab) -> Result<()> {
     let boot = tree.join("boot");
     let name = format!("xen-{}-{}", parts::VERSION, debian::name(lab.xen.arch()));
     let packed = fs::read(boot.join(&name)).or_else(|_| fs::read(boot.join(name + ".gz")))?;
-    fs::write(lab.directory().join(HYPERVISOR), unpacked(&packed)?)?;
+    shared::replace(&lab.directory().join(HYPERVISOR), &unpacked(&packed)?)?;
     let kernel = fs::read(only_file(&boot, "vmlinuz")?)?;
     let kernel = match lab.xen {
         Xen::X86_64 => unpacked(payload(&kernel).context("the kernel of dom0 is no bzImage")?)?,
         Xen::Aarch64 => kernel,
     };
-    fs::write(lab.directory().join(KERNEL), kernel)?;
-    Ok(())
+    shared::replace(&lab.directory().join(KERNEL), &kernel)
 }
 
 /// The compressed kernel in a bzImage (Linux's Documentation/arch/x86/boot.rst: `setup_sects`,

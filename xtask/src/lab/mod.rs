@@ -15,7 +15,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::arch::Arch;
 use crate::debian::{self, Packages};
-use crate::{setup, tools, ui};
+use crate::{setup, shared, tools, ui};
 
 mod dom0;
 mod kernels;
@@ -206,6 +206,8 @@ impl Lab {
 
     fn make(&self, tree: &Path) -> Result<()> {
         fs::create_dir_all(&self.directory)?;
+        // Neither the packages nor what is made of them may change meanwhile.
+        let _packages = debian::lock(self.xen.arch())?;
         // What took long is kept as long as the packages are the same.
         let stamp = self.directory.join("packages");
         let receipt = fs::read(tree.with_extension("packages"))?;
@@ -214,11 +216,7 @@ impl Lab {
             kernels::unpack(tree, self)?;
             fs::write(stamp, receipt)?;
         }
-        // Another lab may be booting from it.
-        let fresh = self.directory.join(format!("{DOM0}.{}", std::process::id()));
-        fs::write(&fresh, dom0::file_system(tree, self.xen)?)?;
-        fs::rename(fresh, self.directory.join(DOM0))?;
-        Ok(())
+        shared::replace(&self.directory.join(DOM0), &dom0::file_system(tree, self.xen)?)
     }
 
     /// Where the files are.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use crate::app::cargo;
 use crate::arch::Arch;
 use crate::debian::Packages;
-use crate::{cpio, paths, tools, ui};
+use crate::{cpio, paths, shared, tools, ui};
 
 /// What a guest is booted from.
 pub struct Linux {
@@ -45,6 +45,8 @@ impl Linux {
     /// # Errors
     /// If packages cannot be fetched, or the server cannot be built.
     pub fn prepare(arch: Arch) -> Result<Self> {
+        // First, because it takes a while in which others may have the packages.
+        let server = server(arch)?;
         let packages = Packages::of(arch)?;
         let name = packages.dependency(match arch {
             Arch::X86_64 => "linux-image-cloud-amd64",
@@ -55,7 +57,7 @@ impl Linux {
         let kernel = only_file(&tree.join("boot"), "vmlinuz")?;
         let modules = only_file(&tree.join("lib/modules"), "")?.join("kernel");
         let initrd = tree.with_extension("cpio");
-        fs::write(&initrd, initramfs(&tree, &modules, &server(arch)?)?)?;
+        shared::replace(&initrd, &initramfs(&tree, &modules, &server)?)?;
         Ok(Self { kernel, initrd, name })
     }
 }
