@@ -5,6 +5,7 @@
 //! against the keys that this machine trusts. What was unpacked once is used again, by any number of
 //! xtasks; only one at a time fetches and unpacks.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +19,10 @@ use crate::{paths, tools, ui};
 
 /// How old the lists of packages may be. Mirrors delete what a newer version replaces.
 const LISTS_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// The release whose packages are meant: later ones have other versions of Xen, and some libraries
+/// under other names.
+const RELEASE: &str = "Debian 12 (bookworm)";
 
 /// The packages of one architecture. Others have to wait for them until this is dropped.
 pub struct Packages {
@@ -59,7 +64,7 @@ impl Packages {
         for program in ["apt-get", "dpkg-deb"] {
             ensure!(
                 tools::find(program).is_some(),
-                "there is no {program}: packages can be fetched on Debian and its relatives only"
+                "there is no {program}, which fetches packages: use {RELEASE}; a container will do"
             );
         }
         let directory = directory(arch);
@@ -115,11 +120,31 @@ impl Packages {
         command
     }
 
+    /// Fails if the lists have not all of these packages: apt-get would only say that there is no
+    /// such package.
+    fn require(&self, packages: &[&str]) -> Result<()> {
+        let mut show = self.apt("apt-cache");
+        show.args(["show", "--no-all-versions"]).args(packages);
+        // It complains about some that are not there, and fails only if none is.
+        let output = show.stderr(Stdio::null()).output();
+        let output = output.with_context(|| tools::cannot_start(&show))?;
+        let missing = missing(packages, &String::from_utf8_lossy(&output.stdout));
+        ensure!(
+            missing.is_empty(),
+            "the package lists of this machine ({}) have no {}: they have to be those of \
+             {RELEASE}; a container of that release will do",
+            this_system(),
+            missing.join(", ")
+        );
+        Ok(())
+    }
+
     /// The first package that `package` depends on: what a name without a version stands for.
     ///
     /// # Errors
     /// If there is no such package.
     pub fn dependency(&self, package: &str) -> Result<String> {
+        self.require(&[package])?;
         let listing = tools::output(self.apt("apt-cache").args(["depends", package]))?;
         first_dependency(&listing)
             .with_context(|| format!("Debian's package {package} depends on nothing"))
@@ -128,7 +153,7 @@ impl Packages {
     /// Downloads packages and unpacks them into one directory, which it gives.
     ///
     /// # Errors
-    /// If they cannot be downloaded, or the disk is full.
+    /// If this is another release, they cannot be downloaded, or the disk is full.
     pub fn unpack(&self, name: &str, packages: &[&str]) -> Result<PathBuf> {
         let tree = self.directory.join("trees").join(name);
         let receipt = tree.with_extension("packages");
@@ -136,6 +161,7 @@ impl Packages {
         if fs::read_to_string(&receipt).is_ok_and(|unpacked| unpacked == wanted) {
             return Ok(tree);
         }
+        self.require(packages)?;
         // First, so that what is left when this is interrupted is not taken for what it says.
         fs::remove_file(&receipt).ok();
         fs::remove_dir_all(&tree).ok();
@@ -162,6 +188,24 @@ fn age(file: &Path) -> Option<Duration> {
     SystemTime::now().duration_since(file.metadata().ok()?.modified().ok()?).ok()
 }
 
+/// Those of `packages` that are not in what `apt-cache show` prints.
+fn missing<'a>(packages: &[&'a str], records: &str) -> Vec<&'a str> {
+    let found: HashSet<&str> =
+        records.lines().filter_map(|line| line.strip_prefix("Package: ")).collect();
+    packages.iter().copied().filter(|package| !found.contains(package)).collect()
+}
+
+/// What this machine calls its operating system (os-release(5)).
+fn this_system() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    pretty_name(&text).unwrap_or("an unknown system").to_owned()
+}
+
+fn pretty_name(os_release: &str) -> Option<&str> {
+    let value = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(value.trim_matches(['"', '\'']))
+}
+
 /// The package in the first line of apt-cache's that tells of a dependency.
 fn first_dependency(listing: &str) -> Option<String> {
     listing
@@ -179,5 +223,20 @@ mod tests {
         let listing = "linux-image-arm64\n  Depends: linux-image-6.1.0-1-arm64\n";
         assert_eq!(first_dependency(listing).as_deref(), Some("linux-image-6.1.0-1-arm64"));
         assert_eq!(first_dependency("busybox\n"), None);
+    }
+
+    #[test]
+    fn packages_that_the_lists_do_not_have_are_named() {
+        let records = "Package: xl\nDepends: libc6\n\nPackage: libc6\nSource: glibc\n";
+        assert_eq!(missing(&["libc6", "xen-utils-4.17", "xl"], records), ["xen-utils-4.17"]);
+        assert_eq!(missing(&["glibc"], ""), ["glibc"]);
+    }
+
+    #[test]
+    fn systems_say_what_they_are_called() {
+        let name = "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n";
+        assert_eq!(pretty_name(name), Some("Debian GNU/Linux 13 (trixie)"));
+        assert_eq!(pretty_name("PRETTY_NAME=Gentoo\n"), Some("Gentoo"));
+        assert_eq!(pretty_name(""), None);
     }
 }

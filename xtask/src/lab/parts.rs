@@ -2,7 +2,8 @@
 
 use super::Xen;
 
-/// The version of Xen, which Debian has in the names of packages and directories.
+/// The version of Xen, which Debian has in the names of packages and directories. It is that of the
+/// release that `debian.rs` names, and so are the versions in the names of libraries below.
 pub const VERSION: &str = "4.17";
 
 /// Packages other than the kernel. Libraries are named because nothing is installed, so nothing
