@@ -40,53 +40,64 @@ impl Options {
         for arch in Arch::ALL {
             setup::rust_target(arch)?;
         }
-        let (mut passed, mut failed) = (0, 0);
-        let mut count = |name: &str, start: Instant, result: Result<()>| {
-            let seconds = start.elapsed().as_secs_f32();
-            match result {
-                Ok(()) => {
-                    passed += 1;
-                    println!("pass  ci/{name} ({seconds:.1} s)");
-                }
-                Err(error) => {
-                    failed += 1;
-                    println!("FAIL  ci/{name} ({seconds:.1} s): {error:#}");
-                }
-            }
-        };
+        let mut tally = test::Tally::default();
         for (name, work) in checks() {
             ui::progress("Checking", &name);
             let start = Instant::now();
-            count(&name, start, work());
+            count(&mut tally, &name, start, work());
         }
-        let mut tests = test::Tally::default();
         if !self.quick {
-            for (what, options) in [
-                ("everything, with images for development", test::Options::everything()),
-                ("once more in guests, with the images that ship", test::Options::as_shipped()),
-            ] {
-                ui::progress("Testing", what);
-                match options.run() {
-                    Ok(tally) => {
-                        tests.passed += tally.passed;
-                        tests.failed += tally.failed;
-                    }
-                    Err(error) => {
-                        tests.failed += 1;
-                        println!("FAIL  ci/test: {error:#}");
-                    }
-                }
+            run_tests(&mut tally);
+        }
+        check_licences(&mut tally);
+        println!("{} passed, {} failed", tally.passed, tally.failed);
+        Ok(u8::from(tally.failed > 0))
+    }
+}
+
+/// Counts a check that began at `start`, and says how it went.
+fn count(tally: &mut test::Tally, name: &str, start: Instant, result: Result<()>) {
+    let seconds = start.elapsed().as_secs_f32();
+    match result {
+        Ok(()) => {
+            tally.passed += 1;
+            println!("pass  ci/{name} ({seconds:.1} s)");
+        }
+        Err(error) => {
+            tally.failed += 1;
+            println!("FAIL  ci/{name} ({seconds:.1} s): {error:#}");
+        }
+    }
+}
+
+/// Runs the tests, and counts them one by one.
+fn run_tests(tally: &mut test::Tally) {
+    for (what, options) in [
+        ("everything, with images for development", test::Options::everything()),
+        ("once more in guests, with the images that ship", test::Options::as_shipped()),
+    ] {
+        ui::progress("Testing", what);
+        match options.run() {
+            Ok(tests) => {
+                tally.passed += tests.passed;
+                tally.failed += tests.failed;
+            }
+            Err(error) => {
+                tally.failed += 1;
+                println!("FAIL  ci/test: {error:#}");
             }
         }
-        ui::progress("Checking", "deny");
-        let start = Instant::now();
-        match deny::check() {
-            Ok(()) => count("deny", start, Ok(())),
-            Err(Unavailable::NotInstalled(reason)) => println!("skip  ci/deny: {reason}"),
-            Err(Unavailable::Failed(error)) => count("deny", start, Err(error)),
-        }
-        println!("{} passed, {} failed", passed + tests.passed, failed + tests.failed);
-        Ok(u8::from(failed + tests.failed > 0))
+    }
+}
+
+/// Checks the licences of what we depend on. Last, because the program for it is compiled meanwhile.
+fn check_licences(tally: &mut test::Tally) {
+    ui::progress("Checking", "deny");
+    let start = Instant::now();
+    match deny::check() {
+        Ok(()) => count(tally, "deny", start, Ok(())),
+        Err(Unavailable::NotInstalled(reason)) => println!("skip  ci/deny: {reason}"),
+        Err(Unavailable::Failed(error)) => count(tally, "deny", start, Err(error)),
     }
 }
 
