@@ -6,7 +6,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod app;
 mod arch;
@@ -60,7 +61,8 @@ fn main() -> ExitCode {
     if build::wrapper::is_linker_call(&arguments) {
         return ui::exit(build::wrapper::save(&arguments[1..]).map(|()| 0));
     }
-    ui::exit(match Cli::parse().command {
+    let cli = Cli::try_parse_from(&arguments).unwrap_or_else(|error| refuse(&error, &arguments));
+    ui::exit(match cli.command {
         Command::New(options) => options.execute(),
         Command::Build(options) => options.execute(),
         Command::Run(options) => options.execute(),
@@ -73,4 +75,53 @@ fn main() -> ExitCode {
         Command::Doctor(options) => options.execute(),
         Command::Symbolize(options) => options.execute(),
     })
+}
+
+/// Ends with what clap says of the arguments. To one who has left something out, examples tell more
+/// than the names of what is missing.
+fn refuse(error: &clap::Error, arguments: &[String]) -> ! {
+    if error.kind() == ErrorKind::MissingRequiredArgument
+        && let Some(examples) = examples(arguments)
+    {
+        // Nobody is left to hear that the terminal is gone.
+        error.print().ok();
+        eprintln!("\n{examples}");
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
+/// The examples in the help of the subcommand that `arguments` name, or of the one that it is part
+/// of.
+fn examples(arguments: &[String]) -> Option<String> {
+    let mut command = &Cli::command();
+    let mut help = None;
+    for word in arguments.iter().skip(1) {
+        let Some(subcommand) = command.find_subcommand(word) else { break };
+        command = subcommand;
+        help = command.get_after_help().map(ToString::to_string).or(help);
+    }
+    let lines: Vec<&str> = help.as_deref()?.lines().take_while(|line| !line.is_empty()).collect();
+    Some(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_those_of_the_subcommand() {
+        let examples = |line: &str| {
+            examples(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default()
+        };
+        assert!(examples("xtask build").contains("cargo xtask build http"));
+        assert!(!examples("xtask build --release").contains("The last line"));
+        assert!(examples("xtask lab exec").contains("cargo xtask lab exec"));
+        assert!(examples("xtask").is_empty());
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }
