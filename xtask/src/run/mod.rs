@@ -14,6 +14,7 @@ use crate::{setup, tools, ui};
 
 mod debugger;
 mod machine;
+mod memory;
 mod network;
 mod ports;
 mod probe;
@@ -98,6 +99,7 @@ impl Options {
     fn in_qemu(&self, app: &App) -> Result<u8> {
         self.hardware.machine_for(self.arch)?;
         let image = build::build(app, self.arch, &self.what.how)?;
+        memory::ensure_room(&image, &self.hardware.memory)?;
         let (guest, _ports) = self.guest(app, &image)?;
         let qemu = self.arch.qemu();
         setup::programs(&[qemu])?;
