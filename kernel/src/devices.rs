@@ -45,6 +45,7 @@ pub(crate) enum Found {
 
 /// Takes Xen into use if the guest runs on it, which has the console for the guest's first words.
 /// Must run before the page tables are sealed.
+#[cfg(target_os = "none")]
 pub(crate) fn meet_xen(info: &BootInfo) -> Option<Xen> {
     let xen = info.devices.iter().find_map(|device| match device {
         Device::Xen(xen) => Some(xen),
