@@ -20,6 +20,8 @@ mod byte_ring;
 mod console;
 mod error;
 mod events;
+#[allow(dead_code)]
+mod front_ring;
 mod hypercalls;
 mod platform;
 mod shared_page;
