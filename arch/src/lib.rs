@@ -38,8 +38,7 @@ mod local;
 #[cfg(any(not(target_os = "none"), target_arch = "x86_64"))]
 #[doc(hidden)]
 pub mod start_info;
-#[cfg(target_os = "none")]
-mod xen;
+pub mod xen;
 
 pub use address::{PAGE_SIZE, PhysAddr, PhysRange};
 pub use boot_info::{

@@ -5,7 +5,11 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use safe_mmio::{SharedMmioPointer, UniqueMmioPointer, fields::ReadPure};
 
 use super::{mmu, ticks::Rate};
-use crate::{PhysRange, machine::registers};
+use crate::{
+    PhysRange,
+    machine::registers,
+    xen::{self, SharedInfo},
+};
 
 /// The counter at boot.
 static START: AtomicU64 = AtomicU64::new(0);
@@ -63,8 +67,18 @@ pub fn set_deadline(deadline: Option<u64>) {
     }
 }
 
+/// Xen's system time, as far as that concerns a guest: the time since its counter began, which is
+/// when Xen made it. The time of day in the shared information is that of this moment, exact to a
+/// second (xen/arch/arm/vtimer.c).
+pub(crate) fn xen_system_time(_page: &SharedInfo) -> Option<u64> {
+    Some(rate().nanoseconds(registers::counter()))
+}
+
 /// Nanoseconds since 1970-01-01 00:00 UTC, exact to a second, or `None` without a clock.
 pub fn wall_clock() -> Option<u64> {
+    if let Some(time) = xen::wall_clock() {
+        return Some(time);
+    }
     let pointer = core::ptr::NonNull::new(RTC.load(Ordering::Relaxed))?;
     let mut epoch = EPOCH.load(Ordering::Relaxed);
     if epoch == 0 {

@@ -20,7 +20,7 @@ mod byte_ring;
 mod console;
 mod error;
 mod events;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the drivers for it are being built")]
 mod front_ring;
 mod hypercalls;
 mod platform;

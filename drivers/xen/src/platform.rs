@@ -56,6 +56,7 @@ pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
     unsafe { hypercalls::place_shared_info(frame) }.map_err(StartError::SharedInfo)?;
     // SAFETY: there it is, for good.
     let page = unsafe { SharedPage::map(frame) }.ok_or(StartError::Map)?;
+    mayfly_arch::xen::use_shared_info(page.words(), xen.wall_clock);
     let events = EventChannels::new(page, xen.pending, xen.mask).ok_or(StartError::Map)?;
     Ok(Xen {
         events: Box::leak(Box::new(events)),

@@ -34,6 +34,11 @@ impl SharedPage {
         Self { words: alloc::boxed::Box::leak(words) }
     }
 
+    /// All words.
+    pub(crate) fn words(self) -> &'static Words {
+        self.words
+    }
+
     /// The word at `offset` bytes.
     ///
     /// # Panics

@@ -12,6 +12,8 @@ mod rtc;
 mod timer;
 mod xen;
 
+pub(crate) use xen::system_time as xen_system_time;
+
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::{cpu, cpuid};
@@ -200,9 +202,12 @@ pub(super) fn on_timer() -> bool {
     deadline != NEVER
 }
 
-/// Nanoseconds since 1970-01-01 00:00 UTC, or `None` where no clock tells it. From KVM's clock or,
-/// to the second, the real-time clock; read when first asked for.
+/// Nanoseconds since 1970-01-01 00:00 UTC, or `None` where no clock tells it. From the clock of Xen
+/// or KVM or, to the second, the real-time clock; the last two are read when first asked for.
 pub fn wall_clock() -> Option<u64> {
+    if let Some(time) = crate::xen::wall_clock() {
+        return Some(time);
+    }
     let mut at_boot = WALL_CLOCK_AT_BOOT.load(Ordering::Relaxed);
     if at_boot == 0 {
         let kvm = KVM_LEAVES.load(Ordering::Relaxed) as u32;

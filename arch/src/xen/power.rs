@@ -1,4 +1,4 @@
-//! What the machine itself asks of Xen: to end. All else is for the drivers.
+//! The end of a guest.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
