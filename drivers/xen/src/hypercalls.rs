@@ -22,6 +22,10 @@ const SELF: u16 = 0x7ff0;
 pub(crate) enum Parameter {
     /// How Xen announces events.
     CallbackIrq = 0,
+    /// The frame of the page of XenStore.
+    StoreFrame = 1,
+    /// The event channel of XenStore.
+    StorePort = 2,
     /// The frame of the console's page.
     ConsoleFrame = 17,
     /// The event channel of the console.

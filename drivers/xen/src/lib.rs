@@ -11,7 +11,8 @@
 //! - `shared_page`: memory that another domain writes to, as atomic words;
 //! - `events`: from the one interrupt that Xen has to the handler of an event channel;
 //! - `byte_ring`: a stream of bytes through such a page;
-//! - `console`: the console, which is such a ring in each direction.
+//! - `console`: the console, which is such a ring in each direction;
+//! - [`store`]: XenStore, by which everything else is negotiated.
 #![no_std]
 
 extern crate alloc;
@@ -25,6 +26,7 @@ mod front_ring;
 mod hypercalls;
 mod platform;
 mod shared_page;
+pub mod store;
 
 pub use error::XenError;
 pub use platform::{StartError, Xen, start};

@@ -12,6 +12,7 @@ use crate::{
     events::{EventChannels, Port},
     hypercalls::{self, Parameter},
     shared_page::SharedPage,
+    store::FoundStore,
 };
 
 /// Xen, ready for use.
@@ -20,6 +21,7 @@ pub struct Xen {
     upcall: Irq,
     callback: Option<u64>,
     console: Option<Console>,
+    store: Option<FoundStore>,
 }
 
 /// Why there is no use of Xen.
@@ -58,11 +60,13 @@ pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
     let page = unsafe { SharedPage::map(frame) }.ok_or(StartError::Map)?;
     mayfly_arch::xen::use_shared_info(page.words(), xen.wall_clock);
     let events = EventChannels::new(page, xen.pending, xen.mask).ok_or(StartError::Map)?;
+    let events = Box::leak(Box::new(events));
     Ok(Xen {
-        events: Box::leak(Box::new(events)),
+        events,
         upcall: xen.upcall,
         callback: xen.callback,
         console: find_console(),
+        store: FoundStore::find(events),
     })
 }
 
@@ -96,5 +100,10 @@ impl Xen {
     /// Starts the driver of the console, if the guest has one.
     pub fn start_console(&mut self) -> Option<Box<dyn ConsoleDevice>> {
         self.console.take()?.start(self.events)
+    }
+
+    /// XenStore, if the guest has one. The first call gives it.
+    pub fn take_store(&mut self) -> Option<FoundStore> {
+        self.store.take()
     }
 }

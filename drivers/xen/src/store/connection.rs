@@ -1,0 +1,272 @@
+//! What the handles of the store and the driver share: requests that are to be sent, those that wait
+//! for a reply, and the watches.
+
+use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
+use core::{cell::RefCell, mem, task::Waker};
+
+use super::{
+    StoreError,
+    request::{Answer, Request},
+    watch::Changes,
+    wire::{self, Header, Kind},
+};
+
+/// The connection with XenStore.
+#[derive(Clone)]
+pub(super) struct Connection(Rc<RefCell<State>>);
+
+struct State {
+    outgoing: VecDeque<Outgoing>,
+    /// In the order in which they are sent, which is that of the replies, as a rule.
+    waiting: VecDeque<Waiting>,
+    watches: Vec<(u32, Rc<RefCell<Changes>>)>,
+    last_request: u32,
+    last_watch: u32,
+    /// The task that moves the bytes.
+    driver: Option<Waker>,
+    /// Why the connection has ended.
+    end: Option<StoreError>,
+}
+
+/// A message that is not sent, or not all of it.
+struct Outgoing {
+    request: u32,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// A request without a reply so far.
+struct Waiting {
+    request: u32,
+    kind: Kind,
+    /// `None` if nobody wants to know.
+    answer: Option<Rc<RefCell<Answer>>>,
+}
+
+impl Connection {
+    pub(super) fn new() -> Self {
+        Self(Rc::new(RefCell::new(State {
+            outgoing: VecDeque::new(),
+            waiting: VecDeque::new(),
+            watches: Vec::new(),
+            last_request: 0,
+            last_watch: 0,
+            driver: None,
+            end: None,
+        })))
+    }
+
+    /// Sends a request, whose payload is these parts.
+    pub(super) fn request(
+        &self,
+        kind: Kind,
+        transaction: u32,
+        parts: &[&[u8]],
+    ) -> Result<Request, StoreError> {
+        let answer = Rc::default();
+        let number = self.enqueue(kind, transaction, parts, Some(Rc::clone(&answer)))?;
+        Ok(Request::new(self.clone(), kind, number, answer))
+    }
+
+    /// Sends a request whose reply nobody waits for.
+    pub(super) fn post(&self, kind: Kind, transaction: u32, parts: &[&[u8]]) {
+        // It fails only if it is too long, which those are not, or when all is over.
+        let _ = self.enqueue(kind, transaction, parts, None);
+    }
+
+    fn enqueue(
+        &self,
+        kind: Kind,
+        transaction: u32,
+        parts: &[&[u8]],
+        answer: Option<Rc<RefCell<Answer>>>,
+    ) -> Result<u32, StoreError> {
+        let mut state = self.0.borrow_mut();
+        if let Some(error) = state.end {
+            return Err(error);
+        }
+        // Zero is what watch events have.
+        let request = state.last_request.checked_add(1).unwrap_or(1);
+        let bytes = wire::message(kind, request, transaction, parts)?;
+        state.last_request = request;
+        state.outgoing.push_back(Outgoing { request, bytes, sent: 0 });
+        state.waiting.push_back(Waiting { request, kind, answer });
+        let driver = state.driver.clone();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Ok(request)
+    }
+
+    /// Nobody wants the reply to a request any more. If it is not on its way it is not sent.
+    pub(super) fn abandon(&self, request: u32) {
+        let mut state = self.0.borrow_mut();
+        let Some(place) = state.waiting.iter().rposition(|waiting| waiting.request == request)
+        else {
+            return;
+        };
+        state.waiting[place].answer = None;
+        let is_end = state.waiting[place].kind == Kind::TransactionEnd;
+        let unsent = |message: &Outgoing| message.request == request && message.sent == 0;
+        let Some(unsent) = state.outgoing.iter().rposition(unsent) else { return };
+        if is_end {
+            // The transaction must end in any case, only not be committed.
+            state.outgoing[unsent].bytes[wire::HEADER] = b'F';
+        } else {
+            state.outgoing.remove(unsent);
+            state.waiting.remove(place);
+        }
+    }
+
+    /// Registers a watch for what becomes of `changes`. Returns its number, which is its token.
+    pub(super) fn add_watch(&self, changes: Rc<RefCell<Changes>>) -> u32 {
+        let mut state = self.0.borrow_mut();
+        state.last_watch = state.last_watch.wrapping_add(1);
+        let number = state.last_watch;
+        state.watches.push((number, changes));
+        number
+    }
+
+    /// Forgets a watch.
+    pub(super) fn remove_watch(&self, number: u32) {
+        let mut state = self.0.borrow_mut();
+        if let Some(place) = state.watches.iter().position(|(other, _)| *other == number) {
+            state.watches.swap_remove(place);
+        }
+    }
+
+    /// Wakes this task when there is something to send.
+    pub(super) fn wake(&self, driver: &Waker) {
+        let old = &mut self.0.borrow_mut().driver;
+        if !old.as_ref().is_some_and(|old| old.will_wake(driver)) {
+            *old = Some(driver.clone());
+        }
+    }
+
+    /// Shows what is to be sent to `write`, which returns how many bytes it took. Returns whether it
+    /// took any.
+    pub(super) fn send<E>(
+        &self,
+        mut write: impl FnMut(&[u8]) -> Result<usize, E>,
+    ) -> Result<bool, E> {
+        let outgoing = &mut self.0.borrow_mut().outgoing;
+        let mut has_sent = false;
+        while let Some(message) = outgoing.front_mut() {
+            let rest = message.bytes.get(message.sent..).unwrap_or_default();
+            let count = write(rest)?;
+            has_sent |= count > 0;
+            if count < rest.len() {
+                message.sent += count;
+                break;
+            }
+            outgoing.pop_front();
+        }
+        Ok(has_sent)
+    }
+
+    /// Whether a message that begins like this may come.
+    pub(super) fn expects(&self, header: &Header) -> bool {
+        let state = self.0.borrow();
+        let is_reply_to = |waiting: &Waiting| {
+            waiting.request == header.request
+                && [waiting.kind as u32, wire::ERROR].contains(&header.kind)
+                && !state.outgoing.iter().any(|message| message.request == header.request)
+        };
+        header.length as usize <= wire::PAYLOAD_MAX
+            && (header.kind == wire::WATCH_EVENT || state.waiting.iter().any(is_reply_to))
+    }
+
+    /// Takes in a message that [`expects`](Self::expects) accepts.
+    pub(super) fn receive(&self, header: &Header, payload: Vec<u8>) -> Result<(), StoreError> {
+        if header.kind == wire::WATCH_EVENT {
+            return self.changed(&payload);
+        }
+        let result = if header.kind == wire::ERROR {
+            let name = wire::text(&payload).ok_or(StoreError::Protocol)?;
+            Err(RequestError::of(name))
+        } else {
+            Ok(payload)
+        };
+        let waiting = {
+            let waiting = &mut self.0.borrow_mut().waiting;
+            let place = waiting.iter().position(|waiting| waiting.request == header.request);
+            place.and_then(|place| waiting.remove(place)).ok_or(StoreError::Protocol)?
+        };
+        match (waiting.answer, waiting.kind, result) {
+            (Some(answer), _, result) => Answer::give(&answer, result),
+            (None, Kind::TransactionStart, Ok(payload)) => self.roll_back(&payload),
+            (None, ..) => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a transaction that nobody wants, by the reply that has its number.
+    pub(super) fn roll_back(&self, payload: &[u8]) {
+        if let Some(transaction) = wire::text(payload).and_then(|text| text.parse().ok()) {
+            self.post(Kind::TransactionEnd, transaction, &[b"F\0"]);
+        }
+    }
+
+    /// A watch event: the path, and the token of the watch.
+    fn changed(&self, payload: &[u8]) -> Result<(), StoreError> {
+        let mut texts = wire::texts(payload).ok_or(StoreError::Protocol)?;
+        let (Some(path), Some(token)) = (texts.next(), texts.next()) else {
+            return Err(StoreError::Protocol);
+        };
+        let changes = token.parse().ok().and_then(|number: u32| {
+            let state = self.0.borrow();
+            state.watches.iter().find(|(other, _)| *other == number).map(|(_, c)| Rc::clone(c))
+        });
+        // A watch that is gone may have had an event on its way.
+        if let Some(changes) = changes {
+            Changes::add(&changes, path);
+        }
+        Ok(())
+    }
+
+    /// Ends the connection: everybody who waits, and who asks from now on, gets `error`.
+    pub(super) fn fail(&self, error: StoreError) {
+        let (waiting, watches) = {
+            let mut state = self.0.borrow_mut();
+            if state.end.is_some() {
+                return;
+            }
+            state.end = Some(error);
+            state.outgoing.clear();
+            (mem::take(&mut state.waiting), mem::take(&mut state.watches))
+        };
+        for answer in waiting.into_iter().filter_map(|waiting| waiting.answer) {
+            Answer::give(&answer, Err(error.into()));
+        }
+        for (_, changes) in watches {
+            Changes::end(&changes, error);
+        }
+    }
+}
+
+/// The error of a request, as far as this crate tells errors apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RequestError {
+    pub(super) error: StoreError,
+    /// It is E2BIG, which may mean that the reply is too long.
+    pub(super) is_too_big: bool,
+}
+
+impl RequestError {
+    fn of(name: &str) -> Self {
+        Self { error: StoreError::named(name.as_bytes()), is_too_big: name == "E2BIG" }
+    }
+}
+
+impl From<StoreError> for RequestError {
+    fn from(error: StoreError) -> Self {
+        Self { error, is_too_big: false }
+    }
+}
+
+impl From<RequestError> for StoreError {
+    fn from(error: RequestError) -> Self {
+        error.error
+    }
+}

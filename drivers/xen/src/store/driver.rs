@@ -1,0 +1,158 @@
+//! The task that moves bytes between the rings and the requests.
+//!
+//! The page of the store (xen/include/public/io/xs_wire.h):
+//!
+//! ```text
+//!   0x000   req: 1024 bytes, what the guest asks     req_cons at 0x800, req_prod at 0x804
+//!   0x400   rsp: 1024 bytes, what it is told         rsp_cons at 0x808, rsp_prod at 0x80c
+//!   0x814   connection: 1 while the server is not there, or not there yet
+//! ```
+
+use alloc::vec::Vec;
+use core::{
+    mem,
+    pin::Pin,
+    sync::atomic::{AtomicU32, Ordering},
+    task::{Context, Poll},
+};
+
+use super::{
+    StoreError,
+    connection::Connection,
+    wire::{HEADER, Header},
+};
+use crate::{
+    byte_ring::{BadIndex, Consumer, Producer},
+    shared_page::SharedPage,
+};
+
+/// Messages that are taken in before other tasks run.
+const BATCH: usize = 64;
+/// `connection`: the server is not there, or not there yet.
+const RECONNECT: u32 = 1;
+
+/// The event channel of the store.
+pub(crate) trait Channel {
+    /// Sends the other side an event.
+    fn notify(&self);
+
+    /// Wakes the task of `cx` at each event from now on.
+    fn watch(&self, cx: &mut Context<'_>);
+}
+
+/// The driver of the store: a future that has to run for the store to work, and ends, with the
+/// error, when the connection does.
+pub(crate) struct Driver<C> {
+    connection: Connection,
+    channel: C,
+    requests: Producer,
+    replies: Consumer,
+    connection_state: &'static AtomicU32,
+    incoming: Incoming,
+}
+
+/// A message that has not arrived in full.
+#[derive(Default)]
+struct Incoming {
+    header: [u8; HEADER],
+    payload: Vec<u8>,
+    /// Bytes of it that are there.
+    got: usize,
+}
+
+impl From<BadIndex> for StoreError {
+    fn from(_: BadIndex) -> Self {
+        Self::Protocol
+    }
+}
+
+impl<C: Channel> Driver<C> {
+    pub(super) fn new(connection: Connection, page: SharedPage, channel: C) -> Self {
+        let bytes = page.bytes();
+        Self {
+            connection,
+            channel,
+            requests: Producer::new(&bytes[..0x400], page.word(0x800), page.word(0x804)),
+            replies: Consumer::new(&bytes[0x400..0x800], page.word(0x808), page.word(0x80c)),
+            connection_state: page.word(0x814),
+            incoming: Incoming::default(),
+        }
+    }
+
+    /// Moves what can be moved. Returns whether there may be more.
+    fn work(&mut self) -> Result<bool, StoreError> {
+        if self.connection_state.load(Ordering::Acquire) == RECONNECT {
+            return Ok(false);
+        }
+        let has_sent = self.connection.send(|bytes| self.requests.write(bytes));
+        let received = self.receive();
+        if has_sent? || received? > 0 {
+            self.channel.notify();
+        }
+        Ok(received? >= BATCH)
+    }
+
+    /// Takes in what has arrived. Returns how many pieces that was.
+    fn receive(&mut self) -> Result<usize, StoreError> {
+        let mut pieces = 0;
+        while pieces < BATCH && self.incoming.read(&mut self.replies, &self.connection)? {
+            pieces += 1;
+        }
+        Ok(pieces)
+    }
+}
+
+impl Incoming {
+    /// Reads the rest of the header, or of the payload, as far as it is there, and hands on a message
+    /// that is complete. Returns whether there was anything.
+    fn read(
+        &mut self,
+        replies: &mut Consumer,
+        connection: &Connection,
+    ) -> Result<bool, StoreError> {
+        let before = self.got;
+        if let Some(rest) = self.header.get_mut(self.got..).filter(|rest| !rest.is_empty()) {
+            self.got += replies.read(rest)?;
+            if self.got < HEADER {
+                return Ok(self.got > before);
+            }
+            let header = Header::from_bytes(self.header);
+            if !connection.expects(&header) {
+                return Err(StoreError::Protocol);
+            }
+            self.payload.resize(header.length as usize, 0);
+        }
+        let rest = self.payload.get_mut(self.got - HEADER..).unwrap_or_default();
+        self.got += replies.read(rest)?;
+        let is_new = self.got > before;
+        if self.got == HEADER + self.payload.len() {
+            self.got = 0;
+            connection.receive(&Header::from_bytes(self.header), mem::take(&mut self.payload))?;
+        }
+        Ok(is_new)
+    }
+}
+
+impl<C: Channel + Unpin> Future for Driver<C> {
+    type Output = StoreError;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StoreError> {
+        self.connection.wake(cx.waker());
+        self.channel.watch(cx);
+        match self.work() {
+            Ok(true) => cx.waker().wake_by_ref(),
+            Ok(false) => {}
+            Err(error) => {
+                self.connection.fail(error);
+                return Poll::Ready(error);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<C> Drop for Driver<C> {
+    fn drop(&mut self) {
+        self.connection.fail(StoreError::Disconnected);
+    }
+}

@@ -1,0 +1,61 @@
+//! Transactions.
+
+use core::{fmt, ops::Deref};
+
+use super::{
+    StoreError,
+    connection::Connection,
+    nodes::Nodes,
+    wire::{self, Kind},
+};
+
+/// What can be done within a transaction; see [`Store::transaction`](super::Store::transaction).
+/// Dropped without a commit, it is rolled back.
+pub struct Transaction {
+    nodes: Nodes,
+    is_ending: bool,
+}
+
+impl Transaction {
+    /// How often a transaction is tried, in all, before it is given up.
+    pub const TRIES: u32 = 64;
+
+    pub(super) async fn start(connection: &Connection) -> Result<Self, StoreError> {
+        let reply = connection.request(Kind::TransactionStart, 0, &[b"\0"])?.await?;
+        let number = wire::text(&reply).and_then(|text| text.parse().ok());
+        // Zero would be no transaction.
+        let number = number.filter(|number| *number != 0).ok_or(StoreError::Protocol)?;
+        Ok(Self { nodes: Nodes::new(connection.clone(), number), is_ending: false })
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        let (connection, number) = (self.nodes.connection(), self.nodes.transaction());
+        let request = connection.request(Kind::TransactionEnd, number, &[b"T\0"])?;
+        self.is_ending = true;
+        request.await?;
+        Ok(())
+    }
+}
+
+impl Deref for Transaction {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.is_ending {
+            let (connection, number) = (self.nodes.connection(), self.nodes.transaction());
+            connection.post(Kind::TransactionEnd, number, &[b"F\0"]);
+        }
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transaction").field(&self.nodes.transaction()).finish()
+    }
+}

@@ -1,0 +1,138 @@
+//! Watches: what tells that a node, or one below it, has changed.
+
+use alloc::{
+    collections::VecDeque,
+    rc::Rc,
+    string::{String, ToString},
+};
+use core::{
+    cell::RefCell,
+    fmt,
+    future::poll_fn,
+    task::{Poll, Waker},
+};
+
+use super::{StoreError, connection::Connection, wire, wire::Kind};
+
+/// Different paths that are kept while nobody asks for them.
+const KEPT: usize = 32;
+
+/// What has changed and was not told yet.
+pub(super) struct Changes {
+    /// The path that is watched.
+    path: String,
+    changed: VecDeque<String>,
+    /// There were too many: what is kept stands for all of them.
+    is_all: bool,
+    waker: Option<Waker>,
+    end: Option<StoreError>,
+}
+
+impl Changes {
+    pub(super) fn add(changes: &RefCell<Self>, path: &str) {
+        let waker = {
+            let changes = &mut *changes.borrow_mut();
+            if changes.is_all || changes.changed.iter().any(|other| other == path) {
+                return;
+            }
+            if changes.changed.len() < KEPT {
+                changes.changed.push_back(path.to_string());
+            } else {
+                changes.changed.clear();
+                changes.changed.push_back(changes.path.clone());
+                changes.is_all = true;
+            }
+            changes.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn end(changes: &RefCell<Self>, error: StoreError) {
+        let waker = {
+            let mut changes = changes.borrow_mut();
+            changes.end = Some(error);
+            changes.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn take(&mut self) -> Option<String> {
+        let path = self.changed.pop_front();
+        self.is_all &= path.is_none();
+        path
+    }
+}
+
+/// A watch on a node and all below it. Dropped, it ends.
+pub struct Watch {
+    connection: Connection,
+    number: u32,
+    changes: Rc<RefCell<Changes>>,
+}
+
+impl Watch {
+    pub(super) async fn register(connection: &Connection, path: &str) -> Result<Self, StoreError> {
+        let bytes = wire::path(path)?;
+        let changes = Rc::new(RefCell::new(Changes {
+            path: path.to_string(),
+            changed: VecDeque::new(),
+            is_all: false,
+            waker: None,
+            end: None,
+        }));
+        let number = connection.add_watch(Rc::clone(&changes));
+        let watch = Self { connection: connection.clone(), number, changes };
+        let token = number.to_string();
+        let parts: [&[u8]; 4] = [bytes, b"\0", token.as_bytes(), b"\0"];
+        // If it fails, or is given up, it ends with the watch's drop.
+        connection.request(Kind::Watch, 0, &parts)?.await?;
+        Ok(watch)
+    }
+
+    /// The path that has changed, as soon as one has, which is relative if the one that is watched
+    /// is. The first comes at once: whatever is done for a change is to be done for how things are
+    /// now, too.
+    ///
+    /// A path that changes several times before it is asked for comes once. When more than 32 have
+    /// changed, the watched path comes instead of them all: anything below it may be different. It
+    /// also comes, as one that was removed, when a node above it is. Nothing is lost if this is
+    /// called late, or dropped; but what has not changed may come.
+    ///
+    /// # Errors
+    /// [`StoreError::Disconnected`] or [`StoreError::Protocol`] when the connection is at its end.
+    pub async fn next(&mut self) -> Result<String, StoreError> {
+        poll_fn(|cx| {
+            let mut changes = self.changes.borrow_mut();
+            if let Some(path) = changes.take() {
+                return Poll::Ready(Ok(path));
+            }
+            if let Some(error) = changes.end {
+                return Poll::Ready(Err(error));
+            }
+            if !changes.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                changes.waker = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.connection.remove_watch(self.number);
+        let (path, token) = (self.changes.borrow().path.clone(), self.number.to_string());
+        let parts: [&[u8]; 4] = [path.as_bytes(), b"\0", token.as_bytes(), b"\0"];
+        self.connection.post(Kind::Unwatch, 0, &parts);
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("path", &self.changes.borrow().path).finish_non_exhaustive()
+    }
+}
