@@ -13,7 +13,7 @@ use core::fmt;
 use mayfly_arch::{BootInfo, Device, Irq, PciHost, Uart, UartKind, VirtioMmio};
 use mayfly_device::{BlockDevice, ConsoleDevice, EntropySource, InterruptHandler, NetDevice};
 use mayfly_virtio::{FindError, Kind, MmioWindow, StartError, Started};
-use mayfly_xen::Xen;
+use mayfly_xen::{Xen, store::FoundStore};
 
 use crate::interrupts;
 
@@ -28,6 +28,8 @@ pub(crate) struct Devices {
     pub(crate) entropy: Vec<Found>,
     /// Other consoles.
     pub(crate) consoles: Vec<Found>,
+    /// XenStore.
+    pub(crate) store: Option<FoundStore>,
     /// UARTs and Xen's console. Their drivers are started at once, because the boot has something
     /// to say.
     pub(crate) first_consoles: Vec<Box<dyn ConsoleDevice>>,
@@ -131,6 +133,7 @@ impl Devices {
             return not_used(format_args!("Xen"), &error);
         }
         self.first_consoles.extend(xen.start_console());
+        self.store = xen.take_store();
     }
 
     fn start_uart(&mut self, uart: Uart) {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use mayfly_device::DeviceError;
 
-use crate::{block, config, executor, memory, net, random};
+use crate::{block, config, executor, memory, net, random, xen};
 
 /// What went wrong, with the subsystem's own error inside.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub enum Error {
     Memory(memory::OutOfMemory),
     /// There is no source of randomness.
     NoEntropy(random::NoEntropy),
+    /// XenStore.
+    Store(xen::StoreError),
     /// A task whose result was awaited has none.
     Join(executor::JoinError),
     /// A device that the app needs is not there; the text names it and says how to add it.
@@ -45,6 +47,7 @@ impl fmt::Display for Error {
             Self::Config(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
             Self::NoEntropy(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::Join(error) => error.fmt(f),
             Self::Missing(text) | Self::App(text) => f.write_str(text),
         }
@@ -61,6 +64,7 @@ impl core::error::Error for Error {
             Self::Config(error) => Some(error),
             Self::Memory(error) => Some(error),
             Self::NoEntropy(error) => Some(error),
+            Self::Store(error) => Some(error),
             Self::Join(error) => Some(error),
             Self::Missing(_) | Self::App(_) => None,
         }
@@ -85,6 +89,7 @@ from! {
     config::ConfigError => Config,
     memory::OutOfMemory => Memory,
     random::NoEntropy => NoEntropy,
+    xen::StoreError => Store,
     executor::JoinError => Join,
     &'static str => App,
 }

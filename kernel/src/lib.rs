@@ -38,6 +38,7 @@
 //! | [`random`] | random bytes |
 //! | [`power`] | ways to end |
 //! | [`log`] | the log |
+//! | [`xen`] | XenStore |
 //!
 //! [`Machine`] leads to the devices, [`main`](macro@main) makes a function the first task. The
 //! guide in `docs/guide` of the repository goes through it all by examples.
@@ -74,6 +75,7 @@ mod report;
 mod symbols;
 pub mod sync;
 pub mod time;
+pub mod xen;
 
 pub use config::BootArguments;
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 use core::{any::Any, cell::RefCell, mem, time::Duration};
 
 use mayfly_arch::BootInfo;
+use mayfly_xen::store::FoundStore;
 
 use crate::{
     Error, Result,
@@ -13,6 +14,7 @@ use crate::{
     net::{NetConfig, Network},
     power::{self, ExitStatus},
     random, time,
+    xen::Xen,
 };
 
 /// How long a network waits for an entropy device to answer, if there is no other source.
@@ -24,22 +26,23 @@ pub struct Machine {
     info: &'static BootInfo,
     networks: Slots,
     disks: Slots,
+    xen: Slots<FoundStore>,
 }
 
 /// Devices of one kind. What is made of them is kept without its type, so that an image only holds
 /// the kinds that its app asks for.
-struct Slots(RefCell<Vec<Slot>>);
+struct Slots<F = Found>(RefCell<Vec<Slot<F>>>);
 
 /// A device before and after it was first asked for.
-enum Slot {
-    Idle(Found),
+enum Slot<F> {
+    Idle(F),
     Started(Box<dyn Any>),
     /// Starting it failed.
     Lost,
 }
 
-impl Slots {
-    fn new(devices: Vec<Found>) -> Self {
+impl<F> Slots<F> {
+    fn new(devices: impl IntoIterator<Item = F>) -> Self {
         Self(RefCell::new(devices.into_iter().map(Slot::Idle).collect()))
     }
 
@@ -52,7 +55,7 @@ impl Slots {
     fn handle<H: Clone + 'static>(
         &self,
         index: usize,
-        start: impl FnOnce(Found) -> Option<Result<H>>,
+        start: impl FnOnce(F) -> Option<Result<H>>,
     ) -> Option<Result<H>> {
         let mut slots = self.0.borrow_mut();
         let slot = slots.get_mut(index)?;
@@ -70,7 +73,12 @@ impl Slots {
 
 impl Machine {
     pub(crate) fn new(info: &'static BootInfo, devices: Devices) -> Self {
-        Self { info, networks: Slots::new(devices.net), disks: Slots::new(devices.block) }
+        Self {
+            info,
+            networks: Slots::new(devices.net),
+            disks: Slots::new(devices.block),
+            xen: Slots::new(devices.store),
+        }
     }
 
     /// The first network, as soon as it has an address: from DHCP, unless the boot argument `ip=`
@@ -127,6 +135,11 @@ impl Machine {
     /// How many disks there are.
     pub fn disks(&self) -> usize {
         self.disks.count()
+    }
+
+    /// Xen, if the guest runs on it and has a XenStore, as every guest that `xl` makes does.
+    pub fn xen(&self) -> Option<Xen> {
+        self.xen.handle(0, |found| Some(Ok(Xen::start(found)?)))?.ok()
     }
 
     /// The boot arguments as they were given.

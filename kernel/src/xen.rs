@@ -1,0 +1,79 @@
+//! What a guest of Xen has beside its devices: XenStore.
+//!
+//! XenStore is a small tree of values that dom0 keeps for all domains. A guest finds there what its
+//! devices are, and can tell others about itself below its own `data`. Paths without `/` at their
+//! beginning are relative to the guest's own directory.
+//!
+//! ```no_run
+//! # async fn example(machine: mayfly::Machine) -> mayfly::Result {
+//! let xen = machine.xen().ok_or("this app needs Xen")?;
+//! let store = xen.store();
+//! mayfly::println!("I am {}, domain {}", store.read_text("name").await?, xen.domain().await?);
+//! store.write("data/ready", "1").await?;
+//!
+//! // Both or none, and nobody sees one without the other.
+//! store
+//!     .transaction(async |t| {
+//!         let count: u32 = t.read_number("data/count").await.unwrap_or(0);
+//!         t.write("data/count", (count + 1).to_string()).await?;
+//!         t.write("data/state", "busy").await
+//!     })
+//!     .await?;
+//!
+//! let mut watch = store.watch("control/shutdown").await?;
+//! loop {
+//!     watch.next().await?;
+//!     if store.read("control/shutdown").await.is_ok_and(|value| !value.is_empty()) {
+//!         return Ok(());
+//!     }
+//! }
+//! # }
+//! ```
+
+use core::fmt;
+
+pub use mayfly_xen::store::{
+    Access, ErrorName, Nodes, Permissions, Store, StoreError, Transaction, Watch,
+};
+
+use mayfly_xen::store::FoundStore;
+
+use crate::executor;
+
+/// Xen, as this guest has it. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Xen {
+    store: Store,
+}
+
+impl Xen {
+    /// Connects with XenStore. `None` if there is no memory for it.
+    pub(crate) fn start(found: FoundStore) -> Option<Self> {
+        let (store, driver) = found.start()?;
+        executor::spawn_essential("xenstore", async {
+            let error = driver.await;
+            log::error!("{error}");
+        })
+        .detach();
+        Some(Self { store })
+    }
+
+    /// XenStore.
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// The number of this domain.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn domain(&self) -> Result<u16, StoreError> {
+        self.store.read_number("domid").await
+    }
+}
+
+impl fmt::Debug for Xen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Xen").finish_non_exhaustive()
+    }
+}
