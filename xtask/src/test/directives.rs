@@ -7,7 +7,8 @@
 //! //@ status: 7                  exit status of a guest that passes; 0 if not given
 //! //@ arguments: key=value       boot arguments
 //! //@ arch: x86_64               architectures that it is for; all if not given
-//! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3
+//! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3; `xen` is none
+//!                                of QEMU's, so that the guest is only run in the lab
 //! //@ memory: 4M 8G              memory; a test for each size
 //! //@ cpu: default max           processors; a test for each
 //! //@ smp: 4                     number of processors
@@ -20,6 +21,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::variant::{self, Variant};
 use crate::arch::Arch;
+
+/// The machine of guests that only run in the lab.
+const XEN: &str = "xen";
 
 /// How a test guest is run, and what must come out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +127,7 @@ fn known(
     name: fn(Arch, &'static Variant) -> &'static str,
 ) -> Result<Vec<String>> {
     let of = |&arch: &Arch| variant::of(arch).iter().map(move |variant| name(arch, variant));
-    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).collect();
+    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).chain([XEN]).collect();
     match words.iter().find(|word| !names.contains(&word.as_str())) {
         Some(unknown) => bail!("`{unknown}` is none of {}", names.join(", ")),
         None => Ok(words),
@@ -140,6 +144,12 @@ mod tests {
         assert_eq!(directives, Directives::default());
         assert_eq!(directives.variants(Arch::X86_64).len(), 3);
         assert_eq!(directives.variants(Arch::Aarch64).len(), 2);
+    }
+
+    #[test]
+    fn guests_of_xen_run_on_no_machine_of_qemu() {
+        let directives = Directives::parse("//@ machine: xen\n").unwrap();
+        assert!(Arch::ALL.iter().all(|arch| directives.variants(*arch).is_empty()));
     }
 
     #[test]

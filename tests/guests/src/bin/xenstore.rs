@@ -1,0 +1,137 @@
+//! XenStore, on Xen: a guest reads what is there, writes below `data`, watches it, and changes it in
+//! a transaction. What stays there afterwards is for dom0 to look at.
+//@ machine: xen
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use guests::check;
+use mayfly::{
+    Machine, Result,
+    alloc::{format, vec, vec::Vec},
+    println,
+    xen::{Access, Store, StoreError},
+};
+
+#[mayfly::main]
+async fn main(machine: Machine) -> Result {
+    let Some(xen) = machine.xen() else {
+        return guests::fail("there is no XenStore; this guest is for Xen");
+    };
+    let store = xen.store();
+    let domain = xen.domain().await?;
+    println!("domain {domain} is called {}", store.read_text("name").await?);
+    let path = store.domain_path(domain).await?;
+    check(path == format!("/local/domain/{domain}"), "the domain has another path")?;
+    nodes(&store, domain).await?;
+    watches(&store).await?;
+    transactions(&store).await?;
+    at_once(&store).await?;
+    store.write("data/verdict", "pass").await?;
+    guests::pass()
+}
+
+/// What is written can be read, listed and removed; what is not there, or not allowed, is refused.
+async fn nodes(store: &Store, domain: u16) -> Result {
+    store.write("data/greeting", "hello").await?;
+    check(store.read("data/greeting").await? == b"hello", "the greeting is another")?;
+    let missing = store.read("data/missing").await;
+    check(missing == Err(StoreError::NotFound), "what is missing can be read")?;
+    let forbidden = store.write("/local/domain/0/name", "x").await;
+    check(forbidden == Err(StoreError::Denied), "dom0's name can be written")?;
+    let invalid = store.write("data//greeting", "x").await;
+    check(invalid == Err(StoreError::Invalid), "a path with an empty name is good")?;
+
+    let long = vec![b'x'; 2000];
+    store.write("data/long", &long).await?;
+    check(store.read("data/long").await? == long, "a long value is another")?;
+    let longer = store.write("data/long", vec![b'x'; 4096]).await;
+    check(longer == Err(StoreError::TooLarge), "a message may be as long as it likes")?;
+    store.remove("data/long").await?;
+    store.make_directory("data/directory").await?;
+    check(store.read("data/directory").await?.is_empty(), "a directory has a value")?;
+    let names = store.directory("data").await?;
+    let expected = |name| names.iter().any(|other| other == name);
+    check(expected("greeting") && expected("directory"), "a name is not listed")?;
+    check(!expected("long"), "what was removed is listed")?;
+
+    let mut permissions = store.permissions("data/directory").await?;
+    check(permissions.owner == domain, "the guest's node belongs to another")?;
+    permissions.others = vec![(0, Access::Both)];
+    store.set_permissions("data/directory", &permissions).await?;
+    let set = store.permissions("data/directory").await?;
+    check(set == permissions, "permissions are not as they were set")
+}
+
+/// A watch tells of changes, also of those that come while nobody asks, but not of others.
+async fn watches(store: &Store) -> Result {
+    let mut watch = store.watch("data/greeting").await?;
+    check(watch.next().await? == "data/greeting", "the first event is another")?;
+    for text in ["good", "morning"] {
+        store.write("data/other", text).await?;
+        store.write("data/greeting", text).await?;
+    }
+    check(watch.next().await? == "data/greeting", "an event is another")?;
+    drop(watch);
+    let mut watch = store.watch("data").await?;
+    check(watch.next().await? == "data", "the second watch tells of something else first")?;
+    store.write("data/greeting/below", "x").await?;
+    check(watch.next().await? == "data/greeting/below", "nothing is told of what is below")
+}
+
+/// All of a transaction is done, or nothing; who was overtaken tries again.
+async fn transactions(store: &Store) -> Result {
+    store.write("data/count", "0").await?;
+    let failed = store
+        .transaction(async |t| {
+            t.write("data/count", "7").await?;
+            t.read("data/missing").await
+        })
+        .await;
+    check(failed == Err(StoreError::NotFound), "a failed transaction does not say why")?;
+    check(store.read("data/count").await? == b"0", "a failed transaction has done something")?;
+    let tasks: Vec<_> = (0..5)
+        .map(|_| {
+            let store = store.clone();
+            mayfly::spawn(async move {
+                store
+                    .transaction(async |t| {
+                        let count: u32 = t.read_number("data/count").await?;
+                        t.write("data/count", format!("{}", count + 1)).await
+                    })
+                    .await
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+    check(store.read("data/count").await? == b"5", "a transaction was lost")
+}
+
+/// Many requests at once, some of which are given up.
+async fn at_once(store: &Store) -> Result {
+    let tasks: Vec<_> = (0..300)
+        .map(|number| {
+            let store = store.clone();
+            let task = mayfly::spawn(async move {
+                let path = format!("data/many/{}", number % 30);
+                store.write(&path, format!("{number}")).await?;
+                store.read(&path).await
+            });
+            (number, task)
+        })
+        .collect();
+    mayfly::yield_now().await;
+    for (number, task) in tasks {
+        if number % 7 == 0 {
+            drop(task);
+        } else {
+            let value = task.await??;
+            check(!value.is_empty(), "a value is missing")?;
+        }
+    }
+    check(store.directory("data/many").await?.len() == 30, "there are more or fewer than 30")?;
+    store.remove("data/many").await?;
+    Ok(())
+}
