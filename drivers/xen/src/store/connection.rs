@@ -136,6 +136,13 @@ impl Connection {
         }
     }
 
+    /// Requests that have no reply, or were not sent in full.
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> usize {
+        let state = self.0.borrow();
+        state.waiting.len().max(state.outgoing.len())
+    }
+
     /// Wakes this task when there is something to send.
     pub(super) fn wake(&self, driver: &Waker) {
         let old = &mut self.0.borrow_mut().driver;

@@ -25,6 +25,11 @@ mod transaction;
 mod watch;
 mod wire;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 use core::{fmt, ops::Deref};
 
 use self::{

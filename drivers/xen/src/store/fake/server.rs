@@ -1,0 +1,324 @@
+//! The server: reads requests, does what they ask, and replies.
+
+extern crate std;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::tree::{Errno, HOME, Tree, concerns};
+use crate::{
+    byte_ring::{Consumer, Producer},
+    shared_page::SharedPage,
+    store::{
+        Permissions,
+        wire::{self, HEADER, Header},
+    },
+};
+
+/// What the server does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Mischief {
+    None,
+    /// It does not answer.
+    Silent,
+    /// It answers requests that are not there.
+    UnknownRequest,
+    /// It answers with another type than what it was asked.
+    OtherType,
+    /// It says that its replies are longer than they may be.
+    TooLong,
+    /// Its errors have no end.
+    EndlessError,
+    /// It sends events that are none.
+    BadEvent,
+    /// It answers, but what it answers are bytes without meaning.
+    Nonsense,
+}
+
+struct Watched {
+    /// As the guest has it.
+    path: String,
+    token: String,
+}
+
+/// A tree as a transaction sees it.
+struct Transaction {
+    tree: Tree,
+    version: u64,
+    changed: Vec<(String, bool)>,
+}
+
+pub(in crate::store) struct Server {
+    requests: Consumer,
+    replies: Producer,
+    input: Vec<u8>,
+    output: VecDeque<u8>,
+    pub(in crate::store) tree: Tree,
+    version: u64,
+    watches: Vec<Watched>,
+    transactions: BTreeMap<u32, Transaction>,
+    last_transaction: u32,
+    pub(in crate::store) mischief: Mischief,
+    /// Bytes that it moves at a time.
+    pub(in crate::store) step: usize,
+    /// It answers what it is asked at the same time from behind.
+    pub(in crate::store) is_reversed: bool,
+    /// How many commits come too late.
+    pub(in crate::store) conflicts: u32,
+    /// How often directories change while they are read.
+    pub(in crate::store) restless: u32,
+    pub(in crate::store) watch_quota: usize,
+    /// Requests so far.
+    pub(in crate::store) served: usize,
+}
+
+impl Server {
+    pub(super) fn new(page: SharedPage) -> Self {
+        let bytes = page.bytes();
+        Self {
+            requests: Consumer::new(&bytes[..0x400], page.word(0x800), page.word(0x804)),
+            replies: Producer::new(&bytes[0x400..0x800], page.word(0x808), page.word(0x80c)),
+            input: Vec::new(),
+            output: VecDeque::new(),
+            tree: Tree::new(),
+            version: 0,
+            watches: Vec::new(),
+            transactions: BTreeMap::new(),
+            last_transaction: 0,
+            mischief: Mischief::None,
+            step: usize::MAX,
+            is_reversed: false,
+            conflicts: 0,
+            restless: 0,
+            watch_quota: 100,
+            served: 0,
+        }
+    }
+
+    pub(in crate::store) fn watches(&self) -> usize {
+        self.watches.len()
+    }
+
+    pub(in crate::store) fn transactions(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// Whether it has something to do without being told.
+    pub(super) fn has_more(&self) -> bool {
+        let waits = self.requests.available().is_ok_and(|count| count > 0);
+        let may_write = !self.output.is_empty() && self.replies.room().is_ok_and(|room| room > 0);
+        self.mischief != Mischief::Silent && (waits || may_write)
+    }
+
+    /// Takes requests and gives replies, as far as there is room. Returns whether it did anything.
+    pub(super) fn serve(&mut self) -> bool {
+        if self.mischief == Mischief::Silent {
+            return false;
+        }
+        let mut bytes = [0; 1024];
+        let limit = self.step.min(bytes.len());
+        let read = self.requests.read(&mut bytes[..limit]).unwrap();
+        self.input.extend_from_slice(&bytes[..read]);
+        let mut replies = Vec::new();
+        while let Some((header, payload)) = self.next_request() {
+            self.served += 1;
+            replies.push(self.reply(&header, &payload));
+        }
+        if self.is_reversed {
+            replies.reverse();
+        }
+        self.output.extend(replies.into_iter().flatten());
+        let limit = self.step.min(self.output.len());
+        let written = self.replies.write(&self.output.make_contiguous()[..limit]).unwrap();
+        self.output.drain(..written);
+        read + written > 0
+    }
+
+    fn next_request(&mut self) -> Option<(Header, Vec<u8>)> {
+        let header = Header::from_bytes(self.input.get(..HEADER)?.try_into().unwrap());
+        assert!(header.length as usize <= wire::PAYLOAD_MAX);
+        let end = HEADER + header.length as usize;
+        let payload = self.input.get(HEADER..end)?.to_vec();
+        self.input.drain(..end);
+        Some((header, payload))
+    }
+
+    fn reply(&mut self, request: &Header, payload: &[u8]) -> Vec<u8> {
+        let mut reply = *request;
+        let payload = match self.handle(request, payload) {
+            Ok(payload) => payload,
+            Err(name) => {
+                reply.kind = wire::ERROR;
+                [name.as_bytes(), b"\0"].concat()
+            }
+        };
+        self.send(reply, payload)
+    }
+
+    /// The bytes of a message, after the mischief.
+    fn send(&self, mut header: Header, mut payload: Vec<u8>) -> Vec<u8> {
+        header.length = payload.len() as u32;
+        match self.mischief {
+            Mischief::None | Mischief::Silent => {}
+            Mischief::UnknownRequest => header.request += 1000,
+            Mischief::OtherType => header.kind += 1,
+            Mischief::TooLong => header.length = 4097,
+            Mischief::EndlessError => {
+                (header.kind, header.length) = (wire::ERROR, 3);
+                payload = b"EIO".to_vec();
+            }
+            Mischief::BadEvent => {
+                (header.kind, header.length) = (wire::WATCH_EVENT, 2);
+                payload = b"x\0".to_vec();
+            }
+            Mischief::Nonsense => payload.fill(0xff),
+        }
+        [&header.to_bytes(), &*payload].concat()
+    }
+
+    fn handle(&mut self, request: &Header, payload: &[u8]) -> Result<Vec<u8>, Errno> {
+        let ok = b"OK\0".to_vec();
+        let end = payload.iter().position(|byte| *byte == 0).ok_or("EINVAL")?;
+        let (first, rest) = (&payload[..end], &payload[end + 1..]);
+        let first = core::str::from_utf8(first).map_err(|_| "EINVAL")?;
+        let path = absolute(first);
+        match request.kind {
+            4 => return self.watch(first, rest),
+            5 => return self.unwatch(first, rest),
+            6 => return self.start_transaction(),
+            7 => return self.end_transaction(request.transaction, first),
+            10 => return Ok(format!("/local/domain/{first}\0").into_bytes()),
+            _ => {}
+        }
+        let tree = match self.transactions.get_mut(&request.transaction) {
+            Some(transaction) => &mut transaction.tree,
+            None if request.transaction != 0 => return Err("ENOENT"),
+            None => &mut self.tree,
+        };
+        let is_change = match request.kind {
+            1 => return Some(tree.list(&path)?).filter(|list| list.len() <= 4096).ok_or("E2BIG"),
+            2 => return Ok(tree.get(&path)?.value.clone()),
+            3 => return Ok(tree.get(&path)?.permissions.to_wire().into_bytes()),
+            11 => {
+                tree.make(&path)?;
+                tree.get_mut(&path)?.value = rest.to_vec();
+                true
+            }
+            12 => tree.make(&path).map(|()| true)?,
+            13 => tree.remove(&path)?,
+            14 => {
+                let texts = wire::texts(rest).ok_or("EINVAL")?;
+                let permissions = Permissions::from_wire(texts).ok_or("EINVAL")?;
+                tree.get_mut(&path)?.permissions = permissions;
+                true
+            }
+            22 => {
+                let list = tree.list(&path)?;
+                return self.list_part(&list, rest);
+            }
+            _ => return Err("ENOSYS"),
+        };
+        if is_change {
+            let change = (path, request.kind == 13);
+            match self.transactions.get_mut(&request.transaction) {
+                Some(transaction) => transaction.changed.push(change),
+                None => self.announce(&[change]),
+            }
+        }
+        Ok(ok)
+    }
+
+    fn list_part(&mut self, list: &[u8], offset: &[u8]) -> Result<Vec<u8>, Errno> {
+        let offset: usize =
+            wire::text(offset).and_then(|text| text.parse().ok()).ok_or("EINVAL")?;
+        let mut reply = format!("{}\0", self.version).into_bytes();
+        if self.restless > 0 {
+            self.restless -= 1;
+            self.version += 1;
+        }
+        let rest = list.get(offset..).ok_or("EINVAL")?;
+        let mut end = rest.len().min(4096 - reply.len() - 1);
+        end = rest[..end].iter().rposition(|byte| *byte == 0).map_or(0, |last| last + 1);
+        reply.extend_from_slice(&rest[..end]);
+        if end == rest.len() {
+            reply.push(0);
+        }
+        Ok(reply)
+    }
+
+    fn watch(&mut self, path: &str, rest: &[u8]) -> Result<Vec<u8>, Errno> {
+        let token = wire::text(rest).ok_or("EINVAL")?.to_string();
+        if self.watches.iter().any(|other| other.path == path && other.token == token) {
+            return Err("EEXIST");
+        }
+        if self.watches.len() >= self.watch_quota {
+            return Err("E2BIG");
+        }
+        let event = event(path, &token);
+        self.output.extend(event);
+        self.watches.push(Watched { path: path.to_string(), token });
+        Ok(b"OK\0".to_vec())
+    }
+
+    fn unwatch(&mut self, path: &str, rest: &[u8]) -> Result<Vec<u8>, Errno> {
+        let token = wire::text(rest).ok_or("EINVAL")?;
+        let place =
+            self.watches.iter().position(|other| other.path == path && other.token == token);
+        self.watches.remove(place.ok_or("ENOENT")?);
+        Ok(b"OK\0".to_vec())
+    }
+
+    fn start_transaction(&mut self) -> Result<Vec<u8>, Errno> {
+        if self.transactions.len() >= 10 {
+            return Err("ENOSPC");
+        }
+        self.last_transaction += 1;
+        let transaction =
+            Transaction { tree: self.tree.clone(), version: self.version, changed: Vec::new() };
+        self.transactions.insert(self.last_transaction, transaction);
+        Ok(format!("{}\0", self.last_transaction).into_bytes())
+    }
+
+    fn end_transaction(&mut self, number: u32, how: &str) -> Result<Vec<u8>, Errno> {
+        let transaction = self.transactions.remove(&number).ok_or("ENOENT")?;
+        if how == "T" {
+            if self.conflicts > 0 {
+                self.conflicts -= 1;
+                return Err("EAGAIN");
+            }
+            if transaction.version != self.version {
+                return Err("EAGAIN");
+            }
+            self.tree = transaction.tree;
+            self.announce(&transaction.changed);
+        }
+        Ok(b"OK\0".to_vec())
+    }
+
+    /// Tells who watches.
+    pub(in crate::store) fn announce(&mut self, changed: &[(String, bool)]) {
+        for (path, is_removed) in changed {
+            self.version += 1;
+            let watches = self.watches.iter();
+            for watch in watches.filter(|w| concerns(&absolute(&w.path), path, *is_removed)) {
+                let inside = path.strip_prefix(&absolute(&watch.path)).unwrap_or_default();
+                self.output.extend(event(&format!("{}{inside}", watch.path), &watch.token));
+            }
+        }
+    }
+}
+
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_string() } else { format!("{HOME}/{path}") }
+}
+
+fn event(path: &str, token: &str) -> Vec<u8> {
+    let payload = format!("{path}\0{token}\0");
+    let length = payload.len() as u32;
+    let header = Header { kind: wire::WATCH_EVENT, request: 0, transaction: 0, length };
+    [&header.to_bytes(), payload.as_bytes()].concat()
+}

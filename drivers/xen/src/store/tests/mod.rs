@@ -1,0 +1,9 @@
+//! The store against a server that does what it should, and one that does not.
+
+extern crate std;
+
+mod hostile;
+mod nodes;
+mod requests;
+mod transactions;
+mod watches;
