@@ -136,11 +136,11 @@ impl Connection {
         }
     }
 
-    /// Requests that have no reply, or were not sent in full.
+    /// Requests that have no reply, or were not sent in full, and watches.
     #[cfg(test)]
     pub(super) fn pending(&self) -> usize {
         let state = self.0.borrow();
-        state.waiting.len().max(state.outgoing.len())
+        state.waiting.len().max(state.outgoing.len()) + state.watches.len()
     }
 
     /// Wakes this task when there is something to send.

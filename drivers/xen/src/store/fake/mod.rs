@@ -159,7 +159,7 @@ impl Bench {
         }
         let is_notified = self.line.to_server.take();
         let mut server = self.server.borrow_mut();
-        let has_served = (is_notified || server.has_more()) && server.serve();
+        let has_served = (is_notified || server.is_busy()) && server.serve();
         if has_served {
             self.notify_guest();
         }

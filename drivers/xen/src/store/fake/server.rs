@@ -72,6 +72,7 @@ pub(in crate::store) struct Server {
     /// How often directories change while they are read.
     pub(in crate::store) restless: u32,
     pub(in crate::store) watch_quota: usize,
+    is_busy: bool,
     /// Requests so far.
     pub(in crate::store) served: usize,
 }
@@ -95,6 +96,7 @@ impl Server {
             conflicts: 0,
             restless: 0,
             watch_quota: 100,
+            is_busy: false,
             served: 0,
         }
     }
@@ -107,16 +109,16 @@ impl Server {
         self.transactions.len()
     }
 
-    /// Whether it has something to do without being told.
-    pub(super) fn has_more(&self) -> bool {
-        let waits = self.requests.available().is_ok_and(|count| count > 0);
-        let may_write = !self.output.is_empty() && self.replies.room().is_ok_and(|room| room > 0);
-        self.mischief != Mischief::Silent && (waits || may_write)
+    /// Whether it goes on without being told: it has not looked at all there is.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy && self.mischief != Mischief::Silent
     }
 
     /// Takes requests and gives replies, as far as there is room. Returns whether it did anything.
     pub(super) fn serve(&mut self) -> bool {
         if self.mischief == Mischief::Silent {
+            // It looks when it is back.
+            self.is_busy = true;
             return false;
         }
         let mut bytes = [0; 1024];
@@ -135,6 +137,8 @@ impl Server {
         let limit = self.step.min(self.output.len());
         let written = self.replies.write(&self.output.make_contiguous()[..limit]).unwrap();
         self.output.drain(..written);
+        // When the ring is full, it waits for the guest to tell that it has made room.
+        self.is_busy = read > 0 || (written > 0 && written == limit && !self.output.is_empty());
         read + written > 0
     }
 
@@ -301,6 +305,7 @@ impl Server {
 
     /// Tells who watches.
     pub(in crate::store) fn announce(&mut self, changed: &[(String, bool)]) {
+        self.is_busy = true;
         for (path, is_removed) in changed {
             self.version += 1;
             let watches = self.watches.iter();

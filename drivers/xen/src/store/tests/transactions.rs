@@ -32,6 +32,9 @@ fn overtaken_transactions_are_done_again() {
         bench.server.borrow_mut().conflicts = 5;
         count_up(&store).await.unwrap();
         assert_eq!(store.read_number("data/count").await, Ok(9));
+        let served = bench.server.borrow().served;
+        store.transaction(async |t| t.write("data/count", "1").await).await.unwrap();
+        assert_eq!(bench.server.borrow().served, served + 3);
     });
     assert_eq!(bench.server.borrow().transactions(), 0);
 }
@@ -76,7 +79,7 @@ fn what_fails_or_is_dropped_changes_nothing() {
 /// or not at all.
 #[test]
 fn a_transaction_may_be_dropped_at_any_moment() {
-    for steps in 0..40 {
+    for (steps, parity) in (0..40).flat_map(|steps| [(steps, 0), (steps, 1)]) {
         let bench = Bench::new();
         let store = bench.store.clone();
         let mut transaction = Box::pin(store.transaction(async |t| {
@@ -87,7 +90,7 @@ fn a_transaction_may_be_dropped_at_any_moment() {
             if poll(&mut transaction).is_ready() {
                 break;
             }
-            if step % 2 == steps % 2 {
+            if step % 2 == parity {
                 bench.step();
             }
         }
