@@ -17,13 +17,18 @@
 //! Words are taken in halves of 32 bits here, which are the same bits on a little-endian machine,
 //! and atomic on all three.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use mayfly_arch::{IrqLock, PAGE_SIZE};
 use mayfly_device::InterruptHandler;
 
-use crate::shared_page::SharedPage;
+use crate::{
+    XenError,
+    grants::DomainId,
+    hypercalls::{self, Hypercalls},
+    shared_page::SharedPage,
+};
 
 /// Channels that there can be: 64 words of 64 bits.
 const CHANNELS: usize = 64 * 64;
@@ -36,26 +41,72 @@ const UPCALL_PENDING: u32 = 0xff;
 
 /// An event channel of this guest, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Port(usize);
+pub struct Port(usize);
 
 impl Port {
     /// The channel of this number. `None` if there can be none; 0 is never one.
-    pub(crate) fn new(number: u64) -> Option<Self> {
+    pub fn new(number: u64) -> Option<Self> {
         let number = usize::try_from(number).ok()?;
         (1..CHANNELS).contains(&number).then_some(Self(number))
     }
 
     /// Its number.
-    pub(crate) fn number(self) -> u32 {
+    pub fn number(self) -> u32 {
         self.0 as u32
     }
 }
 
+/// What Xen does with event channels, or a fake of it (EVTCHNOP_*).
+pub(crate) trait ChannelOperations: Sync {
+    /// Makes a channel for `remote` to connect to.
+    fn alloc_unbound(&self, remote: DomainId) -> Result<u32, XenError>;
+    /// Connects to a channel that `remote` has made.
+    fn bind_interdomain(&self, remote: DomainId, port: Port) -> Result<u32, XenError>;
+    /// Sends an event to the other end.
+    fn send(&self, port: Port) -> Result<(), XenError>;
+    /// Closes this end.
+    fn close(&self, port: u32) -> Result<(), XenError>;
+}
+
+impl ChannelOperations for Hypercalls {
+    fn alloc_unbound(&self, remote: DomainId) -> Result<u32, XenError> {
+        hypercalls::alloc_unbound(remote.0)
+    }
+
+    fn bind_interdomain(&self, remote: DomainId, port: Port) -> Result<u32, XenError> {
+        hypercalls::bind_interdomain(remote.0, port.number())
+    }
+
+    fn send(&self, port: Port) -> Result<(), XenError> {
+        hypercalls::send(port.number())
+    }
+
+    fn close(&self, port: u32) -> Result<(), XenError> {
+        hypercalls::close(port)
+    }
+}
+
 /// What a channel's events call.
-type Handler = &'static dyn InterruptHandler;
+#[derive(Clone)]
+pub(crate) enum Handler {
+    /// For as long as the guest.
+    Static(&'static dyn InterruptHandler),
+    /// For as long as the channel.
+    Shared(Arc<dyn InterruptHandler>),
+}
+
+impl Handler {
+    fn call(&self) {
+        match self {
+            Self::Static(handler) => handler.interrupt(),
+            Self::Shared(handler) => handler.interrupt(),
+        }
+    }
+}
 
 /// All event channels of this guest.
-pub(crate) struct EventChannels {
+pub struct EventChannels {
+    pub(crate) xen: &'static dyn ChannelOperations,
     page: SharedPage,
     /// Bytes from the start of the page to the bitmaps.
     pending: usize,
@@ -68,10 +119,21 @@ impl EventChannels {
     /// Those of this `struct shared_info`, where the bitmaps are at these offsets. All of them are
     /// held back, and what has come so far is forgotten. `None` if the bitmaps are not in the page.
     pub(crate) fn new(page: SharedPage, pending: usize, mask: usize) -> Option<Self> {
+        Self::with(&Hypercalls, page, pending, mask)
+    }
+
+    /// As [`new`](Self::new), with channels of another Xen.
+    pub(crate) fn with(
+        xen: &'static dyn ChannelOperations,
+        page: SharedPage,
+        pending: usize,
+        mask: usize,
+    ) -> Option<Self> {
         if pending.max(mask) > PAGE_SIZE - BITMAP {
             return None;
         }
-        let channels = Self { page, pending, mask, handlers: IrqLock::new(Vec::new()) };
+        let handlers = IrqLock::new(Vec::new());
+        let channels = Self { xen, page, pending, mask, handlers };
         for at in (0..BITMAP).step_by(4) {
             channels.page.word(mask + at).store(!0, Ordering::Relaxed);
             channels.page.word(pending + at).store(0, Ordering::Relaxed);
@@ -84,18 +146,37 @@ impl EventChannels {
 
     /// Calls `handler` at each event of a channel from now on, and once at once, for what has come
     /// before. Returns false if there is no memory for that.
-    pub(crate) fn listen(&self, port: Port, handler: Handler) -> bool {
+    pub(crate) fn listen(&self, port: Port, handler: &'static dyn InterruptHandler) -> bool {
+        self.listen_with(port, Handler::Static(handler))
+    }
+
+    /// As [`listen`](Self::listen), for a handler that need not stay.
+    pub(crate) fn listen_with(&self, port: Port, handler: Handler) -> bool {
         if !self.make_room(port) {
             return false;
         }
-        self.handlers.with(|handlers| {
-            if let Some(slot) = handlers.get_mut(port.0) {
-                *slot = Some(handler);
-            }
-        });
+        let old = self.replace_handler(port, Some(handler.clone()));
         self.unmask(port);
-        handler.interrupt();
+        handler.call();
+        drop(old);
         true
+    }
+
+    /// Holds a channel's events back, and does not call its handler any more.
+    pub(crate) fn forget(&self, port: Port) {
+        let (offset, bit) = (port.0 / 32 * 4, 1 << (port.0 % 32));
+        self.page.word(self.mask + offset).fetch_or(bit, Ordering::SeqCst);
+        drop(self.replace_handler(port, None));
+        // Whoever gets the number next has not been sent anything.
+        self.page.word(self.pending + offset).fetch_and(!bit, Ordering::SeqCst);
+    }
+
+    /// Sets the handler of a channel. Returns the old one, not to be dropped under the lock.
+    fn replace_handler(&self, port: Port, handler: Option<Handler>) -> Option<Handler> {
+        self.handlers.with(|handlers| {
+            let slot = handlers.get_mut(port.0)?;
+            core::mem::replace(slot, handler)
+        })
     }
 
     /// Lets the table of handlers reach to this channel. It is not allocated under the lock, which
@@ -112,8 +193,8 @@ impl EventChannels {
         }
         larger.resize(wanted, None);
         let old = self.handlers.with(|handlers| {
-            for (new, old) in larger.iter_mut().zip(&*handlers) {
-                *new = *old;
+            for (new, old) in larger.iter_mut().zip(&mut *handlers) {
+                *new = old.take();
             }
             core::mem::replace(handlers, larger)
         });
@@ -140,9 +221,10 @@ impl EventChannels {
             let number = offset * 8 + events.trailing_zeros() as usize;
             events &= events - 1;
             // Outside of the lock: waking a task may take a while.
-            let handler = self.handlers.with(|handlers| handlers.get(number).copied().flatten());
+            // This is never the last that keeps a handler: no task runs meanwhile to drop the other.
+            let handler = self.handlers.with(|handlers| handlers.get(number).cloned().flatten());
             if let Some(handler) = handler {
-                handler.interrupt();
+                handler.call();
             }
         }
     }

@@ -3,12 +3,21 @@
 //! Structures are those of xen/include/public, which are the same for all guests: numbers are
 //! little-endian, and what is 64 bits wide is aligned to as much, also for 32-bit guests.
 
+mod event_channels;
+mod grants;
+
 use mayfly_arch::hypercall;
 
 use crate::XenError;
+pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, own_domain};
+pub(crate) use grants::GrantCopy;
+
+/// Xen, as the traits of what it does for a driver have it: tests have others.
+pub(crate) struct Hypercalls;
 
 // Hypercalls (xen/include/public/xen.h).
 const MEMORY_OP: usize = 12;
+const GRANT_TABLE_OP: usize = 20;
 const SCHED_OP: usize = 29;
 const EVENT_CHANNEL_OP: usize = 32;
 const HVM_OP: usize = 34;
@@ -69,13 +78,13 @@ pub(crate) fn set_callback(value: u64) -> Result<(), XenError> {
     Ok(())
 }
 
-/// Puts the page of `struct shared_info` at a guest frame (`XENMAPSPACE_shared_info`).
+/// Has Xen put a page of its own, which `space` and `index` name, at a guest frame
+/// (`XENMEM_add_to_physmap`).
 ///
 /// # Safety
 /// The frame is not in use: what was there is gone.
-pub(crate) unsafe fn place_shared_info(frame: u64) -> Result<(), XenError> {
+unsafe fn add_to_physmap(space: u32, index: u64, frame: u64) -> Result<(), XenError> {
     const ADD_TO_PHYSMAP: usize = 7;
-    const SHARED_INFO: u32 = 0;
     /// `struct xen_add_to_physmap` (xen/include/public/memory.h).
     #[repr(C)]
     struct AddToPhysmap {
@@ -85,10 +94,20 @@ pub(crate) unsafe fn place_shared_info(frame: u64) -> Result<(), XenError> {
         index: u64,
         frame: u64,
     }
-    let mut argument = AddToPhysmap { domain: SELF, size: 0, space: SHARED_INFO, index: 0, frame };
+    let mut argument = AddToPhysmap { domain: SELF, size: 0, space, index, frame };
     // SAFETY: XENMEM_add_to_physmap; the caller gives the frame.
     unsafe { command(MEMORY_OP, ADD_TO_PHYSMAP, &mut argument) }?;
     Ok(())
+}
+
+/// Puts the page of `struct shared_info` at a guest frame (`XENMAPSPACE_shared_info`).
+///
+/// # Safety
+/// The frame is not in use: what was there is gone.
+pub(crate) unsafe fn place_shared_info(frame: u64) -> Result<(), XenError> {
+    const SHARED_INFO: u32 = 0;
+    // SAFETY: the caller's promise.
+    unsafe { add_to_physmap(SHARED_INFO, 0, frame) }
 }
 
 /// Sends an event to the other end of a channel (`EVTCHNOP_send`).

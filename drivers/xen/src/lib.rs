@@ -10,19 +10,26 @@
 //! - `hypercalls`: what Xen is asked for, as typed functions;
 //! - `shared_page`: memory that another domain writes to, as atomic words;
 //! - `events`: from the one interrupt that Xen has to the handler of an event channel;
+//! - `event_channel`: one of them, from its making to its end;
+//! - `grants`: pages that other domains may access, and theirs;
 //! - `byte_ring`: a stream of bytes through such a page;
 //! - `console`: the console, which is such a ring in each direction;
 //! - [`store`]: XenStore, by which everything else is negotiated.
 #![no_std]
 
 extern crate alloc;
+#[cfg(not(target_os = "none"))]
+extern crate std;
 
 mod byte_ring;
 mod console;
 mod error;
+mod event_channel;
 mod events;
 #[allow(dead_code, reason = "the drivers for it are being built")]
 mod front_ring;
+#[doc(hidden)]
+pub mod grants;
 mod hypercalls;
 mod platform;
 mod shared_page;
@@ -30,3 +37,10 @@ pub mod store;
 
 pub use error::XenError;
 pub use platform::{StartError, Xen, start};
+#[doc(hidden)]
+pub use {
+    event_channel::EventChannel,
+    events::{EventChannels, Port},
+    platform::{Sharing, sharing},
+    shared_page::HeapPage,
+};

@@ -1,7 +1,7 @@
 //! The start: what every guest of Xen finds.
 
 use alloc::boxed::Box;
-use core::fmt;
+use core::{cell::Cell, fmt};
 
 use mayfly_arch::{Irq, PAGE_SIZE};
 use mayfly_device::{ConsoleDevice, InterruptHandler};
@@ -10,8 +10,9 @@ use crate::{
     XenError,
     console::Console,
     events::{EventChannels, Port},
-    hypercalls::{self, Parameter},
-    shared_page::SharedPage,
+    grants::{ForeignPages, GrantTable},
+    hypercalls::{self, Hypercalls, Parameter},
+    shared_page::{SharedPage, Window},
     store::FoundStore,
 };
 
@@ -47,6 +48,27 @@ impl fmt::Display for StartError {
 
 impl core::error::Error for StartError {}
 
+/// What drivers share with other domains.
+#[derive(Clone, Copy)]
+pub struct Sharing {
+    /// Event channels.
+    pub events: &'static EventChannels,
+    /// Pages that other domains may access.
+    pub grants: &'static GrantTable,
+    /// Pages of other domains.
+    pub foreign: &'static ForeignPages,
+}
+
+mayfly_arch::local! {
+    static SHARING: Cell<Option<Sharing>> = Cell::new(None);
+}
+
+/// What is shared with other domains, once [`start`] has run: for test guests.
+#[doc(hidden)]
+pub fn sharing() -> Option<Sharing> {
+    SHARING.with(Cell::get)
+}
+
 /// Takes Xen into use: its events, and its console for polled output. Must run before the page
 /// tables are sealed, once.
 ///
@@ -60,7 +82,21 @@ pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
     let page = unsafe { SharedPage::map(frame) }.ok_or(StartError::Map)?;
     mayfly_arch::xen::use_shared_info(page.words(), xen.wall_clock);
     let events = EventChannels::new(page, xen.pending, xen.mask).ok_or(StartError::Map)?;
-    let events = Box::leak(Box::new(events));
+    let events = &*Box::leak(Box::new(events));
+    let window = |from: u64| {
+        let last = from.checked_add(Window::MAX as u64)?;
+        (last <= xen.window.end().0 / PAGE_SIZE as u64).then_some(())?;
+        // SAFETY: nothing but Xen's own pages is in the window, and each part is taken once.
+        unsafe { Window::map(from, Window::MAX) }
+    };
+    let grants = window(frame + 1).ok_or(StartError::Map)?;
+    let foreign = window(frame + 1 + Window::MAX as u64).ok_or(StartError::Map)?;
+    let sharing = Sharing {
+        events,
+        grants: Box::leak(Box::new(GrantTable::new(grants, &Hypercalls))),
+        foreign: Box::leak(Box::new(ForeignPages::new(foreign, &Hypercalls))),
+    };
+    SHARING.with(|cell| cell.set(Some(sharing)));
     Ok(Xen {
         events,
         upcall: xen.upcall,

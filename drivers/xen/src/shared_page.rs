@@ -1,6 +1,10 @@
 //! A page that another domain, or Xen itself, reads and writes at any time.
 
-use core::sync::atomic::{AtomicU8, AtomicU32};
+use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{AtomicU8, AtomicU32},
+};
 
 use mayfly_arch::{PAGE_SIZE, PhysAddr, PhysRange, mmu};
 
@@ -53,5 +57,162 @@ impl SharedPage {
         // sizes is what the structures are made for: indices are words, contents are bytes, and
         // nobody accesses one as the other.
         unsafe { &*(&raw const *self.words).cast() }
+    }
+}
+
+/// Guest frames without memory, which the page tables show already: Xen may put its own there later,
+/// when the page tables can no longer change.
+pub(crate) struct Window {
+    pages: NonNull<Words>,
+    first_frame: u64,
+    /// One bit for each that is free.
+    free: u64,
+}
+
+impl Window {
+    /// Frames that a window can have.
+    pub(crate) const MAX: usize = u64::BITS as usize;
+
+    /// A window of `count` frames, at most [`MAX`](Self::MAX), mapped for good. `None` if that cannot
+    /// be done.
+    ///
+    /// # Safety
+    /// These frames have no memory, and nobody else makes use of them.
+    pub(crate) unsafe fn map(first_frame: u64, count: usize) -> Option<Self> {
+        let start = PhysAddr(first_frame.checked_mul(PAGE_SIZE as u64)?);
+        let range = PhysRange::new(start, count.min(Self::MAX) as u64 * PAGE_SIZE as u64)?;
+        Some(Self::new(mmu::map_shared(range).ok()?.cast(), first_frame, count))
+    }
+
+    fn new(pages: NonNull<Words>, first_frame: u64, count: usize) -> Self {
+        let unused = Self::MAX.saturating_sub(count) as u32;
+        Self { pages, first_frame, free: u64::MAX.checked_shr(unused).unwrap_or(0) }
+    }
+
+    /// How many frames are free.
+    pub(crate) fn free(&self) -> usize {
+        self.free.count_ones() as usize
+    }
+
+    /// Takes a free frame, the lowest.
+    pub(crate) fn take(&mut self) -> Option<Place> {
+        let index = self.free.trailing_zeros();
+        self.free &= self.free.checked_sub(1)?;
+        // SAFETY: `index` is that of a frame, and so within what is mapped.
+        let page = unsafe { self.pages.add(index as usize) };
+        Some(Place { page, frame: self.first_frame + u64::from(index) })
+    }
+
+    /// Takes back a frame that has come from here.
+    pub(crate) fn put_back(&mut self, place: Place) {
+        let index = place.frame.wrapping_sub(self.first_frame);
+        debug_assert!(index < u64::from(u64::BITS), "from another window");
+        self.free |= 1 << index;
+    }
+
+    /// A window for tests, where memory is already. It is never freed.
+    #[cfg(test)]
+    pub(crate) fn with_memory(count: usize) -> Self {
+        let pages = (0..count).map(|_| [const { AtomicU32::new(0) }; PAGE_SIZE / 4]);
+        let pages = alloc::vec::Vec::leak(pages.collect::<alloc::vec::Vec<Words>>());
+        Self::new(NonNull::from(pages).cast(), 0x1000, count)
+    }
+}
+
+/// A frame of a [`Window`], without memory, and for one user.
+#[derive(Debug)]
+pub(crate) struct Place {
+    page: NonNull<Words>,
+    frame: u64,
+}
+
+impl Place {
+    /// Its number.
+    pub(crate) fn frame(&self) -> u64 {
+        self.frame
+    }
+
+    /// The place, now that there is memory.
+    ///
+    /// # Safety
+    /// There is, and it stays until [`FilledPlace::empty`].
+    pub(crate) unsafe fn fill(self) -> FilledPlace {
+        FilledPlace(self)
+    }
+}
+
+/// A [`Place`] where Xen has put a page.
+#[derive(Debug)]
+pub(crate) struct FilledPlace(Place);
+
+impl FilledPlace {
+    /// What is there.
+    pub(crate) fn words(&self) -> &Words {
+        // SAFETY: there is memory as long as the place is filled, mapped for reading and writing, and
+        // nobody accesses it but by atomic operations.
+        unsafe { self.0.page.as_ref() }
+    }
+
+    /// What is there, byte by byte.
+    pub(crate) fn bytes(&self) -> &[AtomicU8; PAGE_SIZE] {
+        // SAFETY: as in `SharedPage::bytes`.
+        unsafe { self.0.page.cast().as_ref() }
+    }
+
+    /// What is there, for good.
+    pub(crate) fn leak(self) -> SharedPage {
+        // SAFETY: as in `words`; the place is never emptied.
+        SharedPage { words: unsafe { self.0.page.as_ref() } }
+    }
+
+    /// Its frame's number.
+    pub(crate) fn frame(&self) -> u64 {
+        self.0.frame
+    }
+
+    /// The place, when the memory has been taken away.
+    pub(crate) fn empty(self) -> Place {
+        self.0
+    }
+}
+
+/// A page of the guest's own memory that other domains may be granted.
+#[derive(Debug)]
+pub struct HeapPage(NonNull<Words>);
+
+impl HeapPage {
+    const LAYOUT: Layout = match Layout::from_size_align(PAGE_SIZE, PAGE_SIZE) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a page is a power of two"),
+    };
+
+    /// A page of zeros. `None` if there is no memory.
+    pub fn zeroed() -> Option<Self> {
+        // SAFETY: the size is not zero.
+        NonNull::new(unsafe { alloc_zeroed(Self::LAYOUT) }.cast()).map(Self)
+    }
+
+    /// Its words.
+    pub fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
+        // SAFETY: allocated in `zeroed`, aligned, and nobody accesses it but by atomic operations.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[AtomicU8; PAGE_SIZE] {
+        // SAFETY: as in `words` and `SharedPage::bytes`.
+        unsafe { self.0.cast().as_ref() }
+    }
+
+    /// The number of its frame. `None` if it is not in memory that has frames.
+    pub(crate) fn frame(&self) -> Option<u64> {
+        Some(mmu::virt_to_phys(self.0.as_ptr().cast())?.0 / PAGE_SIZE as u64)
+    }
+}
+
+impl Drop for HeapPage {
+    fn drop(&mut self) {
+        // SAFETY: from `zeroed`, and nobody has a reference.
+        unsafe { dealloc(self.0.as_ptr().cast(), Self::LAYOUT) }
     }
 }

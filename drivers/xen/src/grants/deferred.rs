@@ -1,0 +1,56 @@
+//! Pages that are not granted any more, but still in use by the other side.
+
+use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
+use core::any::Any;
+
+use super::{GrantRef, reservation::Quota};
+
+/// An entry whose access has not ended, with what it keeps.
+pub(super) struct Deferred {
+    pub(super) reference: GrantRef,
+    /// The page.
+    pub(super) keep: Box<dyn Any>,
+    pub(super) quota: Option<Rc<Quota>>,
+}
+
+/// Those that wait, the one that was looked at the longest ago first.
+pub(super) struct DeferredList(VecDeque<Deferred>);
+
+impl DeferredList {
+    pub(super) const fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds one. Without memory for that, the page and its entry are lost: better than to let go of
+    /// what the other side can write to.
+    pub(super) fn push(&mut self, deferred: Deferred) {
+        if self.0.try_reserve(1).is_ok() {
+            self.0.push_back(deferred);
+        } else {
+            log::error!("no memory is left to wait for the end of a grant; its page is lost");
+            core::mem::forget(deferred);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Deferred> {
+        self.0.pop_front()
+    }
+}
+
+/// Puts a value on the heap without a type. Without memory for that, the value is lost, as in
+/// [`DeferredList::push`].
+pub(super) fn keep<T: 'static>(value: T) -> Option<Box<dyn Any>> {
+    let mut values = Vec::new();
+    if values.try_reserve_exact(1).is_err() {
+        log::error!("no memory is left to wait for the end of a grant; its page is lost");
+        core::mem::forget(value);
+        return None;
+    }
+    values.push(value);
+    let values: Result<Box<[T; 1]>, _> = values.into_boxed_slice().try_into();
+    values.ok().map(|value| value as Box<dyn Any>)
+}

@@ -1,0 +1,122 @@
+//! A Xen for tests.
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use core::cell::{Cell, RefCell};
+
+use super::*;
+use crate::{
+    XenError,
+    hypercalls::GrantCopy,
+    shared_page::{FilledPlace, HeapPage, Place, Window},
+};
+
+/// What a fake of Xen does, and has done.
+#[derive(Default)]
+pub(super) struct Fake {
+    pub(super) max_frames: Cell<usize>,
+    pub(super) placed: Cell<usize>,
+    pub(super) refuses_frames: Cell<bool>,
+    pub(super) mapped: RefCell<Vec<(u64, Handle)>>,
+    /// What the next operations on foreign pages end with; then they work.
+    pub(super) statuses: RefCell<VecDeque<i16>>,
+    /// How many copies came at a time.
+    pub(super) copies: RefCell<Vec<usize>>,
+}
+
+impl Fake {
+    fn next_status(&self) -> Result<(), GrantStatus> {
+        GrantStatus::check(self.statuses.borrow_mut().pop_front().unwrap_or(0))
+    }
+}
+
+impl Operations for Fake {
+    fn max_frames(&self) -> Result<usize, XenError> {
+        Ok(self.max_frames.get())
+    }
+
+    fn place_frame(&self, index: usize, place: Place) -> Result<FilledPlace, (XenError, Place)> {
+        assert_eq!(index, self.placed.get());
+        if self.refuses_frames.get() {
+            return Err((XenError(12), place));
+        }
+        self.placed.set(index + 1);
+        // SAFETY: in tests, a window has memory.
+        Ok(unsafe { place.fill() })
+    }
+
+    fn map(
+        &self,
+        _: DomainId,
+        page: GrantRef,
+        _: Access,
+        place: Place,
+    ) -> Result<(FilledPlace, Handle), (ForeignError, Place)> {
+        if let Err(status) = self.next_status() {
+            return Err((ForeignError::Refused(status), place));
+        }
+        let handle = Handle(page.0 + 100);
+        self.mapped.borrow_mut().push((place.frame(), handle));
+        // SAFETY: as above.
+        Ok((unsafe { place.fill() }, handle))
+    }
+
+    fn unmap(&self, page: FilledPlace, handle: Handle) -> Result<Place, ForeignError> {
+        self.next_status().map_err(ForeignError::Refused)?;
+        let mut mapped = self.mapped.borrow_mut();
+        let index = mapped.iter().position(|entry| *entry == (page.frame(), handle)).unwrap();
+        mapped.remove(index);
+        Ok(page.empty())
+    }
+
+    fn copy(&self, copies: &mut [GrantCopy<'_>]) -> Result<(), XenError> {
+        self.copies.borrow_mut().push(copies.len());
+        for copy in copies {
+            copy.set_status(self.statuses.borrow_mut().pop_front().unwrap_or(0));
+        }
+        Ok(())
+    }
+}
+
+/// A Xen that gives so many frames.
+pub(super) fn xen(max_frames: usize) -> &'static Fake {
+    let fake = Fake::default();
+    fake.max_frames.set(max_frames);
+    Box::leak(Box::new(fake))
+}
+
+/// A table that may have so many frames.
+pub(super) fn table(max_frames: usize) -> (&'static Fake, &'static GrantTable) {
+    let fake = xen(max_frames);
+    let window = Window::with_memory(max_frames.min(Window::MAX));
+    (fake, Box::leak(Box::new(GrantTable::new(window, fake))))
+}
+
+/// A page that can be granted, and counts how many of its kind there are.
+#[derive(Debug)]
+pub(super) struct Page<'a>(HeapPage, &'a Cell<usize>);
+
+impl Page<'static> {
+    pub(super) fn new(count: &'static Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(HeapPage::zeroed().unwrap(), count)
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        self.1.set(self.1.get() - 1);
+    }
+}
+
+// SAFETY: a page of the heap can.
+unsafe impl Grantable for Page<'static> {
+    fn frame(&self) -> Option<u64> {
+        // On the host, pages may be beyond what an entry can hold.
+        Grantable::frame(&self.0).map(|frame| frame % (1 << 32))
+    }
+}
+
+/// A count of pages.
+pub(super) fn count() -> &'static Cell<usize> {
+    Box::leak(Box::default())
+}

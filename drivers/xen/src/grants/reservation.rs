@@ -1,0 +1,69 @@
+//! Entries that a device can count on.
+
+use alloc::rc::Rc;
+use core::cell::Cell;
+
+use super::{Access, DomainId, Free, Grant, GrantError, GrantTable, Grantable};
+
+/// A number of entries that are there for a device, whatever others do. They go back to all when
+/// this, and the last grant that was made with it, is dropped.
+pub struct Reservation(Rc<Quota>);
+
+/// What is left of a reservation.
+pub(super) struct Quota {
+    table: &'static GrantTable,
+    left: Cell<usize>,
+}
+
+impl Reservation {
+    /// `count` entries that the table has set aside.
+    pub(super) fn new(table: &'static GrantTable, count: usize) -> Self {
+        Self(Rc::new(Quota { table, left: Cell::new(count) }))
+    }
+
+    /// As [`GrantTable::grant`], with one of the reserved entries.
+    ///
+    /// # Errors
+    /// [`GrantError::ReservationUsedUp`] if none is left, with the page.
+    pub fn grant<T: Grantable>(
+        &self,
+        domain: DomainId,
+        page: T,
+        access: Access,
+    ) -> Result<Grant<T>, (GrantError, T)> {
+        self.0.table.grant_with(domain, page, access, Some(&self.0))
+    }
+
+    /// How many entries are left.
+    pub fn left(&self) -> usize {
+        self.0.left.get()
+    }
+
+    /// Waits until one of the entries is free.
+    pub fn wait_for_free(&self) -> Free<'_> {
+        Free::new(self.0.table, Some(&self.0), 1)
+    }
+}
+
+impl Quota {
+    pub(super) fn left(&self) -> usize {
+        self.left.get()
+    }
+
+    /// Takes an entry, of those that are left.
+    pub(super) fn take(&self) -> bool {
+        let left = self.left.get().checked_sub(1);
+        left.inspect(|left| self.left.set(*left)).is_some()
+    }
+
+    /// Takes an entry back.
+    pub(super) fn put_back(&self) {
+        self.left.set(self.left.get() + 1);
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        self.table.end_reservation(self.left.get());
+    }
+}
