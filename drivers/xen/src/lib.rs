@@ -21,6 +21,8 @@ extern crate alloc;
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+#[allow(dead_code, reason = "the drivers for it are being built")]
+pub mod bus;
 mod byte_ring;
 mod console;
 mod error;
