@@ -21,7 +21,18 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use mayfly_arch::PAGE_SIZE;
 
-use crate::{byte_ring::BadIndex, shared_page::SharedPage};
+use crate::{byte_ring::BadIndex, grants::Grant, shared_page::HeapPage};
+
+/// A page that both ends see, for as long as the value is there.
+pub(crate) trait RingPage {
+    /// Its words.
+    fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4];
+
+    /// The word at `offset` bytes, which is a constant of the protocol or within an entry.
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        &self.words()[offset / 4]
+    }
+}
 
 const REQUESTS: usize = 0;
 const REQUEST_EVENT: usize = 4;
@@ -29,9 +40,15 @@ const RESPONSES: usize = 8;
 const RESPONSE_EVENT: usize = 12;
 const ENTRIES: usize = 64;
 
+impl RingPage for Grant<HeapPage> {
+    fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
+        self.page().words()
+    }
+}
+
 /// The front end of a ring on one page, whose entries have `WORDS` words of 32 bits.
-pub(crate) struct FrontRing<const WORDS: usize> {
-    page: SharedPage,
+pub(crate) struct FrontRing<P, const WORDS: usize> {
+    page: P,
     /// Requests that were written, and those of them that the back end can see.
     requests: u32,
     published: u32,
@@ -39,7 +56,7 @@ pub(crate) struct FrontRing<const WORDS: usize> {
     responses: u32,
 }
 
-impl<const WORDS: usize> FrontRing<WORDS> {
+impl<P: RingPage, const WORDS: usize> FrontRing<P, WORDS> {
     /// Entries of the ring: as many as fit, rounded down to a power of two.
     pub(crate) const SIZE: usize = {
         let fit = (PAGE_SIZE - ENTRIES) / (4 * WORDS);
@@ -47,7 +64,7 @@ impl<const WORDS: usize> FrontRing<WORDS> {
     };
 
     /// Makes an empty ring of a page that nobody else uses yet.
-    pub(crate) fn new(page: SharedPage) -> Self {
+    pub(crate) fn new(page: P) -> Self {
         for (offset, value) in
             [(REQUESTS, 0), (REQUEST_EVENT, 1), (RESPONSES, 0), (RESPONSE_EVENT, 1)]
         {
@@ -67,10 +84,9 @@ impl<const WORDS: usize> FrontRing<WORDS> {
     }
 
     /// The words of an entry.
-    fn entry(&self, index: u32) -> impl Iterator<Item = &'static AtomicU32> {
-        let start = ENTRIES + (index as usize % Self::SIZE) * 4 * WORDS;
-        let page = self.page;
-        (0..WORDS).map(move |word| page.word(start + 4 * word))
+    fn entry(&self, index: u32) -> &[AtomicU32] {
+        let start = ENTRIES / 4 + (index as usize % Self::SIZE) * WORDS;
+        self.page.words().get(start..start + WORDS).unwrap_or_default()
     }
 
     /// Writes a request, which the back end sees after [`publish`](Self::publish). Returns false if
@@ -80,7 +96,7 @@ impl<const WORDS: usize> FrontRing<WORDS> {
         if self.room() == 0 {
             return false;
         }
-        for (word, value) in self.entry(self.requests).zip(request) {
+        for (word, value) in self.entry(self.requests).iter().zip(request) {
             word.store(*value, Ordering::Relaxed);
         }
         self.requests = self.requests.wrapping_add(1);
@@ -148,9 +164,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::shared_page::SharedPage;
+
+    impl RingPage for SharedPage {
+        fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
+            Self::words(*self)
+        }
+    }
 
     /// Two words: a number, and what it is about.
-    type Ring = FrontRing<2>;
+    type Ring = FrontRing<SharedPage, 2>;
 
     /// The other end, as ring.h has it.
     struct Back {
@@ -201,9 +224,9 @@ mod tests {
     #[test]
     fn sizes_are_those_of_the_protocols() {
         // Network: transmit and receive; block.
-        assert_eq!(FrontRing::<3>::SIZE, 256);
-        assert_eq!(FrontRing::<2>::SIZE, 256);
-        assert_eq!(FrontRing::<28>::SIZE, 32);
+        assert_eq!(FrontRing::<SharedPage, 3>::SIZE, 256);
+        assert_eq!(FrontRing::<SharedPage, 2>::SIZE, 256);
+        assert_eq!(FrontRing::<SharedPage, 28>::SIZE, 32);
     }
 
     #[test]

@@ -14,25 +14,27 @@
 //! - `grants`: pages that other domains may access, and theirs;
 //! - `byte_ring`: a stream of bytes through such a page;
 //! - `console`: the console, which is such a ring in each direction;
-//! - [`store`]: XenStore, by which everything else is negotiated.
+//! - [`store`]: XenStore, by which everything else is negotiated;
+//! - [`bus`]: how a front end and its back end find each other, and part;
+//! - `front_ring`: a ring of requests and responses;
+//! - [`net`]: network cards.
 #![no_std]
 
 extern crate alloc;
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
-#[allow(dead_code, reason = "the drivers for it are being built")]
 pub mod bus;
 mod byte_ring;
 mod console;
 mod error;
 mod event_channel;
 mod events;
-#[allow(dead_code, reason = "the drivers for it are being built")]
 mod front_ring;
 #[doc(hidden)]
 pub mod grants;
 mod hypercalls;
+pub mod net;
 mod platform;
 mod shared_page;
 pub mod store;
