@@ -6,6 +6,7 @@
 
 #[cfg(not(target_os = "none"))]
 mod host;
+mod xen;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
@@ -40,6 +41,8 @@ pub(crate) struct Devices {
 pub(crate) enum Found {
     /// A virtio device.
     Virtio(mayfly_virtio::Device),
+    /// A device of Xen.
+    Xen(xen::Found),
     /// A device of the host process.
     #[cfg(not(target_os = "none"))]
     Host(host::Found),
@@ -159,11 +162,12 @@ impl Devices {
 
 impl Found {
     /// Starts the driver of a network device, if it can be.
-    pub(crate) fn start_net(self) -> Option<Box<dyn NetDevice>> {
+    pub(crate) async fn start_net(self) -> Option<Box<dyn NetDevice>> {
         match self {
             Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_net),
             #[cfg(not(target_os = "none"))]
             Self::Host(device) => device.start_net(),
+            Self::Xen(device) => device.start_net().await,
         }
     }
 
@@ -173,6 +177,7 @@ impl Found {
             Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_block),
             #[cfg(not(target_os = "none"))]
             Self::Host(device) => device.start_block(),
+            Self::Xen(_) => None,
         }
     }
 
@@ -182,6 +187,7 @@ impl Found {
             Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_entropy),
             #[cfg(not(target_os = "none"))]
             Self::Host(device) => device.start_entropy(),
+            Self::Xen(_) => None,
         }
     }
 
@@ -191,6 +197,7 @@ impl Found {
             Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_console),
             #[cfg(not(target_os = "none"))]
             Self::Host(device) => device.start_console(),
+            Self::Xen(_) => None,
         }
     }
 }

@@ -1,7 +1,13 @@
 //! What the app's `main` is given: the machine that it runs on.
 
+mod slots;
+
 use alloc::{boxed::Box, vec::Vec};
-use core::{any::Any, cell::RefCell, mem, time::Duration};
+use core::{
+    any::Any,
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use mayfly_arch::BootInfo;
 use mayfly_xen::store::FoundStore;
@@ -16,6 +22,7 @@ use crate::{
     random, time,
     xen::Xen,
 };
+use slots::{Slots, Startable};
 
 /// How long a network waits for an entropy device to answer, if there is no other source.
 const ENTROPY_PATIENCE: Duration = Duration::from_secs(1);
@@ -24,51 +31,16 @@ const ENTROPY_PATIENCE: Duration = Duration::from_secs(1);
 /// device is first asked for; asking again gives another handle to the same one.
 pub struct Machine {
     info: &'static BootInfo,
-    networks: Slots,
-    disks: Slots,
-    xen: Slots<FoundStore>,
+    networks: Slots<Found>,
+    disks: Slots<Found>,
+    xen: XenSlot,
 }
 
-/// Devices of one kind. What is made of them is kept without its type, so that an image only holds
-/// the kinds that its app asks for.
-struct Slots<F = Found>(RefCell<Vec<Slot<F>>>);
-
-/// A device before and after it was first asked for.
-enum Slot<F> {
-    Idle(F),
-    Started(Box<dyn Any>),
-    /// Starting it failed.
-    Lost,
-}
-
-impl<F> Slots<F> {
-    fn new(devices: impl IntoIterator<Item = F>) -> Self {
-        Self(RefCell::new(devices.into_iter().map(Slot::Idle).collect()))
-    }
-
-    fn count(&self) -> usize {
-        self.0.borrow().len()
-    }
-
-    /// The handle to device number `index`, which `start` makes when there is none yet; `None` if
-    /// there is no such device, or if it does not work.
-    fn handle<H: Clone + 'static>(
-        &self,
-        index: usize,
-        start: impl FnOnce(F) -> Option<Result<H>>,
-    ) -> Option<Result<H>> {
-        let mut slots = self.0.borrow_mut();
-        let slot = slots.get_mut(index)?;
-        if let Slot::Started(handle) = slot {
-            return handle.downcast_ref().cloned().map(Ok);
-        }
-        let Slot::Idle(found) = mem::replace(slot, Slot::Lost) else { return None };
-        let handle = start(found)?;
-        if let Ok(handle) = &handle {
-            *slot = Slot::Started(Box::new(handle.clone()));
-        }
-        Some(handle)
-    }
+/// XenStore before and after it was first asked for; as in [`Slots`], without the type of what is
+/// made of it.
+struct XenSlot {
+    found: Cell<Option<FoundStore>>,
+    started: RefCell<Option<Box<dyn Any>>>,
 }
 
 impl Machine {
@@ -77,7 +49,7 @@ impl Machine {
             info,
             networks: Slots::new(devices.net),
             disks: Slots::new(devices.block),
-            xen: Slots::new(devices.store),
+            xen: XenSlot { found: Cell::new(devices.store), started: RefCell::new(None) },
         }
     }
 
@@ -104,19 +76,24 @@ impl Machine {
         );
         // Without them the network works all the same, only that others can guess its numbers.
         let _ = time::timeout(ENTROPY_PATIENCE, random::ready()).await;
-        let network = self.networks.handle(index, |found| {
+        let _alone = self.networks.alone().await;
+        self.complete(&self.networks, "vif").await;
+        let network = self.networks.handle(index, async |found| {
             let config = NetConfig::from_arguments(self.info.command_line, index);
-            let start = |mut config: NetConfig| {
-                config.seed = random::insecure_seed();
-                Some(Network::start(found.start_net()?, config))
+            let mut config = match config {
+                Ok(config) => config,
+                Err(error) => return Some(Err(error.into())),
             };
-            config.map_err(Error::from).map(start).transpose()
+            config.seed = random::insecure_seed();
+            Some(Ok(Network::start(found.start_net().await?, config)))
         });
-        network.ok_or(MISSING)?
+        network.await.ok_or(MISSING)?
     }
 
     /// How many network devices there are.
-    pub fn networks(&self) -> usize {
+    pub async fn networks(&self) -> usize {
+        let _alone = self.networks.alone().await;
+        self.complete(&self.networks, "vif").await;
         self.networks.count()
     }
 
@@ -124,22 +101,42 @@ impl Machine {
     ///
     /// # Errors
     /// [`Error::Missing`] if there are fewer disks, or it does not work.
-    pub fn disk(&self, index: usize) -> Result<Disk> {
+    pub async fn disk(&self, index: usize) -> Result<Disk> {
         const MISSING: Error = Error::Missing(
             "there is no such disk that works; add one with `cargo xtask run --disk FILE`",
         );
-        let start = |found: Found| Some(Ok(Disk::start(found.start_block()?)));
-        self.disks.handle(index, start).ok_or(MISSING)?
+        let _alone = self.disks.alone().await;
+        self.complete(&self.disks, "vbd").await;
+        let start = async |found: Found| Some(Ok(Disk::start(found.start_block()?)));
+        self.disks.handle(index, start).await.ok_or(MISSING)?
     }
 
     /// How many disks there are.
-    pub fn disks(&self) -> usize {
+    pub async fn disks(&self) -> usize {
+        let _alone = self.disks.alone().await;
+        self.complete(&self.disks, "vbd").await;
         self.disks.count()
+    }
+
+    /// Adds the devices that XenStore tells of to those that were found at boot.
+    async fn complete(&self, slots: &Slots<Found>, class: &str) {
+        if slots.is_complete() {
+            return;
+        }
+        let devices = match self.xen() {
+            Some(xen) => xen.devices(class).await,
+            None => Vec::new(),
+        };
+        slots.complete(devices);
     }
 
     /// Xen, if the guest runs on it and has a XenStore, as every guest that `xl` makes does.
     pub fn xen(&self) -> Option<Xen> {
-        self.xen.handle(0, |found| Some(Ok(Xen::start(found)?)))?.ok()
+        let mut started = self.xen.started.borrow_mut();
+        if let Some(found) = self.xen.found.take() {
+            *started = Some(Box::new(Xen::start(found)?));
+        }
+        started.as_ref()?.downcast_ref().cloned()
     }
 
     /// The boot arguments as they were given.
@@ -168,5 +165,14 @@ impl Machine {
     /// Who runs this guest.
     pub fn hypervisor(&self) -> mayfly_arch::Hypervisor {
         self.info.hypervisor
+    }
+}
+
+impl Startable for Found {
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::Xen(device) => Some(Self::Xen(device.clone())),
+            _ => None,
+        }
     }
 }

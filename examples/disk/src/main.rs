@@ -35,7 +35,7 @@ struct Arguments {
 #[mayfly::main]
 async fn main(machine: Machine) -> mayfly::Result<()> {
     let arguments: Arguments = machine.arguments()?;
-    let disk = machine.disk(0)?;
+    let disk = machine.disk(0).await?;
     println!("The disk has {} sectors of {} bytes.", sectors(&disk), disk.sector_size());
     if let Some(length) = arguments.checksum {
         let sum = checksum(&disk, length).await?;

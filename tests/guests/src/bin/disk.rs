@@ -17,9 +17,9 @@ use mayfly::{
 
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
-    guests::check(machine.disks() == 2, "there are not two disks")?;
+    guests::check(machine.disks().await == 2, "there are not two disks")?;
     for (index, size) in [4 << 20, 1 << 20].into_iter().enumerate() {
-        let disk = machine.disk(index)?;
+        let disk = machine.disk(index).await?;
         guests::check(disk.size() == size, "a disk has the wrong size, or the wrong number")?;
         whole_disk(&disk).await?;
         many_tasks(&disk).await?;

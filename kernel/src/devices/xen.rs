@@ -1,0 +1,46 @@
+//! The devices that XenStore tells of.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use mayfly_device::NetDevice;
+use mayfly_xen::{bus, net, store::Store};
+
+use super::not_used;
+use crate::{executor, xen::Xen};
+
+/// A device by the directory of its front end.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    store: Store,
+    directory: String,
+}
+
+impl Xen {
+    /// The devices of a class, such as `vif`, that the guest has at the moment.
+    pub(crate) async fn devices(&self, class: &str) -> Vec<super::Found> {
+        let store = self.store();
+        let directories = bus::devices(&store, class).await.unwrap_or_else(|error| {
+            not_used(format_args!("Xen's {class}"), &error);
+            Vec::new()
+        });
+        let found = |directory| super::Found::Xen(Found { store: store.clone(), directory });
+        directories.into_iter().map(found).collect()
+    }
+}
+
+impl Found {
+    /// Connects a network card, as soon as its back end is ready.
+    pub(super) async fn start_net(self) -> Option<Box<dyn NetDevice>> {
+        let Self { store, directory } = self;
+        let name = format_args!("{directory}");
+        let sharing = mayfly_xen::sharing()?;
+        let started = net::start(&store, sharing, &directory).await;
+        let (device, minder) = started.map_err(|error| not_used(name, &error)).ok()?;
+        executor::spawn_essential("netfront", async move {
+            let reason = minder.run().await;
+            log::warn!("{directory}: {reason}");
+        })
+        .detach();
+        Some(device)
+    }
+}

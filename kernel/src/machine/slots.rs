@@ -1,0 +1,102 @@
+//! Devices of one kind, each with its handle once it was asked for.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    any::Any,
+    cell::{Cell, RefCell},
+    mem,
+};
+
+use crate::{
+    Result,
+    sync::{Mutex, MutexGuard},
+};
+
+/// Devices of one kind. What is made of them is kept without its type, so that an image only holds
+/// the kinds that its app asks for.
+pub(super) struct Slots<F> {
+    slots: RefCell<Vec<Slot<F>>>,
+    /// Held by who looks for devices, or starts one.
+    alone: Mutex<()>,
+    /// Whether those were added that take time to find.
+    is_complete: Cell<bool>,
+}
+
+/// A device before and after it was first asked for.
+enum Slot<F> {
+    Idle(F),
+    Started(Box<dyn Any>),
+    /// Starting it failed.
+    Lost,
+}
+
+/// A device that was found, and that a driver can be started for.
+pub(super) trait Startable: Sized {
+    /// Another one to try with if this one does not start, where that makes sense.
+    fn again(&self) -> Option<Self>;
+}
+
+impl<F: Startable> Slots<F> {
+    pub(super) fn new(devices: impl IntoIterator<Item = F>) -> Self {
+        let slots = RefCell::new(devices.into_iter().map(Slot::Idle).collect());
+        Self { slots, alone: Mutex::new(()), is_complete: Cell::new(false) }
+    }
+
+    /// Waits until nobody else looks for devices or starts one.
+    pub(super) async fn alone(&self) -> MutexGuard<'_, ()> {
+        self.alone.lock().await
+    }
+
+    /// How many devices there are.
+    pub(super) fn count(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
+    /// Whether [`complete`](Self::complete) was called.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete.get()
+    }
+
+    /// Adds the devices that take time to find.
+    pub(super) fn complete(&self, devices: impl IntoIterator<Item = F>) {
+        self.slots.borrow_mut().extend(devices.into_iter().map(Slot::Idle));
+        self.is_complete.set(true);
+    }
+
+    /// The handle to device number `index`, which `start` makes when there is none yet; `None` if
+    /// there is no such device, or if it does not work. To be called [`alone`](Self::alone).
+    pub(super) async fn handle<H: Clone + 'static>(
+        &self,
+        index: usize,
+        start: impl AsyncFnOnce(F) -> Option<Result<H>>,
+    ) -> Option<Result<H>> {
+        let found = match self.take(index)? {
+            Slot::Started(handle) => {
+                let copy = handle.downcast_ref().cloned().map(Ok);
+                self.put(index, Slot::Started(handle));
+                return copy;
+            }
+            Slot::Idle(found) => found,
+            Slot::Lost => return None,
+        };
+        // For when this is dropped half-way, or fails.
+        if let Some(again) = found.again() {
+            self.put(index, Slot::Idle(again));
+        }
+        let handle = start(found).await?;
+        if let Ok(handle) = &handle {
+            self.put(index, Slot::Started(Box::new(handle.clone())));
+        }
+        Some(handle)
+    }
+
+    fn take(&self, index: usize) -> Option<Slot<F>> {
+        self.slots.borrow_mut().get_mut(index).map(|slot| mem::replace(slot, Slot::Lost))
+    }
+
+    fn put(&self, index: usize, value: Slot<F>) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(index) {
+            *slot = value;
+        }
+    }
+}
