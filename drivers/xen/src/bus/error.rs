@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::store::StoreError;
+use crate::{XenError, grants::GrantError, store::StoreError};
 
 /// What went wrong between a front end and its back end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,3 +35,51 @@ impl fmt::Display for BusError {
 }
 
 impl core::error::Error for BusError {}
+
+/// Why a device does not come to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The back end is not there, or does not want.
+    Bus(BusError),
+    /// What the other side says about it is not enough to use it.
+    Unsuitable(&'static str),
+    /// There are no grants for it.
+    Grants(GrantError),
+    /// There is no event channel for it.
+    Events(XenError),
+    /// There is no memory for it.
+    OutOfMemory,
+}
+
+impl<E: Into<BusError>> From<E> for ConnectError {
+    fn from(error: E) -> Self {
+        Self::Bus(error.into())
+    }
+}
+
+impl From<GrantError> for ConnectError {
+    fn from(error: GrantError) -> Self {
+        Self::Grants(error)
+    }
+}
+
+impl From<XenError> for ConnectError {
+    fn from(error: XenError) -> Self {
+        Self::Events(error)
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bus(error) => error.fmt(f),
+            Self::Unsuitable(why) => f.write_str(why),
+            Self::Grants(error) => error.fmt(f),
+            Self::Events(error) => error.fmt(f),
+            Self::OutOfMemory => f.write_str("there is no memory for it; give the guest more"),
+        }
+    }
+}
+
+impl core::error::Error for ConnectError {}

@@ -25,11 +25,16 @@
 
 mod error;
 mod frontend;
+mod line;
 mod link;
+mod ring;
 mod state;
 
-pub use error::BusError;
+pub use error::{BusError, ConnectError};
 pub(crate) use frontend::{Connected, Frontend};
+pub(crate) use line::Line;
+pub use line::Minder;
 pub(crate) use link::Link;
 pub use link::devices;
+pub(crate) use ring::{GrantedRing, granted_ring};
 use state::State;

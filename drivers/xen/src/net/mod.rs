@@ -11,23 +11,18 @@ mod receive;
 mod transmit;
 mod wire;
 
-use alloc::{rc::Rc, sync::Arc};
-use core::{
-    cell::Cell,
-    task::{Context, Poll},
-};
+use alloc::rc::Rc;
+use core::task::{Context, Poll};
 
 use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Received};
 
-pub use self::connect::{Minder, NetError, start};
-use self::{connect::Line, receive::Receiver, transmit::Transmitter};
+pub use self::connect::start;
+use self::{receive::Receiver, transmit::Transmitter};
 use crate::{
-    byte_ring::BadIndex, event_channel::EventChannel, front_ring::FrontRing, grants::Grant,
-    shared_page::HeapPage,
+    bus::{GrantedRing, Line},
+    byte_ring::BadIndex,
+    event_channel::EventChannel,
 };
-
-/// A ring on a page that the back end was granted.
-type ReadyRing<const WORDS: usize> = FrontRing<Grant<HeapPage>, WORDS>;
 
 /// A network card.
 struct NetFront {
@@ -36,13 +31,11 @@ struct NetFront {
     transmit: Transmitter,
     receive: Receiver,
     channel: EventChannel,
-    line: Arc<Line>,
+    line: Line,
     /// The stack found no room to transmit.
     wants_room: bool,
     /// The back end broke the protocol.
     is_broken: bool,
-    /// The back end is there.
-    is_connected: Rc<Cell<bool>>,
 }
 
 impl NetFront {
@@ -54,7 +47,7 @@ impl NetFront {
     }
 
     fn is_usable(&self) -> bool {
-        !self.is_broken && self.is_connected.get()
+        !self.is_broken && self.line.is_connected()
     }
 
     fn reclaim(&mut self) {
@@ -116,11 +109,11 @@ impl NetDevice for NetFront {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
-        self.line.0.watch(cx);
+        self.line.watch(cx);
         if self.is_broken {
             return Poll::Ready(Err(DeviceError::Protocol));
         }
-        if !self.is_connected.get() {
+        if !self.line.is_connected() {
             return Poll::Ready(Err(DeviceError::Gone));
         }
         if self.receive.has_frame() {

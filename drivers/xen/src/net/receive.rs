@@ -9,7 +9,7 @@ use mayfly_arch::{PAGE_SIZE, mmu};
 use mayfly_device::{FrameBuf, FramePool, Received};
 
 use super::{
-    ReadyRing,
+    GrantedRing,
     wire::{RECEIVE_WORDS, ReceiveResponse, receive_request},
 };
 use crate::{
@@ -39,7 +39,7 @@ unsafe impl Grantable for Incoming {
 
 /// The receive ring and its pages.
 pub(super) struct Receiver {
-    ring: ReadyRing<RECEIVE_WORDS>,
+    ring: GrantedRing<RECEIVE_WORDS>,
     domain: DomainId,
     entries: Rc<Reservation>,
     /// Buffers of a page each.
@@ -55,7 +55,7 @@ pub(super) struct Receiver {
 
 impl Receiver {
     pub(super) fn new(
-        ring: ReadyRing<RECEIVE_WORDS>,
+        ring: GrantedRing<RECEIVE_WORDS>,
         domain: DomainId,
         entries: Rc<Reservation>,
         pool: Rc<dyn FramePool>,

@@ -10,7 +10,7 @@ use mayfly_arch::{PAGE_SIZE, mmu};
 use mayfly_device::{DeviceError, FrameBuf, PartialChecksum};
 
 use super::{
-    ReadyRing,
+    GrantedRing,
     wire::{TRANSMIT_WORDS, TransmitRequest, TransmitResponse},
 };
 use crate::{
@@ -34,7 +34,7 @@ unsafe impl Grantable for Outgoing {
 
 /// The transmit ring and what is under way.
 pub(super) struct Transmitter {
-    ring: ReadyRing<TRANSMIT_WORDS>,
+    ring: GrantedRing<TRANSMIT_WORDS>,
     domain: DomainId,
     entries: Rc<Reservation>,
     slots: Vec<Option<Grant<Outgoing>>>,
@@ -48,7 +48,7 @@ pub(super) struct Transmitter {
 
 impl Transmitter {
     pub(super) fn new(
-        ring: ReadyRing<TRANSMIT_WORDS>,
+        ring: GrantedRing<TRANSMIT_WORDS>,
         domain: DomainId,
         entries: Rc<Reservation>,
         checksums: bool,
