@@ -14,16 +14,18 @@
 //! - `grants`: pages that other domains may access, and theirs;
 //! - `byte_ring`: a stream of bytes through such a page;
 //! - `console`: the console, which is such a ring in each direction;
-//! - [`store`]: XenStore, by which everything else is negotiated;
-//! - [`bus`]: how a front end and its back end find each other, and part;
+//! - [`store`], XenStore, by which everything else is negotiated;
+//! - [`bus`], how a front end and its back end find each other, and part;
 //! - `front_ring`: a ring of requests and responses;
-//! - [`net`]: network cards.
+//! - [`net`], network cards;
+//! - [`block`], disks.
 #![no_std]
 
 extern crate alloc;
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+pub mod block;
 pub mod bus;
 mod byte_ring;
 mod console;

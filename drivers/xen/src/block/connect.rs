@@ -1,0 +1,83 @@
+//! How a disk comes to work: the nodes that both sides write (xen/include/public/io/blkif.h).
+
+use alloc::{boxed::Box, rc::Rc, string::ToString, vec::Vec};
+
+use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
+
+use super::{BlkFront, MAX_PAGES, SLOTS, wire::UNIT};
+use crate::{
+    Sharing,
+    bus::{ConnectError, Frontend, Line, Link, Minder, granted_ring},
+    grants::DomainId,
+    store::Store,
+};
+
+/// In `info`: writes fail (`VDISK_READONLY`).
+const READ_ONLY: u32 = 4;
+
+/// How the words of a request are laid out: as they are in the memory of the guest, which is the
+/// same for all three architectures.
+const PROTOCOLS: [(&str, &str); 3] =
+    [("x86_64", "x86_64-abi"), ("aarch64", "arm-abi"), ("armv7", "arm-abi")];
+
+/// Connects the disk whose front end has this directory. The back end may take its time. Returns the
+/// disk, and who is to watch over it.
+///
+/// # Errors
+/// [`ConnectError`]
+pub async fn start(
+    store: &Store,
+    sharing: Sharing,
+    front: &str,
+) -> Result<(Box<dyn BlockDevice>, Minder), ConnectError> {
+    let link = Link::find(store, front).await?;
+    let frontend = Frontend::begin(link).await?.negotiate().await?;
+    let domain = DomainId(frontend.link().domain());
+    let entries = Rc::new(sharing.grants.reserve(SLOTS * MAX_PAGES + 1)?);
+    let (ring, reference) = granted_ring(&entries, domain)?;
+    let channel = sharing.events.alloc_unbound(domain)?;
+    let line = Line::new(&channel)?;
+    let protocol = PROTOCOLS.iter().find(|(arch, _)| *arch == mayfly_arch::NAME);
+    let nodes = [
+        ("ring-ref", reference),
+        ("event-channel", channel.port().number().to_string()),
+        ("protocol", protocol.map_or("x86_64-abi", |(_, name)| name).into()),
+    ];
+    // The back end only knows the disk when it is connected.
+    let minder = Minder::new(frontend.connect(&nodes).await?, line.clone());
+    let device = BlkFront {
+        info: info(minder.link()).await?,
+        ring,
+        domain,
+        entries,
+        channel,
+        line,
+        slots: (0..SLOTS).map(|_| None).collect(),
+        free: (0..SLOTS as u16).collect(),
+        answered: Vec::new(),
+        is_broken: false,
+    };
+    Ok((Box::new(device), minder))
+}
+
+/// What the disk is.
+async fn info(link: &Link) -> Result<BlockInfo, ConnectError> {
+    const NO_SIZE: &str = "its back end does not say how large it is";
+    const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
+    let sectors: u64 =
+        link.back_number("sectors").await?.ok_or(ConnectError::Unsuitable(NO_SIZE))?;
+    let sector_size: usize = link.back_number("sector-size").await?.unwrap_or(UNIT);
+    let most = MAX_PAGES * mayfly_arch::PAGE_SIZE;
+    if !sector_size.is_power_of_two() || !(MIN_SECTOR_SIZE..=most).contains(&sector_size) {
+        return Err(ConnectError::Unsuitable(BAD_SECTOR_SIZE));
+    }
+    let flags: u32 = link.back_number("info").await?.unwrap_or(0);
+    Ok(BlockInfo {
+        sector_size,
+        sectors: sectors / (sector_size / UNIT) as u64,
+        read_only: flags & READ_ONLY != 0,
+        max_sectors: most / sector_size,
+        can_flush: link.has_feature("feature-flush-cache").await?,
+        can_discard: link.has_feature("feature-discard").await?,
+    })
+}
