@@ -172,12 +172,12 @@ impl Found {
     }
 
     /// Starts the driver of a block device, if it can be.
-    pub(crate) fn start_block(self) -> Option<Box<dyn BlockDevice>> {
+    pub(crate) async fn start_block(self) -> Option<Box<dyn BlockDevice>> {
         match self {
             Self::Virtio(device) => start_virtio(device, mayfly_virtio::Device::start_block),
             #[cfg(not(target_os = "none"))]
             Self::Host(device) => device.start_block(),
-            Self::Xen(_) => None,
+            Self::Xen(device) => device.start_block().await,
         }
     }
 

@@ -107,7 +107,7 @@ impl Machine {
         );
         let _alone = self.disks.alone().await;
         self.complete(&self.disks, "vbd").await;
-        let start = async |found: Found| Some(Ok(Disk::start(found.start_block()?)));
+        let start = async |found: Found| Some(Ok(Disk::start(found.start_block().await?)));
         self.disks.handle(index, start).await.ok_or(MISSING)?
     }
 

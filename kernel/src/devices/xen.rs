@@ -2,8 +2,13 @@
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-use mayfly_device::NetDevice;
-use mayfly_xen::{bus, net, store::Store};
+use mayfly_device::{BlockDevice, NetDevice};
+use mayfly_xen::{
+    block,
+    bus::{self, ConnectError, Minder},
+    net,
+    store::Store,
+};
 
 use super::not_used;
 use crate::{executor, xen::Xen};
@@ -31,12 +36,28 @@ impl Xen {
 impl Found {
     /// Connects a network card, as soon as its back end is ready.
     pub(super) async fn start_net(self) -> Option<Box<dyn NetDevice>> {
-        let Self { store, directory } = self;
-        let name = format_args!("{directory}");
         let sharing = mayfly_xen::sharing()?;
-        let started = net::start(&store, sharing, &directory).await;
+        let started = net::start(&self.store, sharing, &self.directory).await;
+        self.watch_over("netfront", started)
+    }
+
+    /// Connects a disk, as soon as its back end is ready.
+    pub(super) async fn start_block(self) -> Option<Box<dyn BlockDevice>> {
+        let sharing = mayfly_xen::sharing()?;
+        let started = block::start(&self.store, sharing, &self.directory).await;
+        self.watch_over("blkfront", started)
+    }
+
+    /// Starts the task that watches over a device, or says in the log why there is none.
+    fn watch_over<D>(
+        self,
+        task: &'static str,
+        started: Result<(D, Minder), ConnectError>,
+    ) -> Option<D> {
+        let Self { directory, .. } = self;
+        let name = format_args!("{directory}");
         let (device, minder) = started.map_err(|error| not_used(name, &error)).ok()?;
-        executor::spawn_essential("netfront", async move {
+        executor::spawn_essential(task, async move {
             let reason = minder.run().await;
             log::warn!("{directory}: {reason}");
         })
