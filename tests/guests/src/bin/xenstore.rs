@@ -7,14 +7,22 @@
 
 use guests::check;
 use mayfly::{
-    Machine, Result,
+    BootArguments, Machine, Result,
     alloc::{format, vec, vec::Vec},
     println,
     xen::{Access, Store, StoreError},
 };
 
+#[derive(BootArguments)]
+struct Args {
+    /// How many names dom0 will make in `data/names`, before it writes `data/ready`.
+    #[arg(default = 0)]
+    names: usize,
+}
+
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
+    let args: Args = machine.arguments()?;
     let Some(xen) = machine.xen() else {
         return guests::fail("there is no XenStore; this guest is for Xen");
     };
@@ -27,6 +35,10 @@ async fn main(machine: Machine) -> Result {
     watches(&store).await?;
     transactions(&store).await?;
     at_once(&store).await?;
+    quotas(&store).await?;
+    if args.names > 0 {
+        long_directory(&store, args.names).await?;
+    }
     store.write("data/verdict", "pass").await?;
     guests::pass()
 }
@@ -133,5 +145,64 @@ async fn at_once(store: &Store) -> Result {
     }
     check(store.directory("data/many").await?.len() == 30, "there are more or fewer than 30")?;
     store.remove("data/many").await?;
+    Ok(())
+}
+
+/// A directory whose names do not fit into one message: a guest may not make one, so dom0 does.
+async fn long_directory(store: &Store, names: usize) -> Result {
+    let mut watch = store.watch("data/ready").await?;
+    while store.read("data/ready").await.is_err() {
+        watch.next().await?;
+    }
+    let list = store.directory("data/names").await?;
+    let bytes: usize = list.iter().map(|name| name.len() + 1).sum();
+    println!("{} names, {bytes} bytes", list.len());
+    check(list.len() == names, "a long directory has more or fewer names")
+}
+
+/// More watches, transactions and nodes than a guest may have are refused, and it can go on.
+async fn quotas(store: &Store) -> Result {
+    let mut watches = Vec::new();
+    let refused = loop {
+        match store.watch("data").await {
+            Ok(watch) => watches.push(watch),
+            Err(error) => break error,
+        }
+    };
+    println!("{} watches, then: {refused}", watches.len());
+    check(refused == StoreError::Quota, "the quota of watches is told as something else")?;
+    drop(watches);
+
+    let open = (0..50).map(|_| {
+        let store = store.clone();
+        mayfly::spawn(async move { store.transaction(async |t| t.read("name").await).await })
+    });
+    let open: Vec<_> = open.collect();
+    let mut refused = 0;
+    for task in open {
+        match task.await? {
+            Ok(_) => {}
+            Err(StoreError::Quota) => refused += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    println!("{refused} of 50 transactions at once were refused");
+    check(refused > 0, "there is no quota of transactions")?;
+
+    let long = store.write("data/long", [b'x'; 2500]).await;
+    check(long == Err(StoreError::Quota), "the quota of a node's size is told as something else")?;
+
+    let mut nodes = 0_u32;
+    let refused = loop {
+        // A directory is limited, too: by the length of all its names.
+        match store.make_directory(&format!("data/nodes/{}/{nodes}", nodes / 100)).await {
+            Ok(()) => nodes += 1,
+            Err(error) => break error,
+        }
+    };
+    println!("{nodes} nodes, then: {refused}");
+    check(refused == StoreError::Quota, "the quota of nodes is told as something else")?;
+    store.remove("data/nodes").await?;
+    store.write("data/other", "there is room again").await?;
     Ok(())
 }
