@@ -97,26 +97,29 @@ pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
         foreign: Box::leak(Box::new(ForeignPages::new(foreign, &Hypercalls))),
     };
     SHARING.with(|cell| cell.set(Some(sharing)));
+    let console = find_ring(Parameter::ConsoleFrame, Parameter::ConsolePort);
+    let store = find_ring(Parameter::StoreFrame, Parameter::StorePort);
     Ok(Xen {
         events,
         upcall: xen.upcall,
         callback: xen.callback,
-        console: find_console(),
-        store: FoundStore::find(events),
+        console: console.map(|(page, port)| Console::new(page, port)),
+        store: store.map(|(page, port)| FoundStore::new(page, port, events)),
     })
 }
 
-/// The console that Xen's tools have made for the guest, if they did: Xen itself, when it builds a
-/// guest without dom0, makes none.
-fn find_console() -> Option<Console> {
-    let frame = hypercalls::parameter(Parameter::ConsoleFrame).ok()?;
-    let port = Port::new(hypercalls::parameter(Parameter::ConsolePort).ok()?)?;
+/// What Xen's tools have made for the guest, the console or XenStore: its page and its event channel.
+/// `None` if they did not: Xen itself, when it builds a guest without dom0, makes none.
+fn find_ring(frame: Parameter, port: Parameter) -> Option<(SharedPage, Port)> {
+    let frame = hypercalls::parameter(frame).ok()?;
+    let port = Port::new(hypercalls::parameter(port).ok()?)?;
     if frame == 0 {
         return None;
     }
-    // SAFETY: the builder of the domain puts a page there, which stays (tools/libs/guest).
+    // SAFETY: the builder of the domain puts a page there, which stays (tools/libs/guest). All ones,
+    // which means that there is none yet, is no frame.
     let page = unsafe { SharedPage::map(frame) }?;
-    Some(Console::new(page, port))
+    Some((page, port))
 }
 
 impl Xen {

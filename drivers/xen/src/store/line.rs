@@ -7,7 +7,7 @@ use mayfly_device::{InterruptHandler, Signal};
 use super::{Store, StoreError, connect, driver::Channel};
 use crate::{
     events::{EventChannels, Port},
-    hypercalls::{self, Parameter},
+    hypercalls,
     shared_page::SharedPage,
 };
 
@@ -19,17 +19,8 @@ pub struct FoundStore {
 }
 
 impl FoundStore {
-    /// The store of this guest, if it has one. Must run before the page tables are sealed.
-    pub(crate) fn find(events: &'static EventChannels) -> Option<Self> {
-        let frame = hypercalls::parameter(Parameter::StoreFrame).ok()?;
-        let port = Port::new(hypercalls::parameter(Parameter::StorePort).ok()?)?;
-        if frame == 0 {
-            return None;
-        }
-        // SAFETY: the builder of the domain puts a page there, which stays (tools/libs/guest). When
-        // there is none yet, the number is all ones, which is no frame.
-        let page = unsafe { SharedPage::map(frame) }?;
-        Some(Self { page, port, events })
+    pub(crate) fn new(page: SharedPage, port: Port, events: &'static EventChannels) -> Self {
+        Self { page, port, events }
     }
 
     /// Connects with the store: a handle, and the driver, which must run for the handle to do

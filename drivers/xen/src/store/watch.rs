@@ -99,8 +99,8 @@ impl Watch {
     ///
     /// A path that changes several times before it is asked for comes once. When more than 32 have
     /// changed, the watched path comes instead of them all: anything below it may be different. It
-    /// also comes, as one that was removed, when a node above it is. Nothing is lost if this is
-    /// called late, or dropped; but what has not changed may come.
+    /// comes, too, when a node above it is removed. Nothing is lost if this is called late, or its
+    /// future dropped; but a path may come that has not changed.
     ///
     /// # Errors
     /// [`StoreError::Disconnected`] or [`StoreError::Protocol`] when the connection is at its end.
