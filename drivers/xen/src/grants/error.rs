@@ -65,7 +65,8 @@ impl core::error::Error for ForeignError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
 pub enum GrantStatus {
-    /// It fails for no reason that has a name, or one that is not known here.
+    /// It fails for a reason that is not told. Xen 4.17 says so of a page that is not granted to this
+    /// guest, or for reading only.
     General = -1,
     /// There is no such domain.
     BadDomain = -2,
@@ -118,7 +119,9 @@ impl GrantStatus {
 impl fmt::Display for GrantStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::General => "Xen fails for a reason that it does not name; see `xl dmesg`",
+            Self::General => {
+                "Xen gives no reason; as a rule the page is not granted to this guest, or not for this"
+            },
             Self::BadDomain => "Xen knows no such domain",
             Self::BadReference => "the other domain has granted no such page to this guest",
             Self::BadHandle => "Xen knows no such mapping",
