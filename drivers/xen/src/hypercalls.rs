@@ -4,13 +4,14 @@
 //! little-endian, and what is 64 bits wide is aligned to as much, also for 32-bit guests.
 
 mod event_channels;
+mod grant_copy;
 mod grants;
 
 use mayfly_arch::hypercall;
 
 use crate::XenError;
 pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, own_domain};
-pub(crate) use grants::GrantCopy;
+pub(crate) use grant_copy::GrantCopy;
 
 /// Xen, as the traits of what it does for a driver have it: tests have others.
 pub(crate) struct Hypercalls;

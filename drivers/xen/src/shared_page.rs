@@ -1,12 +1,17 @@
 //! A page that another domain, or Xen itself, reads and writes at any time.
 
-use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use alloc::{
+    alloc::{Layout, alloc_zeroed, dealloc},
+    rc::Rc,
+};
 use core::{
     ptr::NonNull,
     sync::atomic::{AtomicU8, AtomicU32},
 };
 
 use mayfly_arch::{PAGE_SIZE, PhysAddr, PhysRange, mmu};
+
+use crate::grants::Grantable;
 
 /// The frame's words. Xen's structures are little-endian, as all processors are that Mayfly runs on.
 type Words = [AtomicU32; PAGE_SIZE / 4];
@@ -203,16 +208,25 @@ impl HeapPage {
         // SAFETY: as in `words` and `SharedPage::bytes`.
         unsafe { self.0.cast().as_ref() }
     }
-
-    /// The number of its frame. `None` if it is not in memory that has frames.
-    pub(crate) fn frame(&self) -> Option<u64> {
-        Some(mmu::virt_to_phys(self.0.as_ptr().cast())?.0 / PAGE_SIZE as u64)
-    }
 }
 
 impl Drop for HeapPage {
     fn drop(&mut self) {
         // SAFETY: from `zeroed`, and nobody has a reference.
         unsafe { dealloc(self.0.as_ptr().cast(), Self::LAYOUT) }
+    }
+}
+
+// SAFETY: the page is this value's alone, and only accessed by atomic operations.
+unsafe impl Grantable for HeapPage {
+    fn frame(&self) -> Option<u64> {
+        Some(mmu::virt_to_phys(self.0.as_ptr().cast())?.0 / PAGE_SIZE as u64)
+    }
+}
+
+// SAFETY: the value that is shared stays where it is as long as one of those who share it.
+unsafe impl<T: Grantable> Grantable for Rc<T> {
+    fn frame(&self) -> Option<u64> {
+        T::frame(self)
     }
 }

@@ -1,9 +1,30 @@
 //! Pages that are not granted any more, but still in use by the other side.
 
 use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
-use core::any::Any;
+use core::{any::Any, future::poll_fn, time::Duration};
 
-use super::{GrantRef, reservation::Quota};
+use super::{GrantRef, GrantTable, reservation::Quota};
+
+/// When a page is looked at first, after it has been in use when its grant ended.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest time between two looks, as each pause is twice the one before.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl GrantTable {
+    /// Looks at deferred entries as long as there are any: one task for the whole table, with the
+    /// kernel's `sleep`. It does nothing while there are none.
+    pub async fn tend_deferred(&self, sleep: impl AsyncFn(Duration)) -> ! {
+        loop {
+            poll_fn(|cx| self.deferral.poll(cx)).await;
+            let mut pause = FIRST_PAUSE;
+            while self.deferred() > 0 {
+                sleep(pause).await;
+                self.poll_deferred();
+                pause = (2 * pause).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
 
 /// An entry whose access has not ended, with what it keeps.
 pub(super) struct Deferred {

@@ -4,7 +4,6 @@ use alloc::rc::Rc;
 use core::fmt;
 
 use super::{GrantRef, GrantTable, reservation::Quota};
-use crate::shared_page::HeapPage;
 
 /// Memory that can be granted: a page, or part of one, of which the other domain sees all.
 ///
@@ -81,19 +80,5 @@ impl<T: Grantable> Drop for Grant<T> {
 impl<T: Grantable> fmt::Debug for Grant<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Grant({})", self.reference.0)
-    }
-}
-
-// SAFETY: the page is this value's alone, and only accessed by atomic operations.
-unsafe impl Grantable for HeapPage {
-    fn frame(&self) -> Option<u64> {
-        Self::frame(self)
-    }
-}
-
-// SAFETY: the value that is shared stays where it is as long as one of those who share it.
-unsafe impl<T: Grantable> Grantable for Rc<T> {
-    fn frame(&self) -> Option<u64> {
-        T::frame(self)
     }
 }

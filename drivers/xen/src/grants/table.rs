@@ -3,6 +3,8 @@
 use alloc::{rc::Rc, vec::Vec};
 use core::cell::RefCell;
 
+use mayfly_device::Signal;
+
 use super::{
     Access, DomainId, Free, Grant, GrantError, GrantRef, Grantable, Operations, Reservation,
     deferred::{Deferred, DeferredList, keep},
@@ -27,6 +29,8 @@ pub struct GrantTable {
     xen: &'static dyn Operations,
     state: RefCell<State>,
     waiting: Waiting,
+    /// Raised when an entry is deferred and none was before.
+    pub(super) deferral: Signal,
 }
 
 struct State {
@@ -88,7 +92,7 @@ impl GrantTable {
             reserved: 0,
             deferred: DeferredList::new(),
         };
-        Self { xen, state: RefCell::new(state), waiting: Waiting::new() }
+        Self { xen, state: RefCell::new(state), waiting: Waiting::new(), deferral: Signal::new() }
     }
 
     /// Grants `domain` access to a page, until the [`Grant`] is dropped.
@@ -130,9 +134,8 @@ impl GrantTable {
         self.state.borrow().frames.len()
     }
 
-    /// How many entries are kept because the other side still uses their pages. As long as there are
-    /// any, somebody has to call [`poll_deferred`](Self::poll_deferred) now and then: Xen does not
-    /// tell when the use ends.
+    /// How many entries are kept because the other side still uses their pages. Xen does not
+    /// tell when the use ends: a task has to [look at them](Self::tend_deferred).
     pub fn deferred(&self) -> usize {
         self.state.borrow().deferred.len()
     }
@@ -271,7 +274,10 @@ impl GrantTable {
         if !self.try_end(reference, quota.as_deref())
             && let Some(keep) = keep(page)
         {
-            self.state.borrow_mut().deferred.push(Deferred { reference, keep, quota });
+            let deferred = Deferred { reference, keep, quota };
+            if self.defer(deferred) == 1 {
+                self.deferral.raise();
+            }
         }
     }
 
@@ -292,9 +298,16 @@ impl GrantTable {
                 // May grant or release something itself.
                 drop(deferred.keep);
             } else {
-                self.state.borrow_mut().deferred.push(deferred);
+                self.defer(deferred);
             }
         }
+    }
+
+    /// Puts an entry on the list, and returns how many there are.
+    fn defer(&self, deferred: Deferred) -> usize {
+        let list = &mut self.state.borrow_mut().deferred;
+        list.push(deferred);
+        list.len()
     }
 
     /// A reservation ends, with so many entries that are not in use.
