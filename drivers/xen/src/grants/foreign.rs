@@ -25,6 +25,9 @@ impl ForeignPages {
 
     /// Maps a page that `domain` has granted. With [`Access::ReadOnly`], a write to it is a fault.
     ///
+    /// Not for a page that the guest has granted to itself, if it is to be used again: on x86-64, Xen
+    /// shows a page of a guest at one address only, so it moves to the mapping, and is gone with it.
+    ///
     /// # Errors
     /// [`ForeignError`]
     pub fn map(
