@@ -29,6 +29,11 @@
 //! }
 //! # }
 //! ```
+//!
+//! `xl shutdown` and `xl reboot` are obeyed from the moment on when the app first asks for Xen, a
+//! network or a disk; `xl destroy` always works.
+
+mod control;
 
 use core::fmt;
 
@@ -55,6 +60,7 @@ impl Xen {
             log::error!("{error}");
         })
         .detach();
+        executor::spawn_essential("control", control::obey(store.clone())).detach();
         Some(Self { store })
     }
 
