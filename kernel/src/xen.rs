@@ -43,7 +43,7 @@ pub use mayfly_xen::store::{
 
 use mayfly_xen::store::FoundStore;
 
-use crate::executor;
+use crate::{executor, time};
 
 /// Xen, as this guest has it. Clones are handles to the same one.
 #[derive(Clone)]
@@ -61,6 +61,9 @@ impl Xen {
         })
         .detach();
         executor::spawn_essential("control", control::obey(store.clone())).detach();
+        if let Some(sharing) = mayfly_xen::sharing() {
+            executor::spawn_essential("grants", sharing.grants.tend_deferred(time::sleep)).detach();
+        }
         Some(Self { store })
     }
 

@@ -20,7 +20,7 @@
 //! may be missing, late, or go away at any time, for the tools that make a device write its nodes
 //! one after the other.
 //!
-//! [`Link`] is where the two find each other; [`Frontend`] goes through the states, each of which is
+//! `Link` is where the two find each other; `Frontend` goes through the states, each of which is
 //! a type of its own, so that a driver cannot skip one.
 
 mod error;

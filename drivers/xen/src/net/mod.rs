@@ -2,7 +2,7 @@
 //! (xen/include/public/io/netif.h).
 //!
 //! Two rings, each on a page of its own, and one event channel for both. In the
-//! [transmit ring](transmit) a request is a frame to be sent, in the [receive ring](receive) a page
+//! transmit ring (`transmit`) a request is a frame to be sent, in the receive ring (`receive`) a page
 //! for a frame to come. There is one copy in each direction, between the app's data and the frame;
 //! all else is granted.
 
