@@ -38,7 +38,7 @@ mod control;
 use core::fmt;
 
 pub use mayfly_xen::store::{
-    Access, ErrorName, Nodes, Permissions, Store, StoreError, Transaction, Watch,
+    Access, ErrorName, Nodes, Permissions, Reply, Store, StoreError, Transaction, Watch,
 };
 
 use mayfly_xen::store::FoundStore;

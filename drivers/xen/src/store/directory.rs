@@ -4,13 +4,9 @@
 //! The reply is a number that changes when the directory does, and a part of the list; another NUL
 //! marks the last part.
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::{format, vec::Vec};
 
-use super::{
-    StoreError,
-    nodes::Nodes,
-    wire::{self, Kind},
-};
+use super::{StoreError, nodes::Nodes, wire::Kind};
 
 /// Longest list that is taken, in bytes.
 const LIST_MAX: usize = 1 << 20;
@@ -19,7 +15,6 @@ const TRIES: u32 = 16;
 
 /// The list of a directory's names, each with a NUL at its end.
 pub(super) async fn read(nodes: &Nodes, path: &str) -> Result<Vec<u8>, StoreError> {
-    let path = wire::path(path)?;
     for _ in 0..TRIES {
         if let Some(list) = read_once(nodes, path).await? {
             return Ok(list);
@@ -29,13 +24,12 @@ pub(super) async fn read(nodes: &Nodes, path: &str) -> Result<Vec<u8>, StoreErro
 }
 
 /// As [`read`]; `None` if the directory changes meanwhile.
-async fn read_once(nodes: &Nodes, path: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+async fn read_once(nodes: &Nodes, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let mut list = Vec::new();
     let mut generation = None;
     loop {
-        let offset = list.len().to_string();
-        let parts = [path, b"\0", offset.as_bytes(), b"\0"];
-        let reply = nodes.ask(Kind::DirectoryPart, &parts).await?;
+        let offset = format!("{}\0", list.len());
+        let reply = nodes.ask(Kind::DirectoryPart, path, offset.as_bytes())?.await?;
         let end = reply.iter().position(|byte| *byte == 0).ok_or(StoreError::Protocol)?;
         let (number, part) = reply.split_at(end);
         if *generation.get_or_insert_with(|| number.to_vec()) != *number {

@@ -41,6 +41,7 @@ pub use self::{
     line::FoundStore,
     nodes::Nodes,
     permissions::{Access, Permissions},
+    request::Reply,
     transaction::Transaction,
     watch::Watch,
 };

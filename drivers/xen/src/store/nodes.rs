@@ -10,6 +10,7 @@ use super::{
     Permissions, StoreError,
     connection::{Connection, RequestError},
     directory,
+    request::{Reply, Request},
     wire::{self, Kind},
 };
 
@@ -18,8 +19,7 @@ use super::{
 ///
 /// All of this fails with [`StoreError::NotFound`], [`StoreError::Denied`] and
 /// [`StoreError::Invalid`] for nodes that are not there, belong to others, or cannot be, and with
-/// [`StoreError::Disconnected`] or [`StoreError::Protocol`] when there is no connection any more. A
-/// future that is dropped gives its request up; a change may have been made all the same.
+/// [`StoreError::Disconnected`] or [`StoreError::Protocol`] when there is no connection any more.
 pub struct Nodes {
     connection: Connection,
     transaction: u32,
@@ -38,33 +38,35 @@ impl Nodes {
         self.transaction
     }
 
-    /// Sends a request and waits for what is in the reply.
-    pub(super) async fn ask(&self, kind: Kind, parts: &[&[u8]]) -> Result<Vec<u8>, RequestError> {
-        self.connection.request(kind, self.transaction, parts)?.await
+    /// Sends a request about a node, with what follows its path in the payload.
+    pub(super) fn ask(&self, kind: Kind, path: &str, rest: &[u8]) -> Result<Request, StoreError> {
+        self.connection.request(kind, self.transaction, &[wire::path(path)?, b"\0", rest])
     }
 
     /// The value of a node.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn read(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        Ok(self.ask(Kind::Read, &[wire::path(path)?, b"\0"]).await?)
+    pub fn read(&self, path: &str) -> Reply<Vec<u8>> {
+        Reply::new(self.ask(Kind::Read, path, b""), Ok)
     }
 
     /// The value of a node, as text.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Invalid`] if it is no text.
-    pub async fn read_text(&self, path: &str) -> Result<String, StoreError> {
-        String::from_utf8(self.read(path).await?).map_err(|_| StoreError::Invalid)
+    pub fn read_text(&self, path: &str) -> Reply<String> {
+        Reply::new(self.ask(Kind::Read, path, b""), text)
     }
 
     /// The value of a node, as the number that its text means, or whatever else a `T` is.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Invalid`] if it is no such number.
-    pub async fn read_number<T: FromStr>(&self, path: &str) -> Result<T, StoreError> {
-        self.read_text(path).await?.parse().map_err(|_| StoreError::Invalid)
+    pub fn read_number<T: FromStr>(&self, path: &str) -> Reply<T> {
+        Reply::new(self.ask(Kind::Read, path, b""), |value| {
+            text(value)?.parse().map_err(|_| StoreError::Invalid)
+        })
     }
 
     /// Sets the value of a node. The node and those above it are made if they are not there.
@@ -73,27 +75,28 @@ impl Nodes {
     /// [`StoreError`]; [`StoreError::TooLarge`] if path and value together have more than 4095 bytes,
     /// [`StoreError::Quota`] if the value is longer than the store lets a guest have, which may be
     /// 2048 bytes, or the nodes are too many.
-    pub async fn write(&self, path: &str, value: impl AsRef<[u8]>) -> Result<(), StoreError> {
-        self.ask(Kind::Write, &[wire::path(path)?, b"\0", value.as_ref()]).await?;
-        Ok(())
+    pub fn write(&self, path: &str, value: impl AsRef<[u8]>) -> Reply<()> {
+        self.change(Kind::Write, path, value.as_ref())
     }
 
     /// Makes a node without a value, and those above it. One that is there keeps its value.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn make_directory(&self, path: &str) -> Result<(), StoreError> {
-        self.ask(Kind::MakeDirectory, &[wire::path(path)?, b"\0"]).await?;
-        Ok(())
+    pub fn make_directory(&self, path: &str) -> Reply<()> {
+        self.change(Kind::MakeDirectory, path, b"")
     }
 
     /// Removes a node and all below it. It need not be there.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::NotFound`] if the node above it is not there.
-    pub async fn remove(&self, path: &str) -> Result<(), StoreError> {
-        self.ask(Kind::Remove, &[wire::path(path)?, b"\0"]).await?;
-        Ok(())
+    pub fn remove(&self, path: &str) -> Reply<()> {
+        self.change(Kind::Remove, path, b"")
+    }
+
+    fn change(&self, kind: Kind, path: &str, rest: &[u8]) -> Reply<()> {
+        Reply::new(self.ask(kind, path, rest), |_| Ok(()))
     }
 
     /// The names of the nodes right below a node, in no particular order.
@@ -101,7 +104,7 @@ impl Nodes {
     /// # Errors
     /// [`StoreError`]; [`StoreError::Again`] if it keeps changing while it is read in parts.
     pub async fn directory(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        let list = match self.ask(Kind::Directory, &[wire::path(path)?, b"\0"]).await {
+        let list = match self.ask(Kind::Directory, path, b"")?.await {
             Err(RequestError { is_too_big: true, .. }) => directory::read(self, path).await?,
             reply => reply?,
         };
@@ -113,9 +116,10 @@ impl Nodes {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn permissions(&self, path: &str) -> Result<Permissions, StoreError> {
-        let reply = self.ask(Kind::GetPermissions, &[wire::path(path)?, b"\0"]).await?;
-        wire::texts(&reply).and_then(Permissions::from_wire).ok_or(StoreError::Protocol)
+    pub fn permissions(&self, path: &str) -> Reply<Permissions> {
+        Reply::new(self.ask(Kind::GetPermissions, path, b""), |payload| {
+            wire::texts(&payload).and_then(Permissions::from_wire).ok_or(StoreError::Protocol)
+        })
     }
 
     /// Says who may read and write a node. Only its owner, or a domain that may do everything, can
@@ -123,26 +127,23 @@ impl Nodes {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn set_permissions(
-        &self,
-        path: &str,
-        permissions: &Permissions,
-    ) -> Result<(), StoreError> {
-        let permissions = permissions.to_wire();
-        let parts = [wire::path(path)?, b"\0", permissions.as_bytes()];
-        self.ask(Kind::SetPermissions, &parts).await?;
-        Ok(())
+    pub fn set_permissions(&self, path: &str, permissions: &Permissions) -> Reply<()> {
+        self.change(Kind::SetPermissions, path, permissions.to_wire().as_bytes())
     }
 
     /// The directory of the domain of this number: that to which its relative paths lead.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn domain_path(&self, domain: u16) -> Result<String, StoreError> {
-        let number = domain.to_string();
-        let reply = self.ask(Kind::GetDomainPath, &[number.as_bytes(), b"\0"]).await?;
-        Ok(wire::text(&reply).ok_or(StoreError::Protocol)?.to_string())
+    pub fn domain_path(&self, domain: u16) -> Reply<String> {
+        Reply::new(self.ask(Kind::GetDomainPath, &domain.to_string(), b""), |payload| {
+            Ok(wire::text(&payload).ok_or(StoreError::Protocol)?.to_string())
+        })
     }
+}
+
+fn text(value: Vec<u8>) -> Result<String, StoreError> {
+    String::from_utf8(value).map_err(|_| StoreError::Invalid)
 }
 
 impl fmt::Debug for Nodes {

@@ -3,18 +3,19 @@
 use alloc::{rc::Rc, vec::Vec};
 use core::{
     cell::RefCell,
-    mem,
+    fmt, mem,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use super::{
+    StoreError,
     connection::{Connection, RequestError},
     wire::Kind,
 };
 
 /// The payload of a reply, or the error that the reply has.
-type Reply = Result<Vec<u8>, RequestError>;
+type Payload = Result<Vec<u8>, RequestError>;
 
 /// Where the reply arrives.
 #[derive(Default)]
@@ -22,12 +23,12 @@ pub(super) enum Answer {
     #[default]
     None,
     Awaited(Waker),
-    Given(Reply),
+    Given(Payload),
     Taken,
 }
 
 impl Answer {
-    pub(super) fn give(answer: &RefCell<Self>, reply: Reply) {
+    pub(super) fn give(answer: &RefCell<Self>, reply: Payload) {
         if let Self::Awaited(waker) = answer.replace(Self::Given(reply)) {
             waker.wake();
         }
@@ -54,9 +55,9 @@ impl Request {
 }
 
 impl Future for Request {
-    type Output = Reply;
+    type Output = Payload;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Payload> {
         let mut answer = self.answer.borrow_mut();
         match mem::replace(&mut *answer, Answer::Taken) {
             Answer::Given(reply) => Poll::Ready(reply),
@@ -78,5 +79,41 @@ impl Drop for Request {
             }
             Answer::Given(_) | Answer::Taken => {}
         }
+    }
+}
+
+/// What XenStore answers, some time later. The request is on its way as soon as there is this;
+/// dropped, it is given up, but may have been done all the same.
+#[must_use = "the request is given up when this is dropped: await it"]
+pub struct Reply<T> {
+    request: Result<Request, StoreError>,
+    /// Reads the payload.
+    read: fn(Vec<u8>) -> Result<T, StoreError>,
+}
+
+impl<T> Reply<T> {
+    pub(super) fn new(
+        request: Result<Request, StoreError>,
+        read: fn(Vec<u8>) -> Result<T, StoreError>,
+    ) -> Self {
+        Self { request, read }
+    }
+}
+
+impl<T> Future for Reply<T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let payload = match &mut self.request {
+            Ok(request) => ready!(Pin::new(request).poll(cx)).map_err(StoreError::from),
+            Err(error) => Err(*error),
+        };
+        Poll::Ready(payload.and_then(self.read))
+    }
+}
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").finish_non_exhaustive()
     }
 }
