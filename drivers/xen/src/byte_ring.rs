@@ -79,6 +79,13 @@ impl Consumer {
         if available <= self.bytes.len() { Ok(available) } else { Err(BadIndex) }
     }
 
+    /// Passes over all bytes that there are.
+    pub(crate) fn skip(&mut self) -> Result<(), BadIndex> {
+        self.next = self.next.wrapping_add(self.available()? as u32);
+        self.consumer.store(self.next, Ordering::Release);
+        Ok(())
+    }
+
     /// Reads as many bytes as there are and fit. Returns how many that were; if there were any, the
     /// other side is to be notified, because it may wait for room.
     pub(crate) fn read(&mut self, bytes: &mut [u8]) -> Result<usize, BadIndex> {

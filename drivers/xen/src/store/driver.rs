@@ -48,6 +48,7 @@ pub(crate) struct Driver<C> {
     requests: Producer,
     replies: Consumer,
     connection_state: &'static AtomicU32,
+    has_begun: bool,
     incoming: Incoming,
 }
 
@@ -75,6 +76,7 @@ impl<C: Channel> Driver<C> {
             requests: Producer::new(&bytes[..0x400], page.word(0x800), page.word(0x804)),
             replies: Consumer::new(&bytes[0x400..0x800], page.word(0x808), page.word(0x80c)),
             connection_state: page.word(0x814),
+            has_begun: false,
             incoming: Incoming::default(),
         }
     }
@@ -83,6 +85,11 @@ impl<C: Channel> Driver<C> {
     fn work(&mut self) -> Result<bool, StoreError> {
         if self.connection_state.load(Ordering::Acquire) == RECONNECT {
             return Ok(false);
+        }
+        if !self.has_begun {
+            // What a boot loader was told before.
+            self.replies.skip()?;
+            self.has_begun = true;
         }
         let has_sent = self.connection.send(|bytes| self.requests.write(bytes));
         let received = self.receive();

@@ -78,7 +78,7 @@ pub(in crate::store) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(page: SharedPage) -> Self {
+    pub(in crate::store) fn new(page: SharedPage) -> Self {
         let bytes = page.bytes();
         Self {
             requests: Consumer::new(&bytes[..0x400], page.word(0x800), page.word(0x804)),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::store::{
     Store, StoreError,
-    fake::{Bench, Mischief, Task, all, give_up, poll},
+    fake::{Bench, Mischief, Server, Task, all, give_up, poll},
 };
 
 async fn write_and_read(store: &Store, number: usize) {
@@ -94,6 +94,18 @@ fn a_server_that_comes_later_is_waited_for() {
     bench.page.word(0x814).store(0, Ordering::Relaxed);
     bench.notify_guest();
     assert_eq!(bench.run(read).unwrap(), b"guest");
+}
+
+#[test]
+fn what_came_for_an_earlier_system_is_passed_over() {
+    let bench = Bench::new();
+    bench.page.bytes()[0x400].store(7, Ordering::Relaxed);
+    bench.page.word(0x80c).store(100, Ordering::Relaxed);
+    let store = bench.store.clone();
+    // The server of the tests begins where the ring says.
+    *bench.server.borrow_mut() = Server::new(bench.page);
+    assert_eq!(bench.run(store.read("name")).unwrap(), b"guest");
+    assert_eq!(bench.page.word(0x808).load(Ordering::Relaxed), 100 + 16 + 5);
 }
 
 proptest! {
