@@ -32,6 +32,7 @@ mod temporary;
 mod test;
 mod tools;
 mod ui;
+mod xl_cfg;
 
 /// Builds, runs, tests and measures Mayfly images.
 #[derive(Parser)]
@@ -52,6 +53,7 @@ enum Command {
     Describe(describe::Options),
     Symbolize(symbolize::Options),
     Lab(lab::Options),
+    XlCfg(xl_cfg::Options),
     Doctor(doctor::Options),
     Ci(ci::Options),
 }
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => options.execute(),
         Command::Size(options) => options.execute(),
         Command::Lab(options) => options.execute(),
+        Command::XlCfg(options) => options.execute(),
         Command::Describe(options) => options.execute(),
         Command::Ci(options) => options.execute(),
         Command::Doctor(options) => options.execute(),

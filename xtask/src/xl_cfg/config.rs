@@ -1,0 +1,169 @@
+//! What xl is told about a guest (xl.cfg(5)).
+
+use std::fmt::Write;
+
+use crate::arch::Arch;
+use crate::tools;
+
+/// A guest, as xl knows it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What xl calls it.
+    pub name: String,
+    /// What it runs on.
+    pub arch: Arch,
+    /// The image: a path in dom0.
+    pub kernel: String,
+    /// Memory, in MiB.
+    pub memory: u64,
+    /// The least memory with which the image starts, in MiB.
+    pub least_memory: u64,
+    /// Boot arguments.
+    pub arguments: Vec<String>,
+    /// Whether it is to have a network interface.
+    pub network: bool,
+    /// Whether it stays for others to look at it, however it ends.
+    pub preserve: bool,
+}
+
+impl Config {
+    /// The file.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "# A Mayfly guest for {}. xl.cfg(5) explains each line.\nname = {}\n",
+            self.arch,
+            quoted(&self.name)
+        );
+        if self.arch == Arch::X86_64 {
+            text += "type = \"pvh\"\n";
+        }
+        let words: Vec<String> = self.arguments.iter().map(|word| tools::quote(word)).collect();
+        // Writing to a string cannot fail.
+        write!(
+            text,
+            "# The image: a path in dom0, or from where xl is started.\n\
+             kernel = {}\n\
+             # Boot arguments.\n\
+             extra = {}\n\
+             # In MiB. This image starts with {} or more; what the app allocates comes on top.\n\
+             memory = {}\n\
+             # It uses one.\n\
+             vcpus = 1\n",
+            quoted(&self.kernel),
+            quoted(&words.join(" ")),
+            self.least_memory,
+            self.memory,
+        )
+        .ok();
+        text += if self.network {
+            ""
+        } else {
+            "# A network interface, which the app has no use for:\n#"
+        };
+        text += "vif = [\"bridge=xenbr0\"]\n";
+        text += match self.preserve {
+            true => {
+                "on_poweroff = \"preserve\"\non_reboot = \"preserve\"\non_crash = \"preserve\"\n"
+            }
+            false => {
+                "on_poweroff = \"destroy\"\n\
+                 on_reboot = \"restart\"\n\
+                 # It stays, for a look at its console; `xl destroy` removes it.\n\
+                 on_crash = \"preserve\"\n"
+            }
+        };
+        text
+    }
+}
+
+/// A string of xl's: in quotation marks, with backslashes before what would end it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            '\n' => quoted += "\\n",
+            '\t' => quoted += "\\t",
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Config {
+        Config {
+            name: "hello".into(),
+            arch: Arch::X86_64,
+            kernel: "hello".into(),
+            memory: 2,
+            least_memory: 2,
+            arguments: Vec::new(),
+            network: false,
+            preserve: false,
+        }
+    }
+
+    #[test]
+    fn a_configuration_for_x86_64() {
+        let expected = r#"# A Mayfly guest for x86_64. xl.cfg(5) explains each line.
+name = "hello"
+type = "pvh"
+# The image: a path in dom0, or from where xl is started.
+kernel = "hello"
+# Boot arguments.
+extra = ""
+# In MiB. This image starts with 2 or more; what the app allocates comes on top.
+memory = 2
+# It uses one.
+vcpus = 1
+# A network interface, which the app has no use for:
+#vif = ["bridge=xenbr0"]
+on_poweroff = "destroy"
+on_reboot = "restart"
+# It stays, for a look at its console; `xl destroy` removes it.
+on_crash = "preserve"
+"#;
+        assert_eq!(example().text(), expected);
+    }
+
+    #[test]
+    fn a_configuration_for_arm_with_all_there_is() {
+        let config = Config {
+            name: "http".into(),
+            arch: Arch::Armv7,
+            kernel: "/srv/http".into(),
+            memory: 16,
+            least_memory: 3,
+            arguments: vec!["port=80".into(), r#"greeting=say "hi""#.into()],
+            network: true,
+            preserve: true,
+        };
+        let expected = r#"# A Mayfly guest for armv7. xl.cfg(5) explains each line.
+name = "http"
+# The image: a path in dom0, or from where xl is started.
+kernel = "/srv/http"
+# Boot arguments.
+extra = "port=80 'greeting=say \"hi\"'"
+# In MiB. This image starts with 3 or more; what the app allocates comes on top.
+memory = 16
+# It uses one.
+vcpus = 1
+vif = ["bridge=xenbr0"]
+on_poweroff = "preserve"
+on_reboot = "preserve"
+on_crash = "preserve"
+"#;
+        assert_eq!(config.text(), expected);
+    }
+
+    #[test]
+    fn strings_are_quoted_as_xl_reads_them() {
+        assert_eq!(quoted(r#"a"b\c"#), r#""a\"b\\c""#);
+        assert_eq!(quoted("it's\none"), "\"it's\\none\"");
+    }
+}
