@@ -18,13 +18,14 @@ use crate::debian::{self, Packages};
 use crate::{setup, shared, tools, ui};
 
 mod dom0;
+mod domain;
 mod kernels;
 mod libraries;
 mod machine;
 mod parts;
 mod session;
 
-use session::Output;
+pub use domain::{Domain, Ending, Reason};
 pub use session::Session;
 
 /// Boots real Xen with a Linux dom0 under QEMU.
@@ -65,23 +66,25 @@ pub enum Xen {
 }
 
 impl Xen {
-    /// The Xen of an architecture, if the lab has it.
-    pub fn of(arch: Arch) -> Option<Self> {
-        match arch {
-            Arch::X86_64 => Some(Self::X86_64),
-            Arch::Aarch64 => Some(Self::Aarch64),
-            Arch::Armv7 => None,
+    /// The Xen that runs guests of an architecture.
+    pub fn of(guest: Arch) -> Self {
+        match guest {
+            Arch::X86_64 => Self::X86_64,
+            Arch::Aarch64 | Arch::Armv7 => Self::Aarch64,
         }
     }
 
     /// The architecture of the hypervisor and of dom0.
-    fn arch(self) -> Arch {
+    pub fn arch(self) -> Arch {
         match self {
             Self::X86_64 => Arch::X86_64,
             Self::Aarch64 => Arch::Aarch64,
         }
     }
 }
+
+/// The version of ARM's interrupt controller when none is asked for.
+const DEFAULT_GIC: u8 = 3;
 
 /// The machine that Xen runs on.
 #[derive(Args, Clone, Debug)]
@@ -90,14 +93,19 @@ pub struct Hardware {
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Xen,
     /// Interrupt controller on ARM: GICv2 or GICv3. Guests see the same.
-    #[arg(long, value_name = "VERSION", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
+    #[arg(long, value_name = "VERSION", default_value_t = DEFAULT_GIC, value_parser = clap::value_parser!(u8).range(2..=3))]
     gic: u8,
 }
 
 impl Hardware {
     /// The usual machine.
     pub fn default_of(arch: Xen) -> Self {
-        Self { arch, gic: 3 }
+        Self { arch, gic: DEFAULT_GIC }
+    }
+
+    /// A machine with a certain version of ARM's interrupt controller.
+    pub fn with_gic(arch: Xen, gic: u8) -> Self {
+        Self { arch, gic }
     }
 }
 
@@ -153,9 +161,9 @@ impl Exec {
             session.send(&tools::quote(&name), &content)?;
         }
         session.patience = Duration::from_secs(self.timeout);
-        let Output { status, text } = session.run(&self.command)?;
-        print!("{text}");
-        Ok(u8::try_from(status).unwrap_or(1))
+        let output = session.run(&self.command)?;
+        print!("{}", output.text());
+        Ok(u8::try_from(output.status).unwrap_or(1))
     }
 }
 
@@ -177,7 +185,7 @@ impl Lab {
     ///
     /// # Errors
     /// If packages cannot be fetched, or are not what is expected.
-    fn prepare(xen: Xen) -> Result<Self> {
+    pub fn prepare(xen: Xen) -> Result<Self> {
         Self::assemble(xen, &Self::fetch(xen)?)
     }
 

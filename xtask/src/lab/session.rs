@@ -45,8 +45,15 @@ pub struct Session {
 pub struct Output {
     /// 0 if all went well.
     pub status: i32,
-    /// As it is.
-    pub text: String,
+    /// As they are.
+    pub bytes: Vec<u8>,
+}
+
+impl Output {
+    /// What was printed, as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
 }
 
 impl Session {
@@ -80,6 +87,11 @@ impl Session {
         Ok(session)
     }
 
+    /// What Xen and dom0 have printed on their console so far.
+    pub fn console(&self) -> String {
+        self.console.text()
+    }
+
     /// Waits for dom0's word: what is written before its shell reads would be lost.
     fn until_ready(&mut self) -> Result<()> {
         let start = Instant::now();
@@ -111,7 +123,7 @@ impl Session {
     /// What comes before `mark`, and the status after it.
     fn output(&mut self, mark: &str) -> Result<Output> {
         let start = Instant::now();
-        let (mut text, mut line) = (Vec::new(), Vec::new());
+        let (mut bytes, mut line) = (Vec::new(), Vec::new());
         loop {
             ensure!(!interrupted(), "interrupted");
             ensure!(start.elapsed() < self.patience, "it takes more than {:?}", self.patience);
@@ -124,11 +136,11 @@ impl Session {
             }
             if let Some(status) = line.strip_prefix(mark.as_bytes()) {
                 // The line break before the mark is ours.
-                text.pop();
+                bytes.pop();
                 let status = String::from_utf8_lossy(status).trim().parse()?;
-                return Ok(Output { status, text: String::from_utf8_lossy(&text).into_owned() });
+                return Ok(Output { status, bytes });
             }
-            text.append(&mut line);
+            bytes.append(&mut line);
         }
     }
 
@@ -137,7 +149,8 @@ impl Session {
     /// # Errors
     /// If it fails, too.
     pub fn succeed(&mut self, command: &str) -> Result<String> {
-        let Output { status, text } = self.run(command)?;
+        let output = self.run(command)?;
+        let (status, text) = (output.status, output.text());
         ensure!(status == 0, "`{command}` in dom0 ended with {status}:\n{text}");
         Ok(text)
     }

@@ -61,9 +61,9 @@ pub struct Hardware {
     /// Machine type. [default: microvm on x86-64, virt on ARM]
     #[arg(long, value_enum)]
     pub machine: Option<Machine>,
-    /// Interrupt controller of ARM's virt machine: GICv2 or GICv3.
-    #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
-    pub gic: u8,
+    /// Interrupt controller of ARM's virt machine: GICv2 or GICv3. [default: 2; under Xen 3]
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub gic: Option<u8>,
     /// Processor, as QEMU names it. [default: QEMU's own; cortex-a53 on AArch64]
     #[arg(long)]
     pub cpu: Option<String>,
@@ -86,7 +86,7 @@ impl Default for Hardware {
     fn default() -> Self {
         Self {
             machine: None,
-            gic: 2,
+            gic: None,
             cpu: None,
             smp: 1,
             memory: "64M".into(),
@@ -115,7 +115,7 @@ impl Hardware {
         let usual = Self::default();
         let options = [
             ("--machine", self.machine.is_some()),
-            ("--gic", self.gic != usual.gic),
+            ("--gic", self.gic.is_some()),
             ("--cpu", self.cpu.is_some()),
             ("--smp", self.smp != usual.smp),
             ("--accel", self.accel != usual.accel),
@@ -153,7 +153,12 @@ impl Guest {
         let mut arguments = Vec::new();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(|&word| word.to_owned()));
         add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-        add(&["-machine", &machine.argument(self.hardware.gic), "-accel", &self.hardware.accel]);
+        add(&[
+            "-machine",
+            &machine.argument(self.hardware.gic.unwrap_or(2)),
+            "-accel",
+            &self.hardware.accel,
+        ]);
         let default_cpu = (self.arch == Arch::Aarch64).then_some("cortex-a53");
         if let Some(cpu) = self.hardware.cpu.as_deref().or(default_cpu) {
             add(&["-cpu", cpu]);

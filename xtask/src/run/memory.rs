@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::arch::Arch;
 use crate::build::{Image, elf};
 
-const MEBIBYTE: u64 = 1 << 20;
+pub const MEBIBYTE: u64 = 1 << 20;
 
 /// Fails if an image does not fit into memory of a size that is given as for QEMU.
 ///
@@ -44,7 +44,7 @@ fn least(arch: Arch, addresses: &Range<u64>) -> u64 {
 }
 
 /// The number of bytes in a size: a whole number of MiB, or with a suffix, as QEMU takes it.
-fn bytes(size: &str) -> Option<u64> {
+pub fn bytes(size: &str) -> Option<u64> {
     let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit: u64 = match size.strip_prefix(digits)? {
         "k" | "K" => 1 << 10,

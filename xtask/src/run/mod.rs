@@ -1,4 +1,6 @@
 //! `run`: builds an image and starts it.
+//!
+//! In QEMU ([`machine`]), as a Linux process ([`unix`]), or under Xen in the lab ([`xen`]).
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, Image, What};
 use crate::symbolize::Symbolized;
+use crate::xl_cfg::Config;
 use crate::{setup, tools, ui};
 
 mod debugger;
@@ -20,6 +23,7 @@ mod ports;
 mod probe;
 mod process;
 mod unix;
+mod xen;
 
 pub use machine::{Guest, Hardware, Machine, guest_status};
 pub use network::{Forward, Network, Protocol, declared};
@@ -28,13 +32,14 @@ pub use probe::answers;
 use process::Plain;
 pub use process::{Console, End, Running, interrupted};
 pub use unix::{Passt, arguments as process_arguments};
+pub use xen::mebibytes;
 
 /// Exit status when the guest had to be stopped because its time was up, as of timeout(1).
 const TIMED_OUT: u8 = 124;
 /// Exit status after Ctrl-C, as a shell has it.
 const INTERRUPTED: u8 = 130;
 
-/// Builds an app and runs it, in QEMU or as a Linux process.
+/// Builds an app and runs it: in QEMU, as a Linux process, or under Xen.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask run http                         then open the URL that it prints
@@ -42,7 +47,8 @@ const INTERRUPTED: u8 = 130;
   cargo xtask run ../myapp --disk disk.img -- greeting='good morning'
   cargo xtask run http --gdb                   waits for gdb, and prints how to start it
   cargo xtask run http --tap tap0 -- ip=10.0.0.2/24 gateway=10.0.0.1
-  cargo xtask run http --platform unix         the same app as a Linux process
+  cargo xtask run http --on unix               the same app as a Linux process
+  cargo xtask run hello --on xen               a guest of Xen, which is itself in QEMU
 
 Ctrl-C ends the guest. The exit status is the guest's; 124 after --timeout, 130 after Ctrl-C.
 An app says in its Cargo.toml which ports of it are to be reached:
@@ -55,7 +61,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Arch,
     /// Where to run it.
-    #[arg(long, value_enum, default_value = "qemu")]
+    #[arg(long, value_enum, default_value = "qemu", visible_alias = "on")]
     platform: Platform,
     #[command(flatten)]
     hardware: Hardware,
@@ -84,6 +90,8 @@ enum Platform {
     Qemu,
     /// As a process on this machine.
     Unix,
+    /// As a guest of the lab's Xen.
+    Xen,
 }
 
 impl Options {
@@ -93,6 +101,7 @@ impl Options {
         match self.platform {
             Platform::Qemu => self.in_qemu(&app),
             Platform::Unix => self.as_process(&app),
+            Platform::Xen => self.in_lab(&app),
         }
     }
 
@@ -143,6 +152,31 @@ impl Options {
             End::Interrupted => Ok(INTERRUPTED),
             End::TimedOut => Ok(timed_out()),
         }
+    }
+
+    /// Runs the app as a guest of Xen.
+    fn in_lab(&self, app: &App) -> Result<u8> {
+        xen::refuse(&self.for_qemu_only())?;
+        let image = build::build(app, self.arch, &self.what.how)?;
+        let memory = mebibytes(&self.hardware.memory)?;
+        let config = Config::for_lab(app, &image, Some(memory), &self.arguments)?;
+        let timeout = self.timeout.map(Duration::from_secs);
+        match xen::run(&image, &config, self.hardware.gic, timeout)? {
+            Some(status) => Ok(status),
+            None if interrupted() => Ok(INTERRUPTED),
+            None => Ok(timed_out()),
+        }
+    }
+
+    /// The options that were given and mean nothing to the lab, or not yet.
+    fn for_qemu_only(&self) -> Vec<&'static str> {
+        let mut given = self.hardware.of_machines();
+        given.retain(|&option| option != "--gic" || self.arch == Arch::X86_64);
+        given.extend((!self.hardware.disks.is_empty()).then_some("--disk"));
+        given.extend((!self.ports.is_empty()).then_some("--port"));
+        given.extend(self.tap.is_some().then_some("--tap"));
+        given.extend(self.gdb.then_some("--gdb"));
+        given
     }
 
     /// The options that were given and mean nothing to a Linux process.

@@ -7,22 +7,26 @@
 //! //@ status: 7                  exit status of a guest that passes; 0 if not given
 //! //@ arguments: key=value       boot arguments
 //! //@ arch: x86_64               architectures that it is for; all if not given
-//! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3; `xen` is none
-//!                                of QEMU's, so that the guest is only run in the lab
+//! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3, or qemu for all
+//!                                of these, which is so if not given; and xen, to run it in the lab
 //! //@ memory: 4M 8G              memory; a test for each size
 //! //@ cpu: default max           processors; a test for each
 //! //@ smp: 4                     number of processors
 //! //@ disk: 1M                   an empty disk of this size; may be repeated
 //! //@ network: none              no network card; there is one if not given
 //! //@ timeout: 120               seconds; 60 if not given
+//! //@ shutdown: reboot           the reason that it gives Xen: poweroff, reboot or crash; if not
+//!                                given, crash for a guest that dies, and otherwise poweroff
 //! ```
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::variant::{self, Variant};
 use crate::arch::Arch;
+use crate::lab::Reason;
 
-/// The machine of guests that only run in the lab.
+/// All machines of QEMU's, and the machine of guests that run in the lab.
+const QEMU: &str = "qemu";
 const XEN: &str = "xen";
 
 /// How a test guest is run, and what must come out.
@@ -48,6 +52,8 @@ pub struct Directives {
     pub network: bool,
     /// Seconds that it may take.
     pub timeout: u64,
+    /// The reason that it must give when it shuts down under Xen, if that is not as usual.
+    shutdown: Option<Reason>,
     arches: Vec<String>,
     machines: Vec<String>,
 }
@@ -65,6 +71,7 @@ impl Default for Directives {
             disks: Vec::new(),
             network: true,
             timeout: 60,
+            shutdown: None,
             arches: Vec::new(),
             machines: Vec::new(),
         }
@@ -103,20 +110,46 @@ impl Directives {
             "disk" => self.disks.push(value.to_owned()),
             "network" => self.network = value != "none",
             "timeout" => self.timeout = value.parse()?,
+            "shutdown" => self.shutdown = Some(reason(value)?),
             _ => bail!("it is not known; xtask/src/test/directives.rs lists those that are"),
         }
         Ok(())
     }
 
-    /// The machines of `arch` that the guest is for.
+    /// QEMU's machines of `arch` that the guest is for.
     pub fn variants(&self, arch: Arch) -> Vec<Variant> {
-        let wanted =
-            |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
         if !wanted(&self.arches, arch.name()) {
             return Vec::new();
         }
+        let all = wanted(&self.machines, QEMU);
         let machines = variant::of(arch).iter().copied();
-        machines.filter(|variant| wanted(&self.machines, variant.name)).collect()
+        machines.filter(|variant| all || wanted(&self.machines, variant.name)).collect()
+    }
+
+    /// Whether it is for Xen on `arch`.
+    pub fn under_xen(&self, arch: Arch) -> bool {
+        wanted(&self.arches, arch.name()) && self.machines.iter().any(|one| one == XEN)
+    }
+
+    /// The reason that it must give when it shuts down under Xen.
+    pub fn shutdown(&self) -> Reason {
+        let usual = if self.dies { Reason::Crash } else { Reason::PowerOff };
+        self.shutdown.unwrap_or(usual)
+    }
+}
+
+/// Whether `name` is in a list, of which an empty one stands for all names.
+fn wanted(list: &[String], name: &str) -> bool {
+    list.is_empty() || list.iter().any(|one| one == name)
+}
+
+/// A reason, as xl's `on_…` options call it.
+fn reason(name: &str) -> Result<Reason> {
+    match name {
+        "poweroff" => Ok(Reason::PowerOff),
+        "reboot" => Ok(Reason::Reboot),
+        "crash" => Ok(Reason::Crash),
+        _ => bail!("`{name}` is none of poweroff, reboot, crash"),
     }
 }
 
@@ -127,7 +160,7 @@ fn known(
     name: fn(Arch, &'static Variant) -> &'static str,
 ) -> Result<Vec<String>> {
     let of = |&arch: &Arch| variant::of(arch).iter().map(move |variant| name(arch, variant));
-    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).chain([XEN]).collect();
+    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).chain([QEMU, XEN]).collect();
     match words.iter().find(|word| !names.contains(&word.as_str())) {
         Some(unknown) => bail!("`{unknown}` is none of {}", names.join(", ")),
         None => Ok(words),
@@ -147,9 +180,26 @@ mod tests {
     }
 
     #[test]
-    fn guests_of_xen_run_on_no_machine_of_qemu() {
-        let directives = Directives::parse("//@ machine: xen\n").unwrap();
-        assert!(Arch::ALL.iter().all(|arch| directives.variants(*arch).is_empty()));
+    fn a_guest_that_is_only_for_xen_is_not_run_in_qemu() {
+        let of = |source| Directives::parse(source).unwrap();
+        assert!(!Directives::default().under_xen(Arch::X86_64));
+        let only = of("//@ machine: xen\n//@ arch: armv7\n");
+        assert!(only.under_xen(Arch::Armv7) && !only.under_xen(Arch::Aarch64));
+        assert!(only.variants(Arch::Armv7).is_empty());
+        let both = of("//@ machine: qemu xen\n");
+        assert!(both.under_xen(Arch::Aarch64) && both.variants(Arch::Aarch64).len() == 2);
+        let some = of("//@ machine: gic3 xen\n");
+        assert!(some.under_xen(Arch::X86_64) && some.variants(Arch::X86_64).is_empty());
+        assert_eq!(some.variants(Arch::Armv7).len(), 1);
+    }
+
+    #[test]
+    fn guests_that_die_crash_unless_they_say_otherwise() {
+        let of = |source| Directives::parse(source).unwrap().shutdown();
+        assert_eq!(of(""), Reason::PowerOff);
+        assert_eq!(of("//@ dies: 102\n"), Reason::Crash);
+        assert_eq!(of("//@ dies: 1\n//@ shutdown: poweroff\n"), Reason::PowerOff);
+        assert!(Directives::parse("//@ shutdown: halt\n").is_err());
     }
 
     #[test]

@@ -235,29 +235,38 @@ impl TestGuest {
 
     /// `text` from the console with places in the source, as far as they are known.
     fn annotate(&self, text: &str) -> String {
-        let debug_info = self.image.as_ref().and_then(|image| DebugInfo::load(&image.elf).ok());
-        let mut annotator = debug_info.map(Annotator::new);
-        let mut output = String::new();
-        for line in text.lines() {
-            output += line;
-            output.push('\n');
-            if let Some(annotator) = &mut annotator {
-                output += &annotator.annotate(line);
-            }
-        }
-        output
+        annotate(text, self.image.as_ref())
     }
 
     /// Makes `error` a failure that shows the last lines of the console, with source lines.
     pub fn failure(&mut self, error: &anyhow::Error) -> Failure {
         self.running.stop().ok();
         self.running.drain();
-        let text = self.console.text();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
-        let output = self.annotate(&tail.join("\n"));
-        Failure::new(format_args!("{error:#}")).with_output(output)
+        failure(error, &self.console.text(), self.image.as_ref())
     }
+}
+
+/// Makes `error` a failure that shows the last lines of `console`, with places in the source.
+pub fn failure(error: &anyhow::Error, console: &str, image: Option<&Image>) -> Failure {
+    let lines: Vec<&str> = console.lines().collect();
+    let tail = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
+    let output = annotate(&tail.join("\n"), image);
+    Failure::new(format_args!("{error:#}")).with_output(output)
+}
+
+/// `text` from a console with places in the source of `image`, as far as they are known.
+pub fn annotate(text: &str, image: Option<&Image>) -> String {
+    let debug_info = image.and_then(|image| DebugInfo::load(&image.elf).ok());
+    let mut annotator = debug_info.map(Annotator::new);
+    let mut output = String::new();
+    for line in text.lines() {
+        output += line;
+        output.push('\n');
+        if let Some(annotator) = &mut annotator {
+            output += &annotator.annotate(line);
+        }
+    }
+    output
 }
 
 /// Everything about a guest that is not to be debugged.

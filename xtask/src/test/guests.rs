@@ -35,12 +35,8 @@ struct Trial {
 pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     let package = package()?;
-    for (name, source) in &package.binaries {
-        let text = std::fs::read_to_string(source)
-            .with_context(|| format!("cannot read {}", source.display()))?;
-        let directives =
-            Directives::parse(&text).with_context(|| format!("in {}", source.display()))?;
-        for (name, trial) in trials(&package.app, name, arch, how, &directives) {
+    for (name, directives) in package.guests()? {
+        for (name, trial) in trials(&package.app, &name, arch, how, &directives) {
             cases.push(Case::new(name, move || run(&trial)));
         }
     }
@@ -116,7 +112,7 @@ fn run(trial: &Trial) -> Result<(), Failure> {
 }
 
 /// Whether a guest that has printed `console` and ended with `status` has done what it should.
-fn judge(directives: &Directives, status: u8, console: &str) -> Result<()> {
+pub fn judge(directives: &Directives, status: u8, console: &str) -> Result<()> {
     let verdicts: Vec<&str> =
         console.lines().filter_map(|line| Some(line.split_once(VERDICT)?.1)).collect();
     if let Some(reason) = verdicts.iter().find_map(|verdict| verdict.strip_prefix("FAIL")) {
@@ -140,12 +136,34 @@ fn judge(directives: &Directives, status: u8, console: &str) -> Result<()> {
 }
 
 /// The package of the test guests, and the sources of its binaries.
-struct Package {
-    app: App,
+pub struct Package {
+    /// The package, as one of its binaries.
+    pub app: App,
     binaries: Vec<(String, PathBuf)>,
 }
 
-fn package() -> Result<Package> {
+impl Package {
+    /// The guests with what they say about themselves, by name.
+    ///
+    /// # Errors
+    /// If the source of one cannot be read, or says something that is not known.
+    pub fn guests(&self) -> Result<Vec<(String, Directives)>> {
+        let guest = |(name, source): &(String, PathBuf)| {
+            let text = std::fs::read_to_string(source)
+                .with_context(|| format!("cannot read {}", source.display()))?;
+            let directives =
+                Directives::parse(&text).with_context(|| format!("in {}", source.display()))?;
+            Ok((name.clone(), directives))
+        };
+        self.binaries.iter().map(guest).collect()
+    }
+}
+
+/// Looks at `tests/guests`.
+///
+/// # Errors
+/// If cargo cannot tell what is in it.
+pub fn package() -> Result<Package> {
     let directory = paths::repository().join("tests/guests");
     let binaries = app::binaries(&directory)?;
     let (first, _) = binaries.first().context("tests/guests has no binaries")?;

@@ -3,7 +3,7 @@
 //! In order: host tests ([`host`]), those that need a nightly compiler ([`nightly`]), the examples
 //! as Linux processes, then for each architecture the images themselves ([`images`]), the app that
 //! `new` makes ([`new`]), the test guests ([`guests`]), the examples with real clients
-//! ([`examples`]), and Xen ([`lab`]). To add a test guest, add a file to `tests/guests/src/bin`; to
+//! ([`examples`]); and at last those under Xen ([`lab`]). To add a test guest, add a file to `tests/guests/src/bin`; to
 //! add a check of an example, add a function to its file in `xtask/src/test/examples` and a line to
 //! its list.
 
@@ -12,6 +12,7 @@ use clap::Args;
 
 use crate::arch::{Arch, ArchChoice};
 use crate::build::How;
+use crate::lab::Xen;
 use crate::{setup, ui};
 
 mod case;
@@ -115,6 +116,7 @@ impl Options {
                 for &arch in self.arch.list() {
                     self.run_guests(arch, &mut runner)?;
                 }
+                self.run_under_xen(&mut runner)?;
             }
         }
         Ok(runner.tally())
@@ -142,10 +144,22 @@ impl Options {
         runner.one_by_one(self.chosen(new::cases(arch)));
         self.build_and_run(runner, guests, &|names| guests::compile(arch, &how, names));
         self.build_and_run(runner, examples, &|names| examples::compile(arch, &how, names));
-        // Nothing in it is an image of ours.
-        let labs = if self.release { Vec::new() } else { self.chosen(lab::cases(arch)) };
-        self.need(labs.len(), &[arch.qemu()])?;
-        runner.one_by_one(labs);
+        Ok(())
+    }
+
+    /// Runs what needs the lab.
+    fn run_under_xen(&self, runner: &mut Runner) -> Result<()> {
+        let how = How { release: self.release, ..How::default() };
+        let groups = lab::groups(self.arch.list(), &how)?.into_iter();
+        let groups: Vec<Vec<Case>> = groups.map(|cases| self.chosen(cases)).collect();
+        let names: Vec<String> = groups.iter().flatten().map(|case| case.name.clone()).collect();
+        let machines = self.arch.list().iter().map(|&arch| Xen::of(arch).arch().qemu());
+        self.need(names.len(), &machines.collect::<Vec<_>>())?;
+        let built = if self.list { Ok(()) } else { lab::compile(self.arch.list(), &how, &names) };
+        match built {
+            Ok(()) => runner.groups(groups),
+            Err(error) => runner.one_by_one(failing(&names, &error)),
+        }
         Ok(())
     }
 
@@ -165,11 +179,7 @@ impl Options {
         let built = if self.list { Ok(()) } else { compile(&names) };
         match built {
             Ok(()) => runner.side_by_side(cases),
-            Err(error) => {
-                let reason = format!("{error:#}");
-                let failing = |name: &String| Case::failing(name, &reason);
-                runner.one_by_one(names.iter().map(failing).collect());
-            }
+            Err(error) => runner.one_by_one(failing(&names, &error)),
         }
     }
 
@@ -181,4 +191,10 @@ impl Options {
         cases.retain(asked);
         cases
     }
+}
+
+/// Tests that have failed, since what they need could not be built.
+fn failing(names: &[String], error: &anyhow::Error) -> Vec<Case> {
+    let reason = format!("{error:#}");
+    names.iter().map(|name| Case::failing(name, &reason)).collect()
 }

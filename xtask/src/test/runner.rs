@@ -1,7 +1,7 @@
 //! Running tests and telling how they went.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -42,37 +42,48 @@ impl Runner {
             if !self.list {
                 ui::progress("Testing", &case.name);
             }
-            self.run(vec![case], 1);
+            self.run(vec![vec![case]], 1);
         }
     }
 
     /// Runs several tests at a time.
     pub fn side_by_side(&mut self, cases: Vec<Case>) {
-        self.run(cases, self.jobs);
+        self.run(cases.into_iter().map(|case| vec![case]).collect(), self.jobs);
     }
 
-    fn run(&self, cases: Vec<Case>, jobs: usize) {
+    /// Runs several groups of tests at a time. Those of a group are run one after the other by one
+    /// thread, as long as which lives what the first of them has started.
+    pub fn groups(&mut self, groups: Vec<Vec<Case>>) {
+        self.run(groups, self.jobs);
+    }
+
+    fn run(&self, groups: Vec<Vec<Case>>, jobs: usize) {
         if self.list {
-            cases.iter().for_each(|case| println!("{}", case.name));
+            groups.iter().flatten().for_each(|case| println!("{}", case.name));
             return;
         }
-        let next = AtomicUsize::new(0);
+        let count = groups.iter().flatten().count();
+        let done = AtomicUsize::new(0);
+        let jobs = jobs.min(groups.len());
+        let groups = Mutex::new(groups.into_iter());
+        let next = || groups.lock().unwrap_or_else(PoisonError::into_inner).next();
         thread::scope(|scope| {
-            for _ in 0..jobs.min(cases.len()) {
+            for _ in 0..jobs {
                 scope.spawn(|| {
-                    while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if interrupted() {
-                            return;
+                    while let Some(group) = next() {
+                        for case in group {
+                            if interrupted() {
+                                return;
+                            }
+                            done.fetch_add(1, Ordering::Relaxed);
+                            self.run_one(&case);
                         }
-                        self.run_one(case);
                     }
                 });
             }
         });
-        if interrupted() {
-            // What has not been run has not passed.
-            self.locked().failed += cases.len().saturating_sub(next.load(Ordering::Relaxed));
-        }
+        // What has not been run has not passed.
+        self.locked().failed += count - done.into_inner();
     }
 
     /// Runs a test, prints how it went, and counts.
@@ -98,7 +109,7 @@ impl Runner {
 
     fn locked(&self) -> std::sync::MutexGuard<'_, Tally> {
         // A test that panicked has left the count as it was.
-        self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,7 +124,31 @@ fn print_failure(case: &Case, failure: &Failure, seconds: f32) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    #[test]
+    fn the_cases_of_a_group_share_a_thread_and_keep_their_order() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let case = |group: usize, number: usize| {
+            let seen = Arc::clone(&seen);
+            Case::new(format!("{group}/{number}"), move || {
+                seen.lock().unwrap().push((group, number, thread::current().id()));
+                Ok(())
+            })
+        };
+        let groups = (0..4).map(|group| (0..3).map(|number| case(group, number)).collect());
+        let mut runner = Runner::new(2, false);
+        runner.groups(groups.collect());
+        assert_eq!(runner.tally(), Tally { passed: 12, failed: 0 });
+        let seen = seen.lock().unwrap();
+        for group in 0..4 {
+            let of_group: Vec<_> = seen.iter().filter(|(of, ..)| *of == group).collect();
+            assert!(of_group.iter().map(|(_, number, _)| *number).eq(0..3));
+            assert!(of_group.iter().all(|(.., thread)| *thread == of_group[0].2));
+        }
+    }
 
     #[test]
     fn every_case_is_run_once_and_counted() {

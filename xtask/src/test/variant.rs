@@ -34,6 +34,6 @@ pub fn of(arch: Arch) -> &'static [Variant] {
 impl Variant {
     /// The hardware.
     pub fn hardware(self) -> Hardware {
-        Hardware { machine: Some(self.machine), gic: self.gic, ..Hardware::default() }
+        Hardware { machine: Some(self.machine), gic: Some(self.gic), ..Hardware::default() }
     }
 }

@@ -24,7 +24,8 @@ pub use memory::least;
   cargo xtask xl-cfg hello --kernel /srv/guests/hello -- greeting='good morning'
 
 Take the image, whose path is printed, and the configuration to dom0, and there type
-  xl create -c hello.cfg")]
+  xl create -c hello.cfg
+Without a Xen of your own: cargo xtask run hello --on xen")]
 pub struct Options {
     #[command(flatten)]
     what: What,
@@ -87,5 +88,20 @@ impl Config {
             network: !run::declared(&app.metadata)?.is_empty(),
             preserve: false,
         })
+    }
+
+    /// The configuration of an app for the lab, where a guest that has ended stays until it was
+    /// looked at.
+    ///
+    /// # Errors
+    /// As for [`of`](Self::of).
+    pub fn for_lab(
+        app: &App,
+        image: &Image,
+        memory: Option<u64>,
+        arguments: &[String],
+    ) -> Result<Self> {
+        let config = Self::of(app, image, memory, arguments)?;
+        Ok(Self { network: false, preserve: true, ..config })
     }
 }

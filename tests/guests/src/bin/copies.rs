@@ -1,6 +1,7 @@
 //! Copies of every small size, alignment and overlap come out right: on ARM, memcpy, memmove and
 //! memset are our own.
 //@ network: none
+//@ machine: qemu xen
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

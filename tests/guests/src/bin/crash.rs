@@ -1,6 +1,7 @@
 //! A crash ends at once with its status.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ status: 7
+//@ shutdown: crash
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

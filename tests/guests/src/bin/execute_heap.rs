@@ -1,5 +1,5 @@
 //! The heap cannot be executed.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 #![no_std]
 #![no_main]

@@ -1,5 +1,5 @@
 //! Constants cannot be executed.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 //@ report: constants of the image
 #![no_std]

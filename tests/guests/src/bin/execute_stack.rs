@@ -1,5 +1,5 @@
 //! The stack cannot be executed.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 //@ report: main stack, which is not executable
 #![no_std]

@@ -1,5 +1,6 @@
 //! The status that the app chooses arrives outside.
 //@ status: 42
+//@ machine: qemu xen
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
 //! A mapping that is asked for after the seal is an error, not a fault.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 
 #![no_std]
 #![no_main]

@@ -1,5 +1,5 @@
 //! The heap gives back what it got, and running out is an error that names who asked.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

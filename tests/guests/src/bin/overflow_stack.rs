@@ -1,5 +1,5 @@
 //! A stack that overflows hits its guard page, and the report says so.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 //@ report: guard page of the main stack: stack overflow
 #![no_std]

@@ -1,5 +1,5 @@
 //! A panic while a panic is reported ends with one line.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 //@ report: another fault while the report was written
 #![no_std]

@@ -1,5 +1,5 @@
 //! A panic is reported once, with its place, the functions that led there, the tasks and the log.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 101
 //@ report: mayfly: panic: the number is 7
 //@ report: guests/src/bin/panic_report.rs:36

@@ -1,5 +1,6 @@
 //! An app that chose so goes on after a panic in one of its tasks, and learns of it.
 //@ report: panic: the first soufflé collapsed
+//@ machine: qemu xen
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

@@ -1,4 +1,6 @@
 //! A reboot ends the run, which does not start the machine again.
+//@ machine: qemu xen
+//@ shutdown: reboot
 
 #![no_std]
 #![no_main]

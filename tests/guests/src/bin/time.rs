@@ -1,4 +1,5 @@
 //! Time passes at the right speed, timers fire in order, and never early.
+//@ machine: qemu xen
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
 //! A write through a null pointer dies.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 //@ report: NULL page
 #![no_std]

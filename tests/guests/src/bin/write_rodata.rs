@@ -1,5 +1,5 @@
 //! Constants cannot be written.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 //@ report: constants of the image, which are read-only
 #![no_std]

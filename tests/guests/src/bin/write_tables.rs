@@ -1,5 +1,5 @@
 //! Page tables cannot be written once they are sealed.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 //@ report: page tables, which are sealed
 #![no_std]

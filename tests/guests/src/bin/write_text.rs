@@ -1,5 +1,5 @@
 //! Code cannot be written.
-//@ machine: microvm gic3
+//@ machine: microvm gic3 xen
 //@ dies: 102
 //@ report: code of the image, which is read-only
 #![no_std]

@@ -1,0 +1,179 @@
+//! Guests one by one: the examples hello and timer, and the test guests that say that they are for
+//! Xen.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Shared;
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How, Image};
+use crate::lab::{Domain, Ending, Reason, Session};
+use crate::run::mebibytes;
+use crate::test::case::{Case, Failure};
+use crate::test::directives::Directives;
+use crate::test::guest::{annotate, failure};
+use crate::test::guests::{judge, package};
+use crate::tools::quote;
+use crate::xl_cfg::{Config, least};
+
+/// How long an example may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The memory that a guest of ours has to make do with, in MiB.
+const LITTLE: u64 = 4;
+
+/// The tests with examples.
+pub fn examples(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
+    vec![
+        example(machine, "hello", "hello", arch, how),
+        example(machine, "timer", "timer", arch, how),
+        hello_with(machine, "hello-in-4M", arch, how, |_| Ok(LITTLE)),
+        hello_with(machine, "hello-in-least-memory", arch, how, least),
+    ]
+}
+
+/// The tests with test guests of an architecture.
+///
+/// # Errors
+/// If the sources of the test guests cannot be read.
+pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    let package = package()?;
+    for (binary, directives) in package.guests()? {
+        if !directives.under_xen(arch) {
+            continue;
+        }
+        let app = App { binary: binary.clone(), ..package.app.clone() };
+        let how = how.clone();
+        cases.push(machine.case(format!("lab/xen/{binary}/{arch}"), move |session| {
+            let guest = Guest::of(&app, arch, &how);
+            guest.judged(session, &directives)
+        }));
+    }
+    Ok(cases)
+}
+
+/// Builds the test guests that the tests called `names` use.
+///
+/// # Errors
+/// If one cannot be built.
+pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
+    let package = package()?;
+    let used = |binary: &String| names.contains(&format!("lab/xen/{binary}/{arch}"));
+    let binaries = package.guests()?.into_iter().map(|(binary, _)| binary);
+    let binaries: Vec<String> = binaries.filter(used).collect();
+    if !binaries.is_empty() {
+        build::build_all(&package.app, arch, how, &binaries)?;
+    }
+    Ok(())
+}
+
+/// A test that an example does what it does elsewhere.
+pub fn example(machine: &Shared, name: &str, example: &'static str, arch: Arch, how: &How) -> Case {
+    let how = how.clone();
+    machine.case(format!("lab/xen/{name}/{arch}"), move |session| {
+        let mut guest = Guest::of(&App::find(example, None)?, arch, &how);
+        let expected = match example {
+            "timer" => {
+                guest.arguments = vec!["count=5".into(), "period=200ms".into()];
+                "tick 5"
+            }
+            _ => "Hello from Mayfly",
+        };
+        guest.succeeds(session, expected)
+    })
+}
+
+/// A test that hello boots with the memory that `memory` gives, in MiB.
+fn hello_with(
+    machine: &Shared,
+    name: &str,
+    arch: Arch,
+    how: &How,
+    memory: fn(&Image) -> Result<u64>,
+) -> Case {
+    let how = how.clone();
+    machine.case(format!("lab/xen/{name}/{arch}"), move |session| {
+        let mut guest = Guest::of(&App::find("hello", None)?, arch, &how);
+        guest.memory = Some(memory(&guest.image)?);
+        guest.succeeds(session, "Hello from Mayfly")
+    })
+}
+
+/// A guest that is yet to be created.
+struct Guest {
+    app: App,
+    image: Image,
+    /// In MiB; the least that it starts with if not given.
+    memory: Option<u64>,
+    arguments: Vec<String>,
+}
+
+impl Guest {
+    fn of(app: &App, arch: Arch, how: &How) -> Self {
+        let image = build::image_of(app, arch, how, &app.binary);
+        Self { app: app.clone(), image, memory: Some(64), arguments: Vec::new() }
+    }
+
+    /// Runs it, and checks that it prints a text and ends well.
+    fn succeeds(&self, session: &mut Session, expected: &str) -> Result<(), Failure> {
+        let mut console = String::new();
+        let check = |session: &mut Session, console: &mut String| {
+            let ending = self.run(session, PATIENCE, console)?;
+            ensure!(console.contains(expected), "the console does not show `{expected}`");
+            ensure!(
+                ending == Ending { status: 0, reason: Reason::PowerOff },
+                "it ended with {ending:?}"
+            );
+            Ok(())
+        };
+        check(session, &mut console).map_err(|error| failure(&error, &console, Some(&self.image)))
+    }
+
+    /// Runs it, and checks what it says about itself.
+    fn judged(mut self, session: &mut Session, directives: &Directives) -> Result<(), Failure> {
+        let memory = directives.memory.first().context("it has no memory")?;
+        self.memory = Some(mebibytes(memory)?);
+        self.arguments.clone_from(&directives.arguments);
+        let mut console = String::new();
+        let check = |session: &mut Session, console: &mut String| {
+            let patience = Duration::from_secs(directives.timeout);
+            let ending = self.run(session, patience, console)?;
+            let console = match directives.dies {
+                true => annotate(console, Some(&self.image)),
+                false => console.clone(),
+            };
+            judge(directives, ending.status, &console)?;
+            let expected = directives.shutdown();
+            ensure!(
+                ending.reason == expected,
+                "it gave Xen {:?} as the reason instead of {expected:?}",
+                ending.reason
+            );
+            Ok(())
+        };
+        check(session, &mut console).map_err(|error| failure(&error, &console, Some(&self.image)))
+    }
+
+    /// Runs it to its end.
+    fn run(
+        &self,
+        session: &mut Session,
+        patience: Duration,
+        console: &mut String,
+    ) -> Result<Ending> {
+        let mut config = Config::for_lab(&self.app, &self.image, self.memory, &self.arguments)?;
+        config.name = format!("{}-{}", config.name, self.image.arch);
+        let image = std::fs::read(&self.image.path)
+            .with_context(|| format!("cannot read {}", self.image.path.display()))?;
+        session.send(&quote(&config.kernel), &image)?;
+        let mut domain = Domain::create(session, &config, false)?;
+        let mut bytes = Vec::new();
+        let ending = domain.wait(session, patience, &mut |part| bytes.extend_from_slice(part));
+        *console = String::from_utf8_lossy(&bytes).replace('\r', "");
+        domain.destroy(session)?;
+        ending
+    }
+}

@@ -1,0 +1,53 @@
+//! Whether Xen and the kernel of dom0 have something to say about the guests that were run.
+
+use anyhow::{Result, ensure};
+
+use super::Shared;
+use crate::lab::Session;
+use crate::test::case::Case;
+
+/// What may be printed: parts of lines. Xen of x86 copies the state of a processor for a guest that
+/// is created, and says so; Linux for ARM says that there is no NUMA.
+const HARMLESS: [&str; 3] = [" save: ", " restore: ", "Unknown online node for memory"];
+
+/// Most lines that are shown.
+const SHOWN: usize = 20;
+
+/// Nothing is in the logs but what is known to be harmless.
+pub fn case(machine: &Shared, name: &str) -> Case {
+    machine.case(format!("lab/xen/{name}/{}", machine.xen.arch()), |session| Ok(check(session)?))
+}
+
+fn check(session: &mut Session) -> Result<()> {
+    let kernel = session.succeed("dmesg")?;
+    let console = session.console();
+    // What is before that is about dom0.
+    let xen = console.split_once(": ready").map_or("", |(_, after)| after);
+    let lines: Vec<&str> = kernel.lines().chain(xen.lines()).filter(|line| unusual(line)).collect();
+    let shown = lines.get(..SHOWN).unwrap_or(&lines).join("\n");
+    ensure!(lines.is_empty(), "Xen or dom0 has printed {} lines:\n{shown}", lines.len());
+    Ok(())
+}
+
+fn unusual(line: &str) -> bool {
+    !line.trim().is_empty() && !HARMLESS.iter().any(|part| line.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_to_be_harmless_is_not_unusual() {
+        for line in [
+            "",
+            "(XEN) HVM d34v0 save: TSC_ADJUST",
+            "(XEN) HVM34 restore: CPU 0",
+            "[    2.568918] Unknown online node for memory at 0x0, assuming node 0",
+        ] {
+            assert!(!unusual(line), "{line}");
+        }
+        assert!(unusual("(XEN) d5v0 Triple fault - invoking HVM shutdown action 1"));
+        assert!(unusual("[   12.5] xen_netback: guest sent a bad request"));
+    }
+}

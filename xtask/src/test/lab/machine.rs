@@ -1,0 +1,88 @@
+//! A lab that several tests share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Shared;
+use crate::lab::{Hardware, Lab, Session, Xen};
+use crate::test::case::{Case, Failure, Verdict};
+
+/// How long dom0 may take to answer after a test has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A machine, booted for the first test that needs it. It ends with the last one.
+pub struct Machine {
+    /// What it runs.
+    pub xen: Xen,
+    hardware: Hardware,
+    state: Mutex<State>,
+}
+
+enum State {
+    Off,
+    /// It cannot be had here, for this reason.
+    Unavailable(String),
+    On(Box<Session>),
+}
+
+impl Machine {
+    /// One that is not booted yet.
+    pub fn new(xen: Xen, hardware: Hardware) -> Shared {
+        Arc::new(Self { xen, hardware, state: Mutex::new(State::Off) })
+    }
+
+    /// A test on the machine.
+    pub fn case(
+        self: &Arc<Self>,
+        name: String,
+        test: impl Fn(&mut Session) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Case {
+        let machine = Arc::clone(self);
+        Case::counting(name, move || machine.verdict(&test))
+    }
+
+    fn verdict(&self, test: &dyn Fn(&mut Session) -> Result<(), Failure>) -> Verdict {
+        let mut state = self.locked();
+        if matches!(*state, State::Off) {
+            match self.start() {
+                Ok(started) => *state = started,
+                Err(error) => return Verdict::Failed(Failure::from(error)),
+            }
+        }
+        let session = match &mut *state {
+            State::On(session) => session,
+            State::Unavailable(reason) => return Verdict::Skipped(reason.clone()),
+            State::Off => return Verdict::Failed(Failure::new("the lab is off")),
+        };
+        match test(session) {
+            Ok(()) => Verdict::Passed(1),
+            Err(failure) => {
+                // The next test gets a fresh one if this is of no more use.
+                let patience = std::mem::replace(&mut session.patience, PATIENCE);
+                let alive = session.succeed("true").is_ok();
+                session.patience = patience;
+                if !alive {
+                    *state = State::Off;
+                }
+                Verdict::Failed(failure)
+            }
+        }
+    }
+
+    fn start(&self) -> anyhow::Result<State> {
+        let tree = match Lab::fetch(self.xen) {
+            Ok(tree) => tree,
+            // Whether Debian's servers can be reached says nothing about the code.
+            Err(error) => return Ok(State::Unavailable(format!("{error:#}"))),
+        };
+        let lab = Lab::assemble(self.xen, &tree)?;
+        let mut session = Session::start(&lab, &self.hardware)?;
+        // What is printed from now on is about guests.
+        session.succeed("dmesg -c")?;
+        Ok(State::On(Box::new(session)))
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

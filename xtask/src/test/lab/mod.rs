@@ -1,0 +1,109 @@
+//! Xen: the lab itself, and guests of its Xen.
+//!
+//! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
+//! others need it, then [`guests`] one by one and several of them [`together`], and at last whether
+//! Xen and dom0 have complained about any of it ([`logs`]).
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+
+use super::case::{Case, Failure};
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How};
+use crate::lab::{Hardware, Session, Xen};
+
+mod guests;
+mod logs;
+mod machine;
+mod together;
+
+use machine::Machine;
+
+/// Examples that are run, all in several ways.
+const EXAMPLES: [&str; 2] = ["hello", "timer"];
+
+/// The tests with guests of these architectures, in groups.
+///
+/// # Errors
+/// If the sources of the test guests cannot be read.
+pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
+    let mut groups = Vec::new();
+    for xen in [Xen::X86_64, Xen::Aarch64] {
+        let arches: Vec<Arch> =
+            arches.iter().copied().filter(|&arch| Xen::of(arch) == xen).collect();
+        if arches.is_empty() {
+            continue;
+        }
+        let machine = Machine::new(xen, Hardware::default_of(xen));
+        let mut cases = vec![machine.case(format!("lab/dom0/{}", xen.arch()), dom0)];
+        for &arch in &arches {
+            cases.extend(guests::examples(&machine, arch, how));
+            // What the test guests show does not depend on how they were compiled so much that it
+            // would be worth another two minutes.
+            if !how.release {
+                cases.extend(guests::cases(&machine, arch, how)?);
+            }
+        }
+        cases.push(together::case(&machine, &arches, how));
+        cases.push(logs::case(&machine, "logs"));
+        groups.push(cases);
+        if xen == Xen::Aarch64 {
+            groups.push(with_gicv2(&arches, how));
+        }
+    }
+    Ok(groups)
+}
+
+/// What is run on a machine with the older interrupt controller: as much as shows that guests get
+/// along with it.
+fn with_gicv2(arches: &[Arch], how: &How) -> Vec<Case> {
+    let machine = Machine::new(Xen::Aarch64, Hardware::with_gic(Xen::Aarch64, 2));
+    let mut cases: Vec<Case> = arches
+        .iter()
+        .map(|&arch| guests::example(&machine, "timer-gic2", "timer", arch, how))
+        .collect();
+    cases.push(logs::case(&machine, "logs-gic2"));
+    cases
+}
+
+/// Builds the images that the tests called `names` use.
+///
+/// # Errors
+/// If one cannot be built.
+pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
+    if !names.iter().any(|name| name.starts_with("lab/xen/")) {
+        return Ok(());
+    }
+    for &arch in arches {
+        for example in EXAMPLES {
+            build::build(&App::find(example, None)?, arch, how)?;
+        }
+        guests::compile(arch, how, names)?;
+    }
+    Ok(())
+}
+
+/// SHA-256 of the numbers from 0 to 99,999, each in four bytes, the least significant first.
+const SUM: &str = "20ff50e632cc575386b15d7fcd9c3842ef435388ed29ae8c30617158ee907dc5";
+
+/// Xen's tools answer, files arrive as they are, and a bridge waits for guests.
+fn dom0(session: &mut Session) -> Result<(), Failure> {
+    Ok(check_dom0(session)?)
+}
+
+fn check_dom0(session: &mut Session) -> Result<()> {
+    let domains = session.succeed("xl list")?;
+    ensure!(domains.contains("Domain-0"), "xl lists no dom0:\n{domains}");
+    let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    session.send("file", &content)?;
+    let sum = session.succeed("sha256sum <file")?;
+    ensure!(sum.starts_with(SUM), "the file that was sent has the sum {sum}");
+    session.succeed("ip link show xenbr0 && xenstore-read /local/domain/0/domid")?;
+    ensure!(session.run("exit 7")?.status == 7, "the status of a command is lost");
+    Ok(())
+}
+
+/// What every test of a machine holds on to.
+type Shared = Arc<Machine>;
