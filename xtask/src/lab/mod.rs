@@ -34,7 +34,11 @@ pub use session::Session;
   cargo xtask lab build                 fetches and assembles it; a second time takes no time
   cargo xtask lab shell                 a prompt of dom0, where xl and xenstore-ls work
   cargo xtask lab shell --arch aarch64 --gic 3
-  cargo xtask lab exec 'xl create hello.cfg && xl list' --file hello --file hello.cfg
+  cargo xtask xl-cfg hello > hello.cfg  for the next one; it builds the image, too
+  cargo xtask lab exec 'xl create hello.cfg && xl list' --file hello.cfg \\
+      --file target/mayfly/x86_64/dev/hello
+
+To just run an app: cargo xtask run hello --on xen
 
 Everything comes from Debian packages that are unpacked below target/debian; nothing is installed,
 except for QEMU. It needs apt-get, and the package lists of Debian 12. In the shell, `poweroff -f`
