@@ -24,7 +24,7 @@ pub const PROGRAMS: [Program; 13] = [
     program("qemu-system-x86_64", "qemu-system-x86", "run x86-64 images"),
     program("qemu-system-aarch64", "qemu-system-arm", "run AArch64 images"),
     program("qemu-system-arm", "qemu-system-arm", "run ARMv7 images"),
-    program("passt", "passt", "run --platform unix without a TAP interface"),
+    program("passt", "passt", "run --on unix without a TAP interface"),
     program("curl", "curl", "test the HTTP example"),
     program("dig", "bind9-dnsutils", "test name resolution"),
     program("nc", "netcat-openbsd", "test the echo example"),

@@ -61,7 +61,13 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Arch,
     /// Where to run it.
-    #[arg(long, value_enum, default_value = "qemu", visible_alias = "on")]
+    #[arg(
+        long = "on",
+        value_name = "PLATFORM",
+        value_enum,
+        default_value = "qemu",
+        alias = "platform"
+    )]
     platform: Platform,
     #[command(flatten)]
     hardware: Hardware,

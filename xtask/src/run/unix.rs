@@ -65,7 +65,7 @@ fn passt_arguments(forwards: &[Forward]) -> Vec<String> {
 pub fn refuse(options: &[&str]) -> Result<()> {
     ensure!(
         options.is_empty(),
-        "a Linux process has no {0}; leave {0} out, or leave out `--platform unix`{1}",
+        "a Linux process has no {0}; leave {0} out, or leave out `--on unix`{1}",
         options.join(", "),
         if options.contains(&"--gdb") {
             "; `gdb --args` takes the line that `run` prints"
