@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Shared;
+use super::logs::unusual;
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -97,7 +98,7 @@ fn hello_with(
     let how = how.clone();
     machine.case(format!("lab/xen/{name}/{arch}"), move |session| {
         let mut guest = Guest::of(&App::find("hello", None)?, arch, &how);
-        guest.memory = Some(memory(&guest.image)?);
+        guest.memory = memory(&guest.image)?;
         guest.succeeds(session, "Hello from Mayfly")
     })
 }
@@ -106,44 +107,39 @@ fn hello_with(
 struct Guest {
     app: App,
     image: Image,
-    /// In MiB; the least that it starts with if not given.
-    memory: Option<u64>,
+    /// In MiB.
+    memory: u64,
     arguments: Vec<String>,
 }
 
 impl Guest {
     fn of(app: &App, arch: Arch, how: &How) -> Self {
         let image = build::image_of(app, arch, how, &app.binary);
-        Self { app: app.clone(), image, memory: Some(64), arguments: Vec::new() }
+        Self { app: app.clone(), image, memory: 64, arguments: Vec::new() }
     }
 
     /// Runs it, and checks that it prints a text and ends well.
     fn succeeds(&self, session: &mut Session, expected: &str) -> Result<(), Failure> {
-        let mut console = String::new();
-        let check = |session: &mut Session, console: &mut String| {
-            let ending = self.run(session, PATIENCE, console)?;
+        self.checked(session, PATIENCE, &|console, ending| {
             ensure!(console.contains(expected), "the console does not show `{expected}`");
             ensure!(
                 ending == Ending { status: 0, reason: Reason::PowerOff },
                 "it ended with {ending:?}"
             );
             Ok(())
-        };
-        check(session, &mut console).map_err(|error| failure(&error, &console, Some(&self.image)))
+        })
     }
 
     /// Runs it, and checks what it says about itself.
     fn judged(mut self, session: &mut Session, directives: &Directives) -> Result<(), Failure> {
         let memory = directives.memory.first().context("it has no memory")?;
-        self.memory = Some(mebibytes(memory)?);
+        self.memory = mebibytes(memory)?;
         self.arguments.clone_from(&directives.arguments);
-        let mut console = String::new();
-        let check = |session: &mut Session, console: &mut String| {
-            let patience = Duration::from_secs(directives.timeout);
-            let ending = self.run(session, patience, console)?;
+        let patience = Duration::from_secs(directives.timeout);
+        self.checked(session, patience, &|console, ending| {
             let console = match directives.dies {
                 true => annotate(console, Some(&self.image)),
-                false => console.clone(),
+                false => console.to_owned(),
             };
             judge(directives, ending.status, &console)?;
             let expected = directives.shutdown();
@@ -153,8 +149,34 @@ impl Guest {
                 ending.reason
             );
             Ok(())
-        };
-        check(session, &mut console).map_err(|error| failure(&error, &console, Some(&self.image)))
+        })
+    }
+
+    /// Runs it, and has its console and its end checked. A failure shows the console, and what Xen
+    /// and dom0 have printed meanwhile that is not usual.
+    fn checked(
+        &self,
+        session: &mut Session,
+        patience: Duration,
+        check: &dyn Fn(&str, Ending) -> Result<()>,
+    ) -> Result<(), Failure> {
+        let before = session.console().len();
+        let mut console = Vec::new();
+        let ending = self.run(session, patience, &mut console);
+        let console = String::from_utf8_lossy(&console).replace('\r', "");
+        let checked = ending.and_then(|ending| check(&console, ending));
+        checked.map_err(|error| {
+            let failure = failure(&error, &console, Some(&self.image));
+            let host = session.console();
+            let printed = host.get(before..).unwrap_or_default();
+            let printed: String = printed
+                .lines()
+                .filter(|line| unusual(line))
+                .map(|line| format!("Xen and dom0: {line}\n"))
+                .collect();
+            let output = failure.output.clone() + &printed;
+            failure.with_output(output)
+        })
     }
 
     /// Runs it to its end.
@@ -162,17 +184,17 @@ impl Guest {
         &self,
         session: &mut Session,
         patience: Duration,
-        console: &mut String,
+        console: &mut Vec<u8>,
     ) -> Result<Ending> {
-        let mut config = Config::for_lab(&self.app, &self.image, self.memory, &self.arguments)?;
+        let memory = Some(self.memory);
+        let mut config = Config::for_lab(&self.app, &self.image, memory, &self.arguments)?;
+        // The same app may have run before for another architecture.
         config.name = format!("{}-{}", config.name, self.image.arch);
         let image = std::fs::read(&self.image.path)
             .with_context(|| format!("cannot read {}", self.image.path.display()))?;
         session.send(&quote(&config.kernel), &image)?;
         let mut domain = Domain::create(session, &config, false)?;
-        let mut bytes = Vec::new();
-        let ending = domain.wait(session, patience, &mut |part| bytes.extend_from_slice(part));
-        *console = String::from_utf8_lossy(&bytes).replace('\r', "");
+        let ending = domain.wait(session, patience, &mut |part| console.extend_from_slice(part));
         domain.destroy(session)?;
         ending
     }

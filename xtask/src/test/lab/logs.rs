@@ -29,7 +29,8 @@ fn check(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-fn unusual(line: &str) -> bool {
+/// Whether a line is not known to be harmless.
+pub fn unusual(line: &str) -> bool {
     !line.trim().is_empty() && !HARMLESS.iter().any(|part| line.contains(part))
 }
 
