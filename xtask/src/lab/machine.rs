@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{DOM0, HYPERVISOR, Hardware, KERNEL, Lab, Xen};
 use crate::tools;
 
-/// QEMU with Xen, dom0's kernel and its file system, and no other device.
+/// QEMU with Xen, dom0's kernel and its file system, and no other device than a network card.
 pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
     let mut qemu = Command::new(lab.xen.arch().qemu());
     // From there, the names of the files have no spaces or commas, which would end them.
@@ -17,16 +17,24 @@ pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
         Xen::X86_64 => x86_64(&mut qemu),
         Xen::Aarch64 => aarch64(&mut qemu, hardware.gic),
     }
+    if let Some((backend, device)) = hardware.network.qemu_arguments(transport(lab.xen)) {
+        qemu.args(["-netdev", &backend, "-device", &device]);
+    }
     tools::dying_with_us(qemu)
+}
+
+/// How devices of virtio are attached, as the last part of QEMU's names for them.
+fn transport(xen: Xen) -> &'static str {
+    match xen {
+        Xen::X86_64 => "pci",
+        Xen::Aarch64 => "device",
+    }
 }
 
 /// Arguments that give the machine serial ports by these names; the other end of each is a socket.
 pub fn ports(xen: Xen, ports: &[(&str, &Path)]) -> Vec<String> {
-    let bus = match xen {
-        Xen::X86_64 => "virtio-serial-pci",
-        Xen::Aarch64 => "virtio-serial-device",
-    };
-    let mut arguments = vec!["-device".to_owned(), bus.to_owned()];
+    let bus = format!("virtio-serial-{}", transport(xen));
+    let mut arguments = vec!["-device".to_owned(), bus];
     for (name, socket) in ports {
         arguments.push("-chardev".into());
         let path = socket.display().to_string().replace(',', ",,");

@@ -15,6 +15,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::arch::Arch;
 use crate::debian::{self, Packages};
+use crate::run::Network;
 use crate::{setup, shared, tools, ui};
 
 mod dom0;
@@ -99,17 +100,26 @@ pub struct Hardware {
     /// Interrupt controller on ARM: GICv2 or GICv3. Guests see the same.
     #[arg(long, value_name = "VERSION", default_value_t = DEFAULT_GIC, value_parser = clap::value_parser!(u8).range(2..=3))]
     gic: u8,
+    /// What its network card is connected to; it has none if there is no network.
+    #[arg(skip = Network::None)]
+    network: Network,
 }
 
 impl Hardware {
     /// The usual machine.
     pub fn default_of(arch: Xen) -> Self {
-        Self { arch, gic: DEFAULT_GIC }
+        Self::with_gic(arch, DEFAULT_GIC)
     }
 
     /// A machine with a certain version of ARM's interrupt controller.
     pub fn with_gic(arch: Xen, gic: u8) -> Self {
-        Self { arch, gic }
+        Self { arch, gic, network: Network::None }
+    }
+
+    /// The same machine with a network card, which is on the bridge that guests are on. The network
+    /// takes them for the machine.
+    pub fn on_network(self, network: Network) -> Self {
+        Self { network, ..self }
     }
 }
 

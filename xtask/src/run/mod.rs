@@ -48,7 +48,7 @@ const INTERRUPTED: u8 = 130;
   cargo xtask run http --gdb                   waits for gdb, and prints how to start it
   cargo xtask run http --tap tap0 -- ip=10.0.0.2/24 gateway=10.0.0.1
   cargo xtask run http --on unix               the same app as a Linux process
-  cargo xtask run hello --on xen               a guest of Xen, which is itself in QEMU
+  cargo xtask run http --on xen                as a guest of Xen, which is itself in QEMU
 
 Ctrl-C ends the guest. The exit status is the guest's; 124 after --timeout, 130 after Ctrl-C.
 An app says in its Cargo.toml which ports of it are to be reached:
@@ -166,8 +166,10 @@ impl Options {
         let image = build::build(app, self.arch, &self.what.how)?;
         let memory = mebibytes(&self.hardware.memory)?;
         let config = Config::for_lab(app, &image, Some(memory), &self.arguments)?;
+        let config = Config { network: true, ..config };
+        let (network, _ports) = self.network(app)?;
         let timeout = self.timeout.map(Duration::from_secs);
-        match xen::run(&image, &config, self.hardware.gic, timeout)? {
+        match xen::run(&image, &config, self.hardware.gic, &network, timeout)? {
             Some(status) => Ok(status),
             None if interrupted() => Ok(INTERRUPTED),
             None => Ok(timed_out()),
@@ -179,7 +181,6 @@ impl Options {
         let mut given = self.hardware.of_machines();
         given.retain(|&option| option != "--gic" || self.arch == Arch::X86_64);
         given.extend((!self.hardware.disks.is_empty()).then_some("--disk"));
-        given.extend((!self.ports.is_empty()).then_some("--port"));
         given.extend(self.tap.is_some().then_some("--tap"));
         given.extend(self.gdb.then_some("--gdb"));
         given

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::memory::{MEBIBYTE, bytes};
+use super::network::Network;
 use super::process::{Console, interrupted};
+use super::{announce_ports, probe};
 use crate::build::Image;
 use crate::lab::{Domain, Hardware, Lab, Reason, Session, Xen};
 use crate::symbolize::Symbolized;
@@ -22,6 +24,7 @@ pub fn run(
     image: &Image,
     config: &Config,
     gic: Option<u8>,
+    network: &Network,
     timeout: Option<Duration>,
 ) -> Result<Option<u8>> {
     let xen = Xen::of(image.arch);
@@ -30,11 +33,12 @@ pub fn run(
         Some(gic) => Hardware::with_gic(xen, gic),
         None => Hardware::default_of(xen),
     };
+    let hardware = hardware.on_network(network.clone());
     let lab = Lab::prepare(xen)?;
     // Before QEMU starts, so that no Ctrl-C is missed.
     interrupted();
     ui::progress("Booting", format_args!("Xen and dom0 on {}", xen.arch()));
-    match in_lab(&lab, &hardware, image, config, timeout) {
+    match in_lab(&lab, &hardware, image, config, network, timeout) {
         // The guest, dom0 and Xen end with the session.
         Err(_) if interrupted() => Ok(None),
         other => other,
@@ -46,6 +50,7 @@ fn in_lab(
     hardware: &Hardware,
     image: &Image,
     config: &Config,
+    network: &Network,
     timeout: Option<Duration>,
 ) -> Result<Option<u8>> {
     let mut session = Session::start(lab, hardware)?;
@@ -54,6 +59,8 @@ fn in_lab(
     ui::progress("Running", format_args!("`xl create {}.cfg` in dom0", config.name));
     session.send(&quote(&config.kernel), &content)?;
     let mut domain = Domain::create(&mut session, config, false)?;
+    announce_ports(network.forwards());
+    probe::announce_urls(network.forwards());
     let mut console = Symbolized::new(image.elf.clone());
     let start = Instant::now();
     loop {
