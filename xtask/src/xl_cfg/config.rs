@@ -22,6 +22,8 @@ pub struct Config {
     pub arguments: Vec<String>,
     /// Whether it is to have a network interface.
     pub network: bool,
+    /// The hardware address of the interface; xl chooses one if not given.
+    pub mac: Option<&'static str>,
     /// Whether it stays for others to look at it, however it ends.
     pub preserve: bool,
 }
@@ -60,7 +62,8 @@ impl Config {
         } else {
             "# A network interface, which the app has no use for:\n#"
         };
-        text += "vif = [\"bridge=xenbr0\"]\n";
+        let mac = self.mac.map(|mac| format!(",mac={mac}")).unwrap_or_default();
+        writeln!(text, "vif = [\"bridge=xenbr0{mac}\"]").ok();
         text += match self.preserve {
             true => {
                 "on_poweroff = \"preserve\"\non_reboot = \"preserve\"\non_crash = \"preserve\"\n"
@@ -104,6 +107,7 @@ mod tests {
             least_memory: 2,
             arguments: Vec::new(),
             network: false,
+            mac: None,
             preserve: false,
         }
     }
@@ -141,6 +145,7 @@ on_crash = "preserve"
             least_memory: 3,
             arguments: vec!["port=80".into(), r#"greeting=say "hi""#.into()],
             network: true,
+            mac: Some("00:16:3e:00:00:01"),
             preserve: true,
         };
         let expected = r#"# A Mayfly guest for armv7. xl.cfg(5) explains each line.
@@ -153,7 +158,7 @@ extra = "port=80 'greeting=say \"hi\"'"
 memory = 16
 # It uses one.
 vcpus = 1
-vif = ["bridge=xenbr0"]
+vif = ["bridge=xenbr0,mac=00:16:3e:00:00:01"]
 on_poweroff = "preserve"
 on_reboot = "preserve"
 on_crash = "preserve"

@@ -16,6 +16,10 @@ mod memory;
 pub use config::Config;
 pub use memory::least;
 
+/// The hardware address of a guest in the lab, of the range that is Xen's. The network outside
+/// remembers it, and gives its owner the address that ports lead to. One guest at a time has it.
+const LAB_MAC: &str = "00:16:3e:00:00:01";
+
 /// Writes a configuration for xl, to run an app on your own Xen.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -86,6 +90,7 @@ impl Config {
             least_memory: least,
             arguments: arguments.to_vec(),
             network: !run::declared(&app.metadata)?.is_empty(),
+            mac: None,
             preserve: false,
         })
     }
@@ -102,6 +107,6 @@ impl Config {
         arguments: &[String],
     ) -> Result<Self> {
         let config = Self::of(app, image, memory, arguments)?;
-        Ok(Self { network: false, preserve: true, ..config })
+        Ok(Self { network: false, mac: Some(LAB_MAC), preserve: true, ..config })
     }
 }

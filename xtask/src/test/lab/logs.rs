@@ -7,8 +7,17 @@ use crate::lab::Session;
 use crate::test::case::Case;
 
 /// What may be printed: parts of lines. Xen of x86 copies the state of a processor for a guest that
-/// is created, and says so; Linux for ARM says that there is no NUMA.
-const HARMLESS: [&str; 3] = [" save: ", " restore: ", "Unknown online node for memory"];
+/// is created, and says so; Linux for ARM says that there is no NUMA; interfaces of guests come and
+/// go on the bridge.
+const HARMLESS: [&str; 7] = [
+    " save: ",
+    " restore: ",
+    "Unknown online node for memory",
+    "xenbr0: port ",
+    "promiscuous mode",
+    "link becomes ready",
+    "Guest Rx ready",
+];
 
 /// Most lines that are shown.
 const SHOWN: usize = 20;

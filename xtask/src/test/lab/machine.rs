@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::lab::{Hardware, Lab, Session, Xen};
+use crate::run::{Forward, Network, Reserved, choose_host_ports};
 use crate::test::case::{Case, Failure, Verdict};
 
 /// How long dom0 may take to answer after a test has failed.
@@ -14,8 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Machine {
     /// What it runs.
     pub xen: Xen,
+    /// The port of this machine that leads to port 80 of a guest.
+    pub port: u16,
     hardware: Hardware,
     state: Mutex<State>,
+    _ports: Reserved,
 }
 
 enum State {
@@ -27,8 +31,15 @@ enum State {
 
 impl Machine {
     /// One that is not booted yet.
-    pub fn new(xen: Xen, hardware: Hardware) -> Shared {
-        Arc::new(Self { xen, hardware, state: Mutex::new(State::Off) })
+    ///
+    /// # Errors
+    /// If no port is free.
+    pub fn new(xen: Xen, hardware: Hardware) -> anyhow::Result<Shared> {
+        let mut forwards = ["80/http".parse()?];
+        let ports = choose_host_ports(&mut forwards)?;
+        let [Forward { host: port, .. }] = forwards;
+        let hardware = hardware.on_network(Network::User(forwards.into()));
+        Ok(Arc::new(Self { xen, port, hardware, state: Mutex::new(State::Off), _ports: ports }))
     }
 
     /// A test on the machine.

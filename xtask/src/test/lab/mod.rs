@@ -1,8 +1,8 @@
 //! Xen: the lab itself, and guests of its Xen.
 //!
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
-//! others need it, then [`guests`] one by one and several of them [`together`], and at last whether
-//! Xen and dom0 have complained about any of it ([`logs`]).
+//! others need it, then [`guests`] one by one, over the [`network`] and several of them [`together`], and at last
+//! whether Xen and dom0 have complained about any of it ([`logs`]).
 
 use std::sync::Arc;
 
@@ -17,12 +17,13 @@ use crate::lab::{Hardware, Session, Xen};
 mod guests;
 mod logs;
 mod machine;
+mod network;
 mod together;
 
 use machine::Machine;
 
-/// Examples that are run, all in several ways.
-const EXAMPLES: [&str; 2] = ["hello", "timer"];
+/// Examples that are run.
+const EXAMPLES: [&str; 3] = ["hello", "timer", "http"];
 
 /// The tests with guests of these architectures, in groups.
 ///
@@ -36,10 +37,11 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         if arches.is_empty() {
             continue;
         }
-        let machine = Machine::new(xen, Hardware::default_of(xen));
+        let machine = Machine::new(xen, Hardware::default_of(xen))?;
         let mut cases = vec![machine.case(format!("lab/dom0/{}", xen.arch()), dom0)];
         for &arch in &arches {
             cases.extend(guests::examples(&machine, arch, how));
+            cases.push(network::case(&machine, arch, how));
             // What the test guests show does not depend on how they were compiled so much that it
             // would be worth another two minutes.
             if !how.release {
@@ -50,7 +52,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         cases.push(logs::case(&machine, "logs"));
         groups.push(cases);
         if xen == Xen::Aarch64 {
-            groups.push(with_gicv2(&arches, how));
+            groups.push(with_gicv2(&arches, how)?);
         }
     }
     Ok(groups)
@@ -58,14 +60,14 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
 
 /// What is run on a machine with the older interrupt controller: as much as shows that guests get
 /// along with it.
-fn with_gicv2(arches: &[Arch], how: &How) -> Vec<Case> {
-    let machine = Machine::new(Xen::Aarch64, Hardware::with_gic(Xen::Aarch64, 2));
+fn with_gicv2(arches: &[Arch], how: &How) -> Result<Vec<Case>> {
+    let machine = Machine::new(Xen::Aarch64, Hardware::with_gic(Xen::Aarch64, 2))?;
     let mut cases: Vec<Case> = arches
         .iter()
         .map(|&arch| guests::example(&machine, "timer-gic2", "timer", arch, how))
         .collect();
     cases.push(logs::case(&machine, "logs-gic2"));
-    cases
+    Ok(cases)
 }
 
 /// Builds the images that the tests called `names` use.
