@@ -24,6 +24,8 @@ pub struct Config {
     pub network: bool,
     /// The hardware address of the interface; xl chooses one if not given.
     pub mac: Option<&'static str>,
+    /// Its disks: files in dom0.
+    pub disks: Vec<String>,
     /// Whether it stays for others to look at it, however it ends.
     pub preserve: bool,
 }
@@ -64,6 +66,7 @@ impl Config {
         };
         let mac = self.mac.map(|mac| format!(",mac={mac}")).unwrap_or_default();
         writeln!(text, "vif = [\"bridge=xenbr0{mac}\"]").ok();
+        text += &disks(&self.disks);
         text += match self.preserve {
             true => {
                 "on_poweroff = \"preserve\"\non_reboot = \"preserve\"\non_crash = \"preserve\"\n"
@@ -77,6 +80,15 @@ impl Config {
         };
         text
     }
+}
+
+/// The line about disks, if there are any (xl-disk-configuration(5); the target is the rest of it).
+fn disks(files: &[String]) -> String {
+    let disk = |(letter, file): (char, &String)| {
+        quoted(&format!("format=raw,vdev=xvd{letter},access=rw,target={file}"))
+    };
+    let disks: Vec<String> = ('a'..='z').zip(files).map(disk).collect();
+    if disks.is_empty() { String::new() } else { format!("disk = [{}]\n", disks.join(", ")) }
 }
 
 /// A string of xl's: in quotation marks, with backslashes before what would end it.
@@ -108,6 +120,7 @@ mod tests {
             arguments: Vec::new(),
             network: false,
             mac: None,
+            disks: Vec::new(),
             preserve: false,
         }
     }
@@ -146,6 +159,7 @@ on_crash = "preserve"
             arguments: vec!["port=80".into(), r#"greeting=say "hi""#.into()],
             network: true,
             mac: Some("00:16:3e:00:00:01"),
+            disks: vec!["/srv/a".into(), "/srv/b".into()],
             preserve: true,
         };
         let expected = r#"# A Mayfly guest for armv7. xl.cfg(5) explains each line.
@@ -159,6 +173,7 @@ memory = 16
 # It uses one.
 vcpus = 1
 vif = ["bridge=xenbr0,mac=00:16:3e:00:00:01"]
+disk = ["format=raw,vdev=xvda,access=rw,target=/srv/a", "format=raw,vdev=xvdb,access=rw,target=/srv/b"]
 on_poweroff = "preserve"
 on_reboot = "preserve"
 on_crash = "preserve"

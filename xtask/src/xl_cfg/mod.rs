@@ -91,6 +91,7 @@ impl Config {
             arguments: arguments.to_vec(),
             network: !run::declared(&app.metadata)?.is_empty(),
             mac: None,
+            disks: Vec::new(),
             preserve: false,
         })
     }

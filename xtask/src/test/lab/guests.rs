@@ -32,6 +32,7 @@ pub fn examples(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
         example(machine, "timer", "timer", arch, how),
         hello_with(machine, "hello-in-4M", arch, how, |_| Ok(LITTLE)),
         hello_with(machine, "hello-in-least-memory", arch, how, least),
+        disk(machine, arch, how),
     ]
 }
 
@@ -62,9 +63,12 @@ pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
 /// If one cannot be built.
 pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
     let package = package()?;
-    let used = |binary: &String| names.contains(&format!("lab/xen/{binary}/{arch}"));
-    let binaries = package.guests()?.into_iter().map(|(binary, _)| binary);
-    let binaries: Vec<String> = binaries.filter(used).collect();
+    // Others may be called as an example is, whose image would be replaced.
+    let used = |(binary, directives): (String, Directives)| {
+        let name = format!("lab/xen/{binary}/{arch}");
+        (directives.under_xen(arch) && names.contains(&name)).then_some(binary)
+    };
+    let binaries: Vec<String> = package.guests()?.into_iter().filter_map(used).collect();
     if !binaries.is_empty() {
         build::build_all(&package.app, arch, how, &binaries)?;
     }
@@ -103,6 +107,19 @@ fn hello_with(
     })
 }
 
+/// A test that a disk keeps what a guest has written to it.
+fn disk(machine: &Shared, arch: Arch, how: &How) -> Case {
+    let how = how.clone();
+    machine.case(format!("lab/xen/example-disk/{arch}"), move |session| {
+        let mut guest = Guest::of(&App::find("disk", None)?, arch, &how);
+        let file = format!("/guests/disk-{arch}.img");
+        session.succeed(&format!("rm -f {file}; truncate -s 1M {file}"))?;
+        guest.disks = vec![file];
+        guest.succeeds(session, "It has been booted 1 times.")?;
+        guest.succeeds(session, "It has been booted 2 times.")
+    })
+}
+
 /// A guest that is yet to be created.
 struct Guest {
     app: App,
@@ -110,12 +127,14 @@ struct Guest {
     /// In MiB.
     memory: u64,
     arguments: Vec<String>,
+    /// Files in dom0.
+    disks: Vec<String>,
 }
 
 impl Guest {
     fn of(app: &App, arch: Arch, how: &How) -> Self {
         let image = build::image_of(app, arch, how, &app.binary);
-        Self { app: app.clone(), image, memory: 64, arguments: Vec::new() }
+        Self { app: app.clone(), image, memory: 64, arguments: Vec::new(), disks: Vec::new() }
     }
 
     /// Runs it, and checks that it prints a text and ends well.
@@ -190,6 +209,7 @@ impl Guest {
         let mut config = Config::for_lab(&self.app, &self.image, memory, &self.arguments)?;
         // The same app may have run before for another architecture.
         config.name = format!("{}-{}", config.name, self.image.arch);
+        config.disks.clone_from(&self.disks);
         let image = std::fs::read(&self.image.path)
             .with_context(|| format!("cannot read {}", self.image.path.display()))?;
         session.send(&quote(&config.kernel), &image)?;

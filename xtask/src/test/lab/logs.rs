@@ -8,8 +8,8 @@ use crate::test::case::Case;
 
 /// What may be printed: parts of lines. Xen of x86 copies the state of a processor for a guest that
 /// is created, and says so; Linux for ARM says that there is no NUMA; interfaces of guests come and
-/// go on the bridge.
-const HARMLESS: [&str; 7] = [
+/// go on the bridge, and disks by blkback.
+const HARMLESS: [&str; 9] = [
     " save: ",
     " restore: ",
     "Unknown online node for memory",
@@ -17,6 +17,8 @@ const HARMLESS: [&str; 7] = [
     "promiscuous mode",
     "link becomes ready",
     "Guest Rx ready",
+    ": detected capacity change",
+    ": using 1 queues, protocol",
 ];
 
 /// Most lines that are shown.

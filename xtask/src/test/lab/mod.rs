@@ -23,7 +23,7 @@ mod together;
 use machine::Machine;
 
 /// Examples that are run.
-const EXAMPLES: [&str; 3] = ["hello", "timer", "http"];
+const EXAMPLES: [&str; 4] = ["hello", "timer", "disk", "http"];
 
 /// The tests with guests of these architectures, in groups.
 ///
