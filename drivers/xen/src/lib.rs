@@ -32,6 +32,8 @@ mod console;
 mod error;
 mod event_channel;
 mod events;
+#[cfg(test)]
+mod fake;
 mod front_ring;
 #[doc(hidden)]
 pub mod grants;

@@ -7,6 +7,9 @@ mod connect;
 mod pending;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use alloc::{rc::Rc, vec::Vec};
 use core::task::{Context, Poll};
 

@@ -38,3 +38,6 @@ pub(crate) use link::Link;
 pub use link::devices;
 pub(crate) use ring::{GrantedRing, granted_ring};
 use state::State;
+
+#[cfg(test)]
+mod tests;

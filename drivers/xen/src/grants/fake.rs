@@ -1,8 +1,12 @@
 //! A Xen for tests.
 
+mod peer;
+
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::cell::{Cell, RefCell};
 
+pub(crate) use self::peer::PeerPage;
+pub(super) use self::peer::entry_frame;
 use super::*;
 use crate::{
     XenError,
@@ -12,7 +16,7 @@ use crate::{
 
 /// What a fake of Xen does, and has done.
 #[derive(Default)]
-pub(super) struct Fake {
+pub(crate) struct Fake {
     pub(super) max_frames: Cell<usize>,
     pub(super) placed: Cell<usize>,
     pub(super) refuses_frames: Cell<bool>,
@@ -78,14 +82,14 @@ impl Operations for Fake {
 }
 
 /// A Xen that gives so many frames.
-pub(super) fn xen(max_frames: usize) -> &'static Fake {
+pub(crate) fn xen(max_frames: usize) -> &'static Fake {
     let fake = Fake::default();
     fake.max_frames.set(max_frames);
     Box::leak(Box::new(fake))
 }
 
 /// A table that may have so many frames.
-pub(super) fn table(max_frames: usize) -> (&'static Fake, &'static GrantTable) {
+pub(crate) fn table(max_frames: usize) -> (&'static Fake, &'static GrantTable) {
     let fake = xen(max_frames);
     let window = Window::with_memory(max_frames.min(Window::MAX));
     (fake, Box::leak(Box::new(GrantTable::new(window, fake))))
@@ -111,8 +115,7 @@ impl Drop for Page<'_> {
 // SAFETY: a page of the heap can.
 unsafe impl Grantable for Page<'static> {
     fn frame(&self) -> Option<u64> {
-        // On the host, pages may be beyond what an entry can hold.
-        Grantable::frame(&self.0).map(|frame| frame % (1 << 32))
+        Grantable::frame(&self.0)
     }
 }
 

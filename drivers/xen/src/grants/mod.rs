@@ -34,7 +34,7 @@ mod table;
 mod waiting;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,8 @@ use core::cell::RefCell;
 
 use mayfly_device::Signal;
 
+#[cfg(test)]
+use super::fake::entry_frame;
 use super::{
     Access, DomainId, Free, Grant, GrantError, GrantRef, Grantable, Operations, Reservation,
     deferred::{Deferred, DeferredList, keep},
@@ -47,6 +49,12 @@ struct State {
     /// Free entries that are for devices only.
     reserved: usize,
     deferred: DeferredList,
+}
+
+/// The number of a frame in an entry. `None` if the frame is beyond what can be granted.
+#[cfg(not(test))]
+fn entry_frame(frame: u64) -> Option<u32> {
+    u32::try_from(frame).ok()
 }
 
 impl State {
@@ -153,7 +161,7 @@ impl GrantTable {
         access: Access,
         quota: Option<&Rc<Quota>>,
     ) -> Result<Grant<T>, (GrantError, T)> {
-        let Some(frame) = page.frame().and_then(|frame| u32::try_from(frame).ok()) else {
+        let Some(frame) = page.frame().and_then(entry_frame) else {
             return Err((GrantError::NoFrame, page));
         };
         match self.take(quota.map(|quota| &**quota)) {

@@ -11,6 +11,9 @@ mod receive;
 mod transmit;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use alloc::rc::Rc;
 use core::task::{Context, Poll};
 

@@ -14,6 +14,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
+    string::{String, ToString},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,10 +23,8 @@ use std::{
     vec::Vec,
 };
 
-pub(super) use self::{
-    server::{Mischief, Server},
-    tree::{DOMAIN, HOME},
-};
+pub(super) use self::server::{Mischief, Server};
+pub(crate) use self::tree::{DOMAIN, HOME};
 use super::{
     Store, StoreError, connect,
     driver::{Channel, Driver},
@@ -50,15 +49,15 @@ impl Channel for Rc<Line> {
 }
 
 /// Whether a task was woken.
-struct Flag(AtomicBool);
+pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
-    fn new() -> (Arc<Self>, Waker) {
+    pub(crate) fn new() -> (Arc<Self>, Waker) {
         let flag = Arc::new(Self(AtomicBool::new(true)));
         (Arc::clone(&flag), flag.into())
     }
 
-    fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }
@@ -70,9 +69,9 @@ impl Wake for Flag {
 }
 
 /// A guest's store and its server.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub(super) page: SharedPage,
-    pub(super) store: Store,
+    pub(crate) store: Store,
     pub(super) server: RefCell<Server>,
     driver: RefCell<Option<Driver<Rc<Line>>>>,
     driver_flag: (Arc<Flag>, Waker),
@@ -84,7 +83,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at(0, 0)
     }
 
@@ -116,6 +115,40 @@ impl Bench {
         }
     }
 
+    /// Sets a node, as dom0 does, which then has this owner.
+    pub(crate) fn put(&self, path: &str, value: &str, owner: u16) {
+        let mut server = self.server.borrow_mut();
+        server.tree.put(path, value.as_bytes(), owner);
+        server.announce(&[(path.to_string(), false)]);
+    }
+
+    /// Removes a node and all below it, as dom0 does.
+    pub(crate) fn take_away(&self, path: &str) {
+        let mut server = self.server.borrow_mut();
+        server.tree.take_away(path);
+        server.announce(&[(path.to_string(), true)]);
+    }
+
+    /// Whether the guest may read a node and those below it; it may at first.
+    pub(crate) fn permit(&self, path: &str, may_read: bool) {
+        let mut server = self.server.borrow_mut();
+        // Permissions are those of each node.
+        let changed = server.tree.permit(path, may_read);
+        server.announce(&changed);
+    }
+
+    /// The value of a node.
+    pub(crate) fn value(&self, path: &str) -> Option<String> {
+        let value = self.server.borrow().tree.get(path).ok()?.value.clone();
+        String::from_utf8(value).ok()
+    }
+
+    /// How many watches and transactions there are.
+    pub(crate) fn in_use(&self) -> (usize, usize) {
+        let server = self.server.borrow();
+        (server.watches(), server.transactions())
+    }
+
     /// Has the task of the driver go away.
     pub(super) fn stop_driver(&self) {
         self.driver.take();
@@ -145,7 +178,7 @@ impl Bench {
     }
 
     /// Runs driver and server once, if they have reason to. Returns whether one had.
-    pub(super) fn step(&self) -> bool {
+    pub(crate) fn step(&self) -> bool {
         let (flag, waker) = &self.driver_flag;
         let is_woken = flag.take();
         let mut driver = self.driver.borrow_mut();

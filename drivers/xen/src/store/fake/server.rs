@@ -205,7 +205,7 @@ impl Server {
         };
         let is_change = match request.kind {
             1 => return Some(tree.list(&path)?).filter(|list| list.len() <= 4096).ok_or("E2BIG"),
-            2 => return Ok(tree.get(&path)?.value.clone()),
+            2 => return Ok(tree.read(&path)?.value.clone()),
             3 => return Ok(tree.get(&path)?.permissions.to_wire().into_bytes()),
             11 => {
                 tree.make(&path)?;

@@ -3,7 +3,7 @@
 extern crate std;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
     vec::Vec,
 };
@@ -11,9 +11,9 @@ use std::{
 use crate::store::{Access, Permissions};
 
 /// The number of the guest.
-pub(in crate::store) const DOMAIN: u16 = 7;
+pub(crate) const DOMAIN: u16 = 7;
 /// Its directory.
-pub(in crate::store) const HOME: &str = "/local/domain/7";
+pub(crate) const HOME: &str = "/local/domain/7";
 
 /// The name of an error.
 pub(super) type Errno = &'static str;
@@ -28,6 +28,8 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Tree {
     nodes: BTreeMap<String, Node>,
+    /// What the guest may not read, with all below.
+    hidden: BTreeSet<String>,
     /// Most of them.
     pub(in crate::store) quota: usize,
 }
@@ -42,7 +44,7 @@ fn is_below(path: &str, above: &str) -> bool {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        let mut tree = Self { nodes: BTreeMap::new(), quota: 1000 };
+        let mut tree = Self { nodes: BTreeMap::new(), hidden: BTreeSet::new(), quota: 1000 };
         for path in ["", "/local", "/local/domain", HOME] {
             tree.put(path, b"", 0);
         }
@@ -56,6 +58,30 @@ impl Tree {
     pub(in crate::store) fn put(&mut self, path: &str, value: &[u8], owner: u16) {
         let permissions = Permissions { owner, default: Access::None, others: Vec::new() };
         self.nodes.insert(path.to_string(), Node { value: value.to_vec(), permissions });
+    }
+
+    /// As dom0 does it.
+    pub(super) fn take_away(&mut self, path: &str) {
+        self.nodes.retain(|other, _| !is_below(other, path));
+    }
+
+    /// Whether the guest may read what is below `path`. Returns the nodes that have changed.
+    pub(super) fn permit(&mut self, path: &str, may_read: bool) -> Vec<(String, bool)> {
+        if may_read {
+            self.hidden.remove(path);
+        } else {
+            self.hidden.insert(path.to_string());
+        }
+        let nodes = self.nodes.keys().filter(|other| is_below(other, path));
+        nodes.map(|node| (node.clone(), false)).collect()
+    }
+
+    /// A node that the guest may read.
+    pub(super) fn read(&self, path: &str) -> Result<&Node, Errno> {
+        if self.hidden.iter().any(|hidden| is_below(path, hidden)) {
+            return Err("EACCES");
+        }
+        self.get(path)
     }
 
     pub(super) fn get(&self, path: &str) -> Result<&Node, Errno> {

@@ -1,0 +1,111 @@
+//! blkback, with a disk in memory.
+
+extern crate std;
+
+use std::{vec, vec::Vec};
+
+use crate::{
+    block::wire::{UNIT, WORDS},
+    fake::{Back, BackRing, DOM0},
+    grants::{Access, GrantRef, fake::PeerPage},
+};
+
+pub(super) const READ: u32 = 0;
+pub(super) const WRITE: u32 = 1;
+pub(super) const FLUSH: u32 = 3;
+pub(super) const DISCARD: u32 = 5;
+pub(super) const OKAY: i16 = 0;
+
+/// blkback, connected.
+pub(super) struct BlkBack<'a> {
+    back: Back<'a>,
+    pub(super) ring: BackRing<WORDS>,
+    pub(super) port: u32,
+}
+
+/// A request, with its pages mapped.
+pub(super) struct Request {
+    pub(super) operation: u32,
+    pub(super) id: u32,
+    pub(super) sector: usize,
+    /// Of a discard.
+    pub(super) count: usize,
+    /// Pages, and how many bytes of them count.
+    pub(super) pages: Vec<(PeerPage, usize)>,
+}
+
+impl<'a> BlkBack<'a> {
+    /// Maps the ring that the front end has published.
+    pub(super) fn map(back: &Back<'a>) -> Self {
+        Self {
+            back: back.clone(),
+            ring: BackRing::map(back.guest, back.reference("ring-ref")).unwrap(),
+            port: back.front("event-channel").unwrap().parse().unwrap(),
+        }
+    }
+
+    /// The next request.
+    pub(super) fn take(&mut self) -> Option<Request> {
+        let words = self.ring.take()?;
+        let operation = words[0] & 0xff;
+        let grants = self.back.guest.sharing.grants;
+        let access = if operation == WRITE { Access::ReadOnly } else { Access::ReadWrite };
+        let count = if operation == DISCARD { 0 } else { (words[0] >> 8 & 0xff) as usize };
+        let segments = words[6..].chunks_exact(2).take(count);
+        let pages = segments.map(|segment| {
+            let reference = GrantRef(segment[0]);
+            let (first, last) = (segment[1] & 0xff, segment[1] >> 8 & 0xff);
+            assert!(first == 0 && last < 8);
+            let page = PeerPage::map(grants, DOM0, reference, access).unwrap();
+            (page, (last as usize + 1) * UNIT)
+        });
+        Some(Request {
+            operation,
+            id: words[2],
+            sector: words[4] as usize,
+            count: if operation == DISCARD { words[6] as usize } else { 0 },
+            pages: pages.collect(),
+        })
+    }
+
+    /// All requests that there are.
+    pub(super) fn take_all(&mut self) -> Vec<Request> {
+        core::iter::from_fn(|| self.take()).collect()
+    }
+
+    /// Answers, after it has let go of the pages.
+    pub(super) fn answer(&mut self, request: Request, status: i16) {
+        drop(request.pages);
+        self.respond([request.id, 0], status);
+    }
+
+    /// Writes an answer.
+    pub(super) fn respond(&mut self, [low, high]: [u32; 2], status: i16) {
+        if self.ring.answer(&[low, high, u32::from(status as u16) << 16]) {
+            self.back.guest.raise(self.port);
+        }
+    }
+
+    /// How many events the guest has sent.
+    pub(super) fn events(&self) -> usize {
+        self.back.guest.take_sent(self.port)
+    }
+}
+
+impl Request {
+    /// Does what it asks.
+    pub(super) fn run(&self, disk: &mut [u8]) {
+        let mut at = self.sector * UNIT;
+        for (page, size) in &self.pages {
+            let mut bytes = vec![0; *size];
+            if self.operation == READ {
+                page.write(0, &disk[at..at + size]);
+            } else {
+                page.read(0, &mut bytes);
+                disk[at..at + size].copy_from_slice(&bytes);
+            }
+            at += size;
+        }
+        disk[at..at + self.count * UNIT].fill(0);
+    }
+}

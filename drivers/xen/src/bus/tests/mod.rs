@@ -1,0 +1,37 @@
+//! The states of front end and back end, against a fake of XenStore.
+
+extern crate std;
+
+mod connect;
+
+use std::{cell::Cell, rc::Rc, string::ToString};
+
+use super::*;
+use crate::fake::{Back, Guest};
+
+type Negotiated = Rc<Cell<Option<Result<Frontend<frontend::Negotiating>, BusError>>>>;
+type Published = Rc<Cell<Option<Result<Frontend<Connected>, BusError>>>>;
+
+fn back(guest: &Guest) -> Back<'_> {
+    Back::new(guest, "device/test/3")
+}
+
+/// Has the guest look for its back end.
+fn negotiate(back: &Back<'_>) -> Negotiated {
+    let (store, directory) = (back.guest.bench.store.clone(), back.directory);
+    let negotiated = back.guest.spawn(async move {
+        let link = Link::find(&store, directory).await?;
+        Frontend::begin(link).await?.negotiate().await
+    });
+    back.guest.settle();
+    negotiated
+}
+
+/// Has the guest publish its nodes.
+fn publish(back: &Back<'_>, negotiated: &Negotiated) -> Published {
+    let Some(Ok(frontend)) = negotiated.take() else { panic!("it does not negotiate") };
+    let connected =
+        back.guest.spawn(async move { frontend.connect(&[("ring-ref", 77.to_string())]).await });
+    back.guest.settle();
+    connected
+}

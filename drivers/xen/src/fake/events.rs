@@ -1,0 +1,76 @@
+//! Event channels of a fake of Xen.
+
+extern crate std;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
+use core::sync::atomic::Ordering;
+
+use mayfly_device::InterruptHandler;
+
+use crate::{
+    XenError,
+    events::{ChannelOperations, EventChannels, Port},
+    grants::DomainId,
+    shared_page::SharedPage,
+};
+
+pub(super) const PENDING: usize = 0x800;
+pub(super) const MASK: usize = 0xa00;
+
+/// Which channels there are, and what was sent.
+#[derive(Default)]
+pub(super) struct Channels {
+    open: Mutex<BTreeSet<u32>>,
+    sent: Mutex<BTreeMap<u32, usize>>,
+}
+
+impl Channels {
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.lock().unwrap().len()
+    }
+
+    /// How many events the guest has sent since the last call.
+    pub(super) fn take_sent(&self, port: u32) -> usize {
+        self.sent.lock().unwrap().remove(&port).unwrap_or(0)
+    }
+
+    /// Sends the guest an event, if it has the channel.
+    pub(super) fn raise(&self, page: SharedPage, events: &EventChannels, port: u32) {
+        if !self.open.lock().unwrap().contains(&port) {
+            return;
+        }
+        let bit = 1 << (port % 32);
+        page.word(PENDING + port as usize / 32 * 4).fetch_or(bit, Ordering::SeqCst);
+        page.word(8).fetch_or(1 << (port / 64), Ordering::SeqCst);
+        events.interrupt();
+    }
+}
+
+impl ChannelOperations for Channels {
+    fn alloc_unbound(&self, _: DomainId) -> Result<u32, XenError> {
+        let mut open = self.open.lock().unwrap();
+        let port = (1..).find(|port| !open.contains(port)).ok_or(XenError(28))?;
+        open.insert(port);
+        Ok(port)
+    }
+
+    fn bind_interdomain(&self, remote: DomainId, _: Port) -> Result<u32, XenError> {
+        self.alloc_unbound(remote)
+    }
+
+    fn send(&self, port: Port) -> Result<(), XenError> {
+        *self.sent.lock().unwrap().entry(port.number()).or_default() += 1;
+        Ok(())
+    }
+
+    fn close(&self, port: u32) -> Result<(), XenError> {
+        assert!(self.open.lock().unwrap().remove(&port), "closed twice");
+        self.sent.lock().unwrap().remove(&port);
+        Ok(())
+    }
+}

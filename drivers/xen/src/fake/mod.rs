@@ -1,0 +1,145 @@
+//! A guest for tests of front ends: its XenStore, grant table and event channels, all of them fakes,
+//! and the other domain that they share things with.
+//!
+//! Nobody runs without having been woken: a forgotten event is a test that stands still.
+
+extern crate std;
+
+mod back;
+mod events;
+mod ring;
+
+use std::{
+    boxed::Box,
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    vec::Vec,
+};
+
+use self::events::Channels;
+pub(crate) use self::{back::Back, ring::BackRing};
+use crate::{
+    Sharing,
+    events::EventChannels,
+    grants::{DomainId, ForeignPages, fake},
+    shared_page::{SharedPage, Window},
+    store::fake::{Bench, Flag},
+};
+
+/// The domain of all back ends.
+pub(crate) const DOM0: DomainId = DomainId(0);
+/// Entries that are free in a new table with frames enough.
+const FRAMES: usize = 4;
+
+/// A guest.
+pub(crate) struct Guest {
+    pub(crate) bench: Bench,
+    pub(crate) sharing: Sharing,
+    channels: &'static Channels,
+    page: SharedPage,
+    tasks: RefCell<Vec<Task>>,
+}
+
+struct Task {
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    flag: Arc<Flag>,
+    waker: Waker,
+}
+
+impl Guest {
+    pub(crate) fn new() -> Self {
+        let (xen, grants) = fake::table(FRAMES);
+        let channels: &Channels = Box::leak(Box::default());
+        let page = SharedPage::new();
+        let events = EventChannels::with(channels, page, events::PENDING, events::MASK).unwrap();
+        let sharing = Sharing {
+            events: Box::leak(Box::new(events)),
+            grants,
+            foreign: Box::leak(Box::new(ForeignPages::new(Window::with_memory(1), xen))),
+        };
+        Self { bench: Bench::new(), sharing, channels, page, tasks: RefCell::default() }
+    }
+
+    /// Starts a task; its result is there when it has ended.
+    pub(crate) fn spawn<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+    ) -> Rc<Cell<Option<T>>> {
+        let result = Rc::new(Cell::new(None));
+        let place = Rc::clone(&result);
+        let future = Box::pin(async move { place.set(Some(future.await)) });
+        let (flag, waker) = Flag::new();
+        self.tasks.borrow_mut().push(Task { future, flag, waker });
+        result
+    }
+
+    /// Runs everybody until all wait.
+    ///
+    /// # Panics
+    /// If that never comes.
+    pub(crate) fn settle(&self) {
+        for _ in 0..100_000 {
+            let is_moving = self.bench.step();
+            if !self.run_tasks() && !is_moving {
+                return;
+            }
+        }
+        panic!("they never come to rest");
+    }
+
+    fn run_tasks(&self) -> bool {
+        let mut has_run = false;
+        self.tasks.borrow_mut().retain_mut(|task| {
+            if !task.flag.take() {
+                return true;
+            }
+            has_run = true;
+            task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_pending()
+        });
+        has_run
+    }
+
+    /// Sends the guest an event.
+    pub(crate) fn raise(&self, port: u32) {
+        self.channels.raise(self.page, self.sharing.events, port);
+    }
+
+    /// How many events the guest has sent through a channel since the last call.
+    pub(crate) fn take_sent(&self, port: u32) -> usize {
+        self.channels.take_sent(port)
+    }
+
+    /// What must be the same when all is over: free and deferred entries, and event channels.
+    pub(crate) fn resources(&self) -> (usize, usize, usize) {
+        let deferred = self.sharing.grants.poll_deferred();
+        (self.sharing.grants.free(), deferred, self.channels.open())
+    }
+}
+
+/// A task that waits for a device: what `poll_ready` is called with.
+pub(crate) struct Waiter {
+    flag: Arc<Flag>,
+    waker: Waker,
+}
+
+impl Waiter {
+    pub(crate) fn new() -> Self {
+        let (flag, waker) = Flag::new();
+        flag.take();
+        Self { flag, waker }
+    }
+
+    /// Asks whether it is ready.
+    pub(crate) fn poll<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        self.flag.take();
+        poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Whether it was woken since then.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.flag.take()
+    }
+}

@@ -1,0 +1,72 @@
+//! netfront against a fake of netback.
+
+extern crate std;
+
+mod back;
+mod frames;
+
+use std::{boxed::Box, cell::Cell, rc::Rc, vec, vec::Vec};
+
+use mayfly_device::{FrameBuf, NetDevice};
+
+use self::back::{BLANK, NetBack};
+use super::start;
+use crate::{
+    bus::{ConnectError, Minder},
+    fake::{Back, Guest, Waiter},
+};
+
+const FRONT: &[(&str, &str)] = &[("mac", "00:16:3e:01:02:03"), ("handle", "0")];
+const FEATURES: &[(&str, &str)] = &[("feature-rx-copy", "1"), ("feature-ipv6-csum-offload", "1")];
+
+type Started = Result<(Box<dyn NetDevice>, Minder), ConnectError>;
+
+fn back(guest: &Guest) -> Back<'_> {
+    Back::new(guest, "device/vif/0")
+}
+
+/// Has the guest connect the card.
+fn begin(back: &Back<'_>) -> Rc<Cell<Option<Started>>> {
+    let store = back.guest.bench.store.clone();
+    let (sharing, directory) = (back.guest.sharing, back.directory);
+    let started = back.guest.spawn(async move { start(&store, sharing, directory).await });
+    back.guest.settle();
+    started
+}
+
+/// A card that works, with what minds it running.
+struct Card<'a> {
+    back: Back<'a>,
+    netback: NetBack<'a>,
+    device: Box<dyn NetDevice>,
+    end: Rc<Cell<Option<crate::bus::BusError>>>,
+    waiter: Waiter,
+}
+
+fn connect(guest: &Guest) -> Card<'_> {
+    let back = back(guest);
+    back.attach(FRONT);
+    back.offer(FEATURES);
+    let started = begin(&back);
+    assert_eq!(back.front_state().as_deref(), Some("4"));
+    let netback = NetBack::map(&back);
+    back.set_state(4);
+    let Some(Ok((device, minder))) = started.take() else { panic!("it does not connect") };
+    let end = guest.spawn(minder.run());
+    guest.settle();
+    netback.events();
+    Card { back, netback, device, end, waiter: Waiter::new() }
+}
+
+/// A frame with these contents.
+fn frame(device: &dyn NetDevice, bytes: &[u8]) -> FrameBuf {
+    let mut frame = FrameBuf::allocate(&device.pool(), 0).unwrap();
+    assert!(frame.set_range(0, bytes.len()));
+    frame.bytes_mut().copy_from_slice(bytes);
+    frame
+}
+
+/// Contents of a frame of this length.
+fn pattern(seed: usize, length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 7 + seed * 13) as u8).collect()
+}
