@@ -51,6 +51,12 @@ impl<const WORDS: usize> BackRing<WORDS> {
         Some(core::array::from_fn(|index| self.load(at + 4 * index)))
     }
 
+    /// As [`take`](Self::take), if the index has not been overwritten.
+    pub(crate) fn take_if_sane(&mut self) -> Option<[u32; WORDS]> {
+        let there = self.load(REQUESTS).wrapping_sub(self.requests);
+        (there as usize <= Self::SIZE).then(|| self.take())?
+    }
+
     /// Answers. Returns whether the front end is to be told.
     pub(crate) fn answer(&mut self, response: &[u32]) -> bool {
         let at = Self::entry(self.responses);

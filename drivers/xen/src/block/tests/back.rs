@@ -73,6 +73,13 @@ impl<'a> BlkBack<'a> {
         core::iter::from_fn(|| self.take()).collect()
     }
 
+    /// Whether a request could be taken: nobody has overwritten it.
+    pub(super) fn steal(&mut self) -> Option<PeerPage> {
+        let words = self.ring.take_if_sane()?;
+        let grants = self.back.guest.sharing.grants;
+        PeerPage::map(grants, DOM0, GrantRef(words[6]), Access::ReadOnly)
+    }
+
     /// Answers, after it has let go of the pages.
     pub(super) fn answer(&mut self, request: Request, status: i16) {
         drop(request.pages);

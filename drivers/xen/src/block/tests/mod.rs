@@ -3,9 +3,10 @@
 extern crate std;
 
 mod back;
+mod hostile;
 mod transfers;
 
-use std::{boxed::Box, cell::Cell, rc::Rc, vec, vec::Vec};
+use std::{boxed::Box, cell::Cell, rc::Rc, string::ToString, vec, vec::Vec};
 
 use mayfly_device::{BlockBuffer, BlockDevice, BlockOperation, BlockRequest, DeviceError};
 

@@ -46,6 +46,8 @@ impl PeerPage {
         let entry = table.entry(reference)?;
         let header = entry.header.load(Ordering::SeqCst);
         let is_allowed = header & PERMIT_ACCESS != 0
+            // A second mapping of the same page is not counted here.
+            && header & (READING | WRITING) == 0
             && header >> 16 == u32::from(domain.0)
             && (access == Access::ReadOnly || header & READ_ONLY == 0);
         if !is_allowed {

@@ -84,6 +84,18 @@ impl<'a> NetBack<'a> {
         true
     }
 
+    /// Answers the next receive request, and keeps its page, on which is the byte. `None` if there
+    /// is none, or its request makes no sense any more.
+    pub(super) fn keep(&mut self) -> Option<(PeerPage, u8)> {
+        let [id, reference] = self.receive.take_if_sane()?;
+        let grants = self.back.guest.sharing.grants;
+        let page = PeerPage::map(grants, DOM0, GrantRef(reference), Access::ReadWrite)?;
+        let byte = id as u8 ^ 0x5a;
+        page.write(0, &[byte]);
+        self.respond(id, 0, 0, 60);
+        Some((page, byte))
+    }
+
     /// Answers in the receive ring.
     pub(super) fn respond(&mut self, id: u32, offset: u16, flags: u32, status: u16) {
         let words = [id | u32::from(offset) << 16, flags | u32::from(status) << 16];

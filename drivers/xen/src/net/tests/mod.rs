@@ -4,6 +4,7 @@ extern crate std;
 
 mod back;
 mod frames;
+mod hostile;
 
 use std::{boxed::Box, cell::Cell, rc::Rc, vec, vec::Vec};
 
