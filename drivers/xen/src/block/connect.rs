@@ -1,13 +1,16 @@
 //! How a disk comes to work: the nodes that both sides write (xen/include/public/io/blkif.h).
 
-use alloc::{boxed::Box, rc::Rc, string::ToString, vec::Vec};
+use alloc::{boxed::Box, string::ToString};
 
 use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
 
-use super::{BlkFront, MAX_PAGES, SLOTS, wire::UNIT};
+use super::{BlkFront, Connection, MAX_PAGES, SLOTS, wire::UNIT};
 use crate::{
     Sharing,
-    bus::{ConnectError, Frontend, Line, Link, Minder, granted_ring},
+    bus::{
+        self, Attached, ConnectError, Connector, Frontend, Line, Link, Minder, Negotiating,
+        granted_ring,
+    },
     grants::DomainId,
     store::Store,
 };
@@ -20,8 +23,9 @@ const READ_ONLY: u32 = 4;
 const PROTOCOLS: [(&str, &str); 3] =
     [("x86_64", "x86_64-abi"), ("aarch64", "arm-abi"), ("armv7", "arm-abi")];
 
-/// Connects the disk whose front end has this directory. The back end may take its time. Returns the
-/// disk, and who is to watch over it.
+/// Connects the disk whose front end has this directory. The back end may take its time, and go and
+/// come back later: it gets anew what it has not answered then. Returns the disk, and who is to watch
+/// over it.
 ///
 /// # Errors
 /// [`ConnectError`]
@@ -30,34 +34,41 @@ pub async fn start(
     sharing: Sharing,
     front: &str,
 ) -> Result<(Box<dyn BlockDevice>, Minder), ConnectError> {
-    let link = Link::find(store, front).await?;
-    let frontend = Frontend::begin(link).await?.negotiate().await?;
-    let domain = DomainId(frontend.link().domain());
-    let entries = Rc::new(sharing.grants.reserve(SLOTS * MAX_PAGES + 1)?);
-    let (ring, reference) = granted_ring(&entries, domain)?;
-    let channel = sharing.events.alloc_unbound(domain)?;
-    let line = Line::new(&channel)?;
-    let protocol = PROTOCOLS.iter().find(|(arch, _)| *arch == mayfly_arch::NAME);
-    let nodes = [
-        ("ring-ref", reference),
-        ("event-channel", channel.port().number().to_string()),
-        ("protocol", protocol.map_or("x86_64-abi", |(_, name)| name).into()),
-    ];
-    // The back end only knows the disk when it is connected.
-    let minder = Minder::new(frontend.connect(&nodes).await?, line.clone());
-    let device = BlkFront {
-        info: info(minder.link()).await?,
-        ring,
-        domain,
-        entries,
-        channel,
-        line,
-        slots: (0..SLOTS).map(|_| None).collect(),
-        free: (0..SLOTS as u16).collect(),
-        answered: Vec::new(),
-        is_broken: false,
-    };
-    Ok((Box::new(device), minder))
+    let (info, session, minder) = bus::start(store, front, BlockConnector { sharing }).await?;
+    Ok((Box::new(BlkFront::new(info, session)), minder))
+}
+
+/// How a disk connects.
+struct BlockConnector {
+    sharing: Sharing,
+}
+
+impl Connector for BlockConnector {
+    type Info = BlockInfo;
+    type Connection = Connection;
+
+    async fn connect(
+        &self,
+        frontend: Frontend<Negotiating>,
+        line: &Line<Connection>,
+    ) -> Result<Attached<Self>, ConnectError> {
+        let domain = DomainId(frontend.link().domain());
+        let entries = self.sharing.grants.reserve(SLOTS * MAX_PAGES + 1)?;
+        let (ring, reference) = granted_ring(&entries, domain)?;
+        let channel = self.sharing.events.alloc_unbound(domain)?;
+        line.listen(&channel)?;
+        let protocol = PROTOCOLS.iter().find(|(arch, _)| *arch == mayfly_arch::NAME);
+        let nodes = [
+            ("ring-ref", reference),
+            ("event-channel", channel.port().number().to_string()),
+            ("protocol", protocol.map_or("x86_64-abi", |(_, name)| name).into()),
+        ];
+        // The back end only knows the disk when it is connected.
+        let frontend = frontend.connect(&nodes).await?;
+        let info = info(frontend.link()).await?;
+        let connection = Connection { ring, domain, entries, channel };
+        Ok(Attached { frontend, info, connection })
+    }
 }
 
 /// What the disk is.

@@ -5,28 +5,29 @@
 
 mod connect;
 mod pending;
+mod requests;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use alloc::{rc::Rc, vec::Vec};
+use alloc::collections::VecDeque;
 use core::task::{Context, Poll};
 
 use mayfly_device::{
-    BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion, DeviceError,
+    BlockBuffer, BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion, DeviceError,
 };
 
 pub use self::connect::start;
 use self::{
-    pending::Pending,
-    wire::{Operation, Response, UNIT, WORDS},
+    pending::{Asked, Pending},
+    requests::Requests,
+    wire::{Operation, UNIT, WORDS},
 };
 use crate::{
-    bus::{GrantedRing, Line},
-    byte_ring::BadIndex,
+    bus::{GrantedRing, Session},
     event_channel::EventChannel,
-    grants::{Access, DomainId, Reservation},
+    grants::{DomainId, Reservation},
 };
 
 /// Most pages of data in a request (`BLKIF_MAX_SEGMENTS_PER_REQUEST`).
@@ -37,30 +38,57 @@ const SLOTS: usize = GrantedRing::<WORDS>::SIZE;
 /// A disk.
 struct BlkFront {
     info: BlockInfo,
+    session: Session<Connection>,
+    requests: Requests,
+    /// Answers that the back end has no part in any more.
+    answered: VecDeque<Completion>,
+}
+
+/// What it uses while its back end is there.
+struct Connection {
     ring: GrantedRing<WORDS>,
     domain: DomainId,
-    entries: Rc<Reservation>,
+    entries: Reservation,
     channel: EventChannel,
-    line: Line,
-    /// What the back end has, by the number that it knows.
-    slots: Vec<Option<Pending>>,
-    free: Vec<u16>,
-    /// Answers that need no back end.
-    answered: Vec<Completion>,
-    /// The back end broke the protocol.
-    is_broken: bool,
+}
+
+impl Connection {
+    /// Tells the back end of what was queued, if it wants to know.
+    fn tell(&mut self) {
+        if self.ring.publish() {
+            self.channel.notify();
+        }
+    }
 }
 
 impl BlkFront {
-    fn fail(&mut self) {
-        if !self.is_broken {
-            self.is_broken = true;
-            log::error!("blkfront: {}", DeviceError::Protocol);
-        }
+    fn new(info: BlockInfo, session: Session<Connection>) -> Self {
+        Self { info, session, requests: Requests::new(), answered: VecDeque::new() }
     }
 
-    fn is_usable(&self) -> bool {
-        !self.is_broken && self.line.is_connected()
+    fn fail(&mut self) {
+        self.session.fail("blkfront");
+    }
+
+    /// Goes by the news of the back end.
+    fn hear(&mut self) {
+        if !self.session.has_news() {
+            return;
+        }
+        // What it has answered before it went is not asked again.
+        if let Some(connection) = self.session.connection() {
+            while let Ok(Some(completion)) = self.requests.take_answer(&mut connection.ring) {
+                self.answered.push_back(completion);
+            }
+        }
+        if self.session.accept()
+            && let Some(connection) = self.session.connection()
+        {
+            self.requests.renew(connection, |completion| self.answered.push_back(completion));
+            connection.tell();
+        } else {
+            self.requests.release();
+        }
     }
 
     /// The first sector of a request, as the protocol counts them.
@@ -73,15 +101,15 @@ impl BlkFront {
         &mut self,
         (id, sector): (u64, u64),
         operation: Operation,
-        buffer: mayfly_device::BlockBuffer,
+        buffer: BlockBuffer,
     ) -> Result<(), BlockRequest> {
-        let access =
-            if operation == Operation::Write { Access::ReadOnly } else { Access::ReadWrite };
-        match Pending::new(id, buffer, access, self.domain, &self.entries) {
-            Ok(pending) => {
-                let (segments, first) = (pending.segments(), self.first(sector));
-                self.push(pending, |slot| wire::transfer(operation, slot, first, &segments));
-            }
+        let asked = Asked { operation, first: self.first(sector), count: 0 };
+        let pending = match self.session.connection() {
+            Some(connection) => Pending::new(id, asked, buffer, connection),
+            None => Err(Some(buffer)),
+        };
+        match pending {
+            Ok(pending) => self.push(pending),
             Err(Some(buffer)) => {
                 let operation = match operation {
                     Operation::Write => BlockOperation::Write(buffer),
@@ -94,30 +122,14 @@ impl BlkFront {
         Ok(())
     }
 
-    /// Queues a request. There is a free slot.
-    fn push(&mut self, pending: Pending, request: impl FnOnce(u16) -> [u32; WORDS]) {
-        let Some(slot) = self.free.pop() else { return };
-        // There are as many slots as entries in the ring.
-        let fits = self.ring.push(&request(slot));
-        debug_assert!(fits);
-        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
-            *place = Some(pending);
+    fn push(&mut self, pending: Pending) {
+        if let Some(connection) = self.session.connection() {
+            self.requests.push(pending, &mut connection.ring);
         }
     }
 
-    fn answer(&mut self, id: u64, buffer: Option<mayfly_device::BlockBuffer>, error: DeviceError) {
-        self.answered.push(Completion { id, buffer, result: Err(error) });
-    }
-
-    /// The next answer of the back end.
-    fn take(&mut self) -> Result<Option<Completion>, BadIndex> {
-        let Some(words) = self.ring.pop()? else { return Ok(None) };
-        let Response { id, status } = Response::read(words);
-        let slot = u16::try_from(id).map_err(|_| BadIndex)?;
-        let pending = self.slots.get_mut(usize::from(slot)).and_then(Option::take);
-        let pending = pending.ok_or(BadIndex)?;
-        self.free.push(slot);
-        Ok(Some(pending.complete(status)))
+    fn answer(&mut self, id: u64, buffer: Option<BlockBuffer>, error: DeviceError) {
+        self.answered.push_back(Completion { id, buffer, result: Err(error) });
     }
 }
 
@@ -127,7 +139,8 @@ impl BlockDevice for BlkFront {
     }
 
     fn submit(&mut self, request: BlockRequest) -> Result<(), BlockRequest> {
-        if !self.is_usable() || self.free.is_empty() {
+        self.hear();
+        if self.session.connection().is_none() || !self.requests.has_room() {
             return Err(request);
         }
         let BlockRequest { id, sector, operation } = request;
@@ -136,12 +149,14 @@ impl BlockDevice for BlkFront {
             BlockOperation::Write(buffer) => {
                 self.transfer((id, sector), Operation::Write, buffer)?;
             }
-            BlockOperation::Flush => self.push(Pending::without_data(id), |slot| {
-                wire::transfer(Operation::Flush, slot, 0, &[])
-            }),
+            BlockOperation::Flush => {
+                let asked = Asked { operation: Operation::Flush, first: 0, count: 0 };
+                self.push(Pending::without_data(id, asked));
+            }
             BlockOperation::Discard(count) => {
                 let (first, count) = (self.first(sector), self.first(count.into()));
-                self.push(Pending::without_data(id), |slot| wire::discard(slot, first, count));
+                let asked = Asked { operation: Operation::Discard, first, count };
+                self.push(Pending::without_data(id, asked));
             }
             // A disk of Xen has no serial number.
             BlockOperation::Identify(buffer) => {
@@ -152,35 +167,38 @@ impl BlockDevice for BlkFront {
     }
 
     fn flush_queue(&mut self) {
-        if self.is_usable() && self.ring.publish() {
-            self.channel.notify();
+        self.hear();
+        if let Some(connection) = self.session.connection() {
+            connection.tell();
         }
     }
 
     fn complete(&mut self) -> Option<Completion> {
-        if let Some(answered) = self.answered.pop() {
+        self.hear();
+        if let Some(answered) = self.answered.pop_front() {
             return Some(answered);
         }
-        if !self.is_usable() {
-            return None;
-        }
-        self.take().unwrap_or_else(|BadIndex| {
+        let ring = &mut self.session.connection()?.ring;
+        self.requests.take_answer(ring).unwrap_or_else(|_| {
             self.fail();
             None
         })
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
-        self.line.watch(cx);
+        self.session.watch(cx);
+        self.hear();
         if !self.answered.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if self.is_broken {
-            return Poll::Ready(Err(DeviceError::Protocol));
+        if let Some(error) = self.session.error() {
+            return Poll::Ready(Err(error));
         }
-        if !self.line.is_connected() {
-            return Poll::Ready(Err(DeviceError::Gone));
+        if self.session.take_new() {
+            return Poll::Ready(Ok(()));
         }
-        if self.ring.wants_event_after(1) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        // Away: the session wakes who waits when it is back.
+        let Some(connection) = self.session.connection() else { return Poll::Pending };
+        if connection.ring.wants_event_after(1) { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }

@@ -7,10 +7,10 @@ use mayfly_arch::{PAGE_SIZE, mmu};
 use mayfly_device::{BlockBuffer, Completion, DeviceError};
 
 use super::{
-    MAX_PAGES,
-    wire::{Segment, Status, UNIT},
+    Connection, MAX_PAGES,
+    wire::{self, Operation, Segment, Status, UNIT, WORDS},
 };
-use crate::grants::{Access, DomainId, Grant, Grantable, Reservation};
+use crate::grants::{Access, Grant, Grantable};
 
 /// A page of a buffer, which is kept by all of its pages.
 struct Page {
@@ -28,17 +28,37 @@ unsafe impl Grantable for Page {
     }
 }
 
+/// What is asked of the back end, in its sectors.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) operation: Operation,
+    /// The first sector.
+    pub(super) first: u64,
+    /// How many sectors are to be discarded.
+    pub(super) count: u64,
+}
+
+impl Asked {
+    /// What the back end does with the data.
+    fn access(self) -> Access {
+        if self.operation == Operation::Write { Access::ReadOnly } else { Access::ReadWrite }
+    }
+}
+
+type Grants = Vec<Grant<Page>, MAX_PAGES>;
+
 /// A request under way: its number, and what the back end has of it.
 pub(super) struct Pending {
     id: u64,
+    asked: Asked,
     buffer: Option<Rc<BlockBuffer>>,
-    grants: Vec<Grant<Page>, MAX_PAGES>,
+    grants: Grants,
 }
 
 impl Pending {
     /// A request without data.
-    pub(super) fn without_data(id: u64) -> Self {
-        Self { id, buffer: None, grants: Vec::new() }
+    pub(super) fn without_data(id: u64, asked: Asked) -> Self {
+        Self { id, asked, buffer: None, grants: Vec::new() }
     }
 
     /// Grants a buffer to the back end.
@@ -48,33 +68,42 @@ impl Pending {
     /// nothing, if the back end was quick to take what it has not been told of.
     pub(super) fn new(
         id: u64,
+        asked: Asked,
         buffer: BlockBuffer,
-        access: Access,
-        domain: DomainId,
-        entries: &Reservation,
+        connection: &Connection,
     ) -> Result<Self, Option<BlockBuffer>> {
-        let count = buffer.len().div_ceil(PAGE_SIZE);
-        if count > MAX_PAGES || count > entries.left() {
-            return Err(Some(buffer));
-        }
         let buffer = Rc::new(buffer);
-        let mut grants = Vec::new();
-        for index in 0..count {
-            let page = Page { buffer: Rc::clone(&buffer), index };
-            let granted = entries.grant(domain, page, access).ok();
-            if granted.is_none_or(|grant| grants.push(grant).is_err()) {
-                break;
-            }
+        match grant(&buffer, asked.access(), connection) {
+            Some(grants) => Ok(Self { id, asked, buffer: Some(buffer), grants }),
+            None => Err(Rc::try_unwrap(buffer).ok()),
         }
-        if grants.len() < count {
-            drop(grants);
-            return Err(Rc::try_unwrap(buffer).ok());
+    }
+
+    /// Ends the back end's access to the data. What it still has mapped is kept until it has not.
+    pub(super) fn release(&mut self) {
+        self.grants.clear();
+    }
+
+    /// Grants the data to a back end that has come back, instead of to the one that went away. Returns
+    /// whether that worked.
+    pub(super) fn renew(&mut self, connection: &Connection) -> bool {
+        self.release();
+        let Some(buffer) = &self.buffer else { return true };
+        let grants = grant(buffer, self.asked.access(), connection);
+        grants.map(|grants| self.grants = grants).is_some()
+    }
+
+    /// The words of the request.
+    pub(super) fn words(&self, slot: u16) -> [u32; WORDS] {
+        let Asked { operation, first, count } = self.asked;
+        match operation {
+            Operation::Discard => wire::discard(slot, first, count),
+            _ => wire::transfer(operation, slot, first, &self.segments()),
         }
-        Ok(Self { id, buffer: Some(buffer), grants })
     }
 
     /// What the back end is told of the data.
-    pub(super) fn segments(&self) -> Vec<Segment, MAX_PAGES> {
+    fn segments(&self) -> Vec<Segment, MAX_PAGES> {
         let size = self.buffer.as_ref().map_or(0, |buffer| buffer.len());
         let pages = self.grants.iter().enumerate();
         pages
@@ -98,4 +127,19 @@ impl Pending {
         };
         Completion { id: self.id, buffer: buffer.and_then(Result::ok), result }
     }
+}
+
+/// Grants all pages of a buffer. `None` if that cannot be done.
+fn grant(buffer: &Rc<BlockBuffer>, access: Access, connection: &Connection) -> Option<Grants> {
+    let count = buffer.len().div_ceil(PAGE_SIZE);
+    if count > MAX_PAGES || count > connection.entries.left() {
+        return None;
+    }
+    let mut grants = Vec::new();
+    for index in 0..count {
+        let page = Page { buffer: Rc::clone(buffer), index };
+        let granted = connection.entries.grant(connection.domain, page, access).ok()?;
+        grants.push(granted).ok()?;
+    }
+    Some(grants)
 }

@@ -14,6 +14,8 @@ pub enum BusError {
     Gone,
     /// The back end has closed instead of going on.
     Closed,
+    /// The back end has come back, but what it offers is another device.
+    Changed,
 }
 
 impl From<StoreError> for BusError {
@@ -27,6 +29,10 @@ impl fmt::Display for BusError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Gone => f.write_str("its back end is gone; the device was detached"),
+            Self::Changed => f.write_str(
+                "its back end has come back with another size, address or features, so the device \
+                 cannot be used any more; restart the guest",
+            ),
             Self::Closed => f.write_str(
                 "its back end refuses it; look for `error` nodes in XenStore, and into dom0's log",
             ),

@@ -1,7 +1,7 @@
 //! A front end on its way through the states.
 
-use alloc::string::String;
-use core::marker::PhantomData;
+use alloc::{rc::Rc, string::String};
+use core::{future::poll_fn, marker::PhantomData, pin::pin, task::Poll};
 
 use super::{BusError, Link, State};
 use crate::store::{StoreError, Watch};
@@ -13,38 +13,91 @@ pub(crate) struct Negotiating;
 /// The back end knows the rings.
 pub(crate) struct Connected;
 
+/// It does not use its rings any more.
+pub(crate) struct Ended;
+
 /// A front end in the state `S`.
 pub(crate) struct Frontend<S> {
-    link: Link,
+    link: Rc<Link>,
     /// Watches the back end's state.
     watch: Watch,
+    /// Watches the front end's directory, by a node that only the tools write.
+    presence: Watch,
     stage: PhantomData<S>,
 }
 
 impl<S> Frontend<S> {
     /// Where it is.
-    pub(crate) fn link(&self) -> &Link {
+    pub(crate) fn link(&self) -> &Rc<Link> {
         &self.link
     }
 
-    fn into<T>(self) -> Frontend<T> {
-        Frontend { link: self.link, watch: self.watch, stage: PhantomData }
+    async fn watch(link: Rc<Link>) -> Result<Self, BusError> {
+        let watch = link.store().watch(&link.back("state")).await?;
+        let presence = link.store().watch(&link.front("backend")).await?;
+        Ok(Self { link, watch, presence, stage: PhantomData })
     }
 
-    /// Waits until the back end is in a state for which `decide` gives something.
+    fn into<T>(self) -> Frontend<T> {
+        let Self { link, watch, presence, .. } = self;
+        Frontend { link, watch, presence, stage: PhantomData }
+    }
+
+    /// Waits until something may have changed.
+    async fn changed(&mut self) -> Result<(), BusError> {
+        let (mut back, mut front) = (pin!(self.watch.next()), pin!(self.presence.next()));
+        let path = poll_fn(|cx| match back.as_mut().poll(cx) {
+            Poll::Pending => front.as_mut().poll(cx),
+            ready => ready,
+        });
+        path.await?;
+        Ok(())
+    }
+
+    /// Waits until the back end is in a state for which `decide` gives something, or the device was
+    /// detached, which is [`BusError::Gone`].
     async fn wait<T>(&mut self, decide: impl Fn(State) -> Option<T>) -> Result<T, BusError> {
         loop {
+            if !self.link.is_there().await? {
+                return Err(BusError::Gone);
+            }
             if let Some(result) = decide(self.link.back_state().await?) {
                 return Ok(result);
             }
-            self.watch.next().await?;
+            self.changed().await?;
         }
     }
+}
 
-    /// Tells the back end that it is over: stops using the rings after this.
-    pub(crate) async fn close(self) -> Result<(), BusError> {
-        self.link.set_state(State::Closing).await?;
-        self.link.set_state(State::Closed).await
+impl Frontend<Ended> {
+    /// Tells the back end that the rings are not used any more.
+    ///
+    /// # Errors
+    /// [`BusError`]
+    pub(crate) async fn end(link: Rc<Link>) -> Result<Self, BusError> {
+        link.close().await?;
+        Self::watch(link).await
+    }
+
+    /// Waits until the back end does not use the rings any more either, and begins.
+    ///
+    /// # Errors
+    /// [`BusError::Gone`] if the device was detached.
+    pub(crate) async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
+        loop {
+            self.wait(|state| match state {
+                State::Closed | State::Initialising | State::InitWait => Some(()),
+                _ => None,
+            })
+            .await?;
+            // A back end that is about to be detached does not begin again.
+            if self.link.is_wanted().await? {
+                break;
+            }
+            self.changed().await?;
+        }
+        self.link.set_state(State::Initialising).await?;
+        Ok(self.into())
     }
 }
 
@@ -53,28 +106,19 @@ impl Frontend<Initialising> {
     ///
     /// # Errors
     /// [`BusError`]
-    pub(crate) async fn begin(link: Link) -> Result<Self, BusError> {
+    pub(crate) async fn begin(link: Rc<Link>) -> Result<Self, BusError> {
         link.set_state(State::Initialising).await?;
-        let watch = link.store().watch(&link.back("state")).await?;
-        Ok(Self { link, watch, stage: PhantomData })
+        Self::watch(link).await
     }
 
-    /// Waits until the back end has written what it can do.
+    /// Waits until the back end has written what it can do. It may have to end with an earlier front
+    /// end before it begins anew.
     ///
     /// # Errors
-    /// [`BusError::Gone`] if it goes away instead.
+    /// [`BusError::Gone`] if the device is detached instead.
     pub(crate) async fn negotiate(mut self) -> Result<Frontend<Negotiating>, BusError> {
-        let mut was_there = false;
-        loop {
-            match self.link.back_state().await? {
-                State::InitWait => return Ok(self.into()),
-                State::Unknown if was_there => return Err(BusError::Gone),
-                State::Unknown => {}
-                // It may have to end with an earlier front end before it begins anew.
-                _ => was_there = true,
-            }
-            self.watch.next().await?;
-        }
+        self.wait(|state| (state == State::InitWait).then_some(())).await?;
+        Ok(self.into())
     }
 }
 

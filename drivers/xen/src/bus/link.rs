@@ -96,6 +96,23 @@ impl Link {
         Ok(text.map_or(State::Unknown, |text| State::parse(&text)))
     }
 
+    /// Whether the front end's directory is there, and still leads to this back end.
+    pub(super) async fn is_there(&self) -> Result<bool, BusError> {
+        let back = there(self.store.read_text(&self.front("backend")).await)?;
+        Ok(back.is_some_and(|back| back == self.back))
+    }
+
+    /// Whether the back end is there to stay: the tools say so before they have it close.
+    pub(super) async fn is_wanted(&self) -> Result<bool, BusError> {
+        Ok(self.back_number::<u32>("online").await? != Some(0))
+    }
+
+    /// Tells the back end that it is over.
+    pub(super) async fn close(&self) -> Result<(), BusError> {
+        self.set_state(State::Closing).await?;
+        self.set_state(State::Closed).await
+    }
+
     /// Writes the front end's state, unless its directory is gone, which must not come back.
     pub(super) async fn set_state(&self, state: State) -> Result<(), BusError> {
         let path = self.front("state");

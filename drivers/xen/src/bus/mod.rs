@@ -16,7 +16,9 @@
 //!   stops, Closing, Closed ───────────────────► unmaps them, Closed
 //! ```
 //!
-//! After that either side may begin anew. What the back end writes is an allegation, and anything
+//! After that either side may begin anew: `Minder` connects a device again whose back end has closed
+//! and comes back, as long as the front end's directory is there, and hands the new rings to the
+//! device by its `Session`. What the back end writes is an allegation, and anything
 //! may be missing, late, or go away at any time, for the tools that make a device write its nodes
 //! one after the other.
 //!
@@ -25,18 +27,20 @@
 
 mod error;
 mod frontend;
-mod line;
 mod link;
+mod minder;
 mod ring;
+mod session;
 mod state;
 
 pub use error::{BusError, ConnectError};
-pub(crate) use frontend::{Connected, Frontend};
-pub(crate) use line::Line;
-pub use line::Minder;
+pub(crate) use frontend::{Connected, Frontend, Negotiating};
 pub(crate) use link::Link;
 pub use link::devices;
+pub use minder::Minder;
+pub(crate) use minder::{Attached, Connector, start};
 pub(crate) use ring::{GrantedRing, granted_ring};
+pub(crate) use session::{Line, Session};
 use state::State;
 
 #[cfg(test)]

@@ -6,19 +6,21 @@ use core::cell::Cell;
 use super::{Access, DomainId, Free, Grant, GrantError, GrantTable, Grantable};
 
 /// A number of entries that are there for a device, whatever others do. They go back to all when
-/// this, and the last grant that was made with it, is dropped.
+/// this is dropped, those in use when their grants end.
 pub struct Reservation(Rc<Quota>);
 
 /// What is left of a reservation.
 pub(super) struct Quota {
     table: &'static GrantTable,
     left: Cell<usize>,
+    /// The reservation was dropped, and only grants are left.
+    is_over: Cell<bool>,
 }
 
 impl Reservation {
     /// `count` entries that the table has set aside.
     pub(super) fn new(table: &'static GrantTable, count: usize) -> Self {
-        Self(Rc::new(Quota { table, left: Cell::new(count) }))
+        Self(Rc::new(Quota { table, left: Cell::new(count), is_over: Cell::new(false) }))
     }
 
     /// As [`GrantTable::grant`], with one of the reserved entries.
@@ -56,14 +58,17 @@ impl Quota {
         left.inspect(|left| self.left.set(*left)).is_some()
     }
 
-    /// Takes an entry back.
-    pub(super) fn put_back(&self) {
-        self.left.set(self.left.get() + 1);
+    /// Takes an entry back, unless it goes to all. Returns whether it has.
+    pub(super) fn put_back(&self) -> bool {
+        let is_reserved = !self.is_over.get();
+        self.left.set(self.left.get() + usize::from(is_reserved));
+        is_reserved
     }
 }
 
-impl Drop for Quota {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.table.end_reservation(self.left.get());
+        self.0.is_over.set(true);
+        self.0.table.end_reservation(self.0.left.take());
     }
 }

@@ -262,8 +262,7 @@ impl GrantTable {
         }
         // Not more than there are entries, for which there is room.
         state.released.push(reference.0);
-        if let Some(quota) = quota {
-            quota.put_back();
+        if quota.is_some_and(Quota::put_back) {
             state.reserved += 1;
         }
         drop(state);

@@ -9,13 +9,16 @@ use alloc::{
 use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool};
 
 use super::{
-    NetFront,
+    Connection, NetFront,
     receive::{self, Receiver},
     transmit::{self, Transmitter},
 };
 use crate::{
     Sharing,
-    bus::{ConnectError, Frontend, Line, Link, Minder, granted_ring},
+    bus::{
+        self, Attached, ConnectError, Connector, Frontend, Line, Link, Minder, Negotiating,
+        granted_ring,
+    },
     grants::DomainId,
     store::Store,
 };
@@ -34,8 +37,9 @@ const ETHERNET_HEADER: usize = 14;
 
 const NO_ADDRESS: &str = "its `mac` in XenStore is no Ethernet address";
 
-/// Connects the card whose front end has this directory. The back end may take its time. Returns the
-/// card, and who is to watch over it.
+/// Connects the card whose front end has this directory. The back end may take its time, and go and
+/// come back later: frames that are under way then are lost. Returns the card, and who is to watch
+/// over it.
 ///
 /// # Errors
 /// [`ConnectError`]
@@ -44,46 +48,64 @@ pub async fn start(
     sharing: Sharing,
     front: &str,
 ) -> Result<(Box<dyn NetDevice>, Minder), ConnectError> {
-    let link = Link::find(store, front).await?;
-    let frontend = Frontend::begin(link).await?.negotiate().await?;
-    let link = frontend.link();
-    let info = info(link).await?;
-    let domain = DomainId(link.domain());
-    let count = transmit::SLOTS + receive::SLOTS + 2;
-    let entries = Rc::new(sharing.grants.reserve(count)?);
-    let (transmit_ring, transmit_reference) = granted_ring(&entries, domain)?;
-    let (receive_ring, receive_reference) = granted_ring(&entries, domain)?;
-    let channel = sharing.events.alloc_unbound(domain)?;
-    let line = Line::new(&channel)?;
-    let nodes = [
-        ("tx-ring-ref", transmit_reference),
-        ("rx-ring-ref", receive_reference),
-        ("event-channel", channel.port().number().to_string()),
-        ("request-rx-copy", one()),
-        // Otherwise netback looks for pages 30 times a second.
-        ("feature-rx-notify", one()),
-        // IPv6 without checksums is taken, too.
-        ("feature-ipv6-csum-offload", one()),
-    ];
     let pages: Rc<dyn FramePool> = Rc::new(PagePool::new(mayfly_arch::PAGE_SIZE, MAX_PAGES));
-    let mut device = NetFront {
+    let connector = NetConnector { sharing, pages };
+    let (info, session, minder) = bus::start(store, front, connector).await?;
+    let device = NetFront {
         info,
         pool: Rc::new(PagePool::new(BUFFER_SIZE, MAX_BUFFERS)),
-        transmit: Transmitter::new(
-            transmit_ring,
-            domain,
-            Rc::clone(&entries),
-            info.checksums.on_transmit,
-        ),
-        receive: Receiver::new(receive_ring, domain, entries, pages),
-        channel,
-        line: line.clone(),
+        session,
         wants_room: false,
-        is_broken: false,
     };
-    let minder = Minder::new(frontend.connect(&nodes).await?, line);
-    device.tell();
     Ok((Box::new(device), minder))
+}
+
+/// How a card connects.
+struct NetConnector {
+    sharing: Sharing,
+    /// For received frames.
+    pages: Rc<dyn FramePool>,
+}
+
+impl Connector for NetConnector {
+    type Info = NetInfo;
+    type Connection = Connection;
+
+    async fn connect(
+        &self,
+        frontend: Frontend<Negotiating>,
+        line: &Line<Connection>,
+    ) -> Result<Attached<Self>, ConnectError> {
+        let link = frontend.link();
+        let info = info(link).await?;
+        let domain = DomainId(link.domain());
+        let count = transmit::SLOTS + receive::SLOTS + 2;
+        let entries = Rc::new(self.sharing.grants.reserve(count)?);
+        let (transmit_ring, transmit_reference) = granted_ring(&entries, domain)?;
+        let (receive_ring, receive_reference) = granted_ring(&entries, domain)?;
+        let channel = self.sharing.events.alloc_unbound(domain)?;
+        line.listen(&channel)?;
+        let nodes = [
+            ("tx-ring-ref", transmit_reference),
+            ("rx-ring-ref", receive_reference),
+            ("event-channel", channel.port().number().to_string()),
+            ("request-rx-copy", one()),
+            // Otherwise netback looks for pages 30 times a second.
+            ("feature-rx-notify", one()),
+            // IPv6 without checksums is taken, too.
+            ("feature-ipv6-csum-offload", one()),
+        ];
+        let checksums = info.checksums.on_transmit;
+        let pages = Rc::clone(&self.pages);
+        let mut connection = Connection {
+            transmit: Transmitter::new(transmit_ring, domain, Rc::clone(&entries), checksums),
+            receive: Receiver::new(receive_ring, domain, entries, pages),
+            channel,
+        };
+        let frontend = frontend.connect(&nodes).await?;
+        connection.tell();
+        Ok(Attached { frontend, info, connection })
+    }
 }
 
 fn one() -> String {

@@ -22,8 +22,7 @@ use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Receiv
 pub use self::connect::start;
 use self::{receive::Receiver, transmit::Transmitter};
 use crate::{
-    bus::{GrantedRing, Line},
-    byte_ring::BadIndex,
+    bus::{GrantedRing, Session},
     event_channel::EventChannel,
 };
 
@@ -31,40 +30,44 @@ use crate::{
 struct NetFront {
     info: NetInfo,
     pool: Rc<dyn FramePool>,
+    session: Session<Connection>,
+    /// The stack found no room to transmit.
+    wants_room: bool,
+}
+
+/// What it uses while its back end is there.
+struct Connection {
     transmit: Transmitter,
     receive: Receiver,
     channel: EventChannel,
-    line: Line,
-    /// The stack found no room to transmit.
-    wants_room: bool,
-    /// The back end broke the protocol.
-    is_broken: bool,
 }
 
-impl NetFront {
-    fn fail(&mut self) {
-        if !self.is_broken {
-            self.is_broken = true;
-            log::error!("netfront: {}", DeviceError::Protocol);
-        }
-    }
-
-    fn is_usable(&self) -> bool {
-        !self.is_broken && self.line.is_connected()
-    }
-
-    fn reclaim(&mut self) {
-        if self.is_usable() && self.transmit.reclaim().is_err() {
-            self.fail();
-        }
-    }
-
+impl Connection {
     /// Tells the back end of what was queued, if it wants to know.
     fn tell(&mut self) {
         let wants_frames = self.transmit.publish();
         let wants_pages = self.receive.publish();
         if wants_frames || wants_pages {
             self.channel.notify();
+        }
+    }
+}
+
+impl NetFront {
+    fn fail(&mut self) {
+        self.session.fail("netfront");
+    }
+
+    fn connection(&mut self) -> Option<&mut Connection> {
+        if self.session.has_news() {
+            self.session.accept();
+        }
+        self.session.connection()
+    }
+
+    fn reclaim(&mut self) {
+        if self.connection().is_some_and(|connection| connection.transmit.reclaim().is_err()) {
+            self.fail();
         }
     }
 }
@@ -79,10 +82,11 @@ impl NetDevice for NetFront {
     }
 
     fn receive(&mut self) -> Option<Received> {
-        if !self.is_usable() || !self.receive.has_frame() {
+        let receiver = &mut self.connection()?.receive;
+        if !receiver.has_frame() {
             return None;
         }
-        self.receive.next().unwrap_or_else(|BadIndex| {
+        receiver.next().unwrap_or_else(|_| {
             self.fail();
             None
         })
@@ -90,42 +94,40 @@ impl NetDevice for NetFront {
 
     fn transmit_room(&mut self) -> usize {
         self.reclaim();
-        let room = if self.is_usable() { self.transmit.room() } else { 0 };
+        let room = self.connection().map_or(0, |connection| connection.transmit.room());
         self.wants_room = room == 0;
         room
     }
 
     fn transmit(&mut self, frame: FrameBuf) -> Result<(), DeviceError> {
-        if !self.is_usable() {
-            return Err(DeviceError::Gone);
-        }
-        if self.transmit.room() == 0 {
+        if self.connection().is_some_and(|connection| connection.transmit.room() == 0) {
             self.reclaim();
         }
-        self.transmit.push(frame)
+        self.connection().ok_or(DeviceError::Gone)?.transmit.push(frame)
     }
 
     fn flush(&mut self) {
-        if self.is_usable() {
-            self.tell();
+        if let Some(connection) = self.connection() {
+            connection.tell();
         }
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
-        self.line.watch(cx);
-        if self.is_broken {
-            return Poll::Ready(Err(DeviceError::Protocol));
+        self.session.watch(cx);
+        let wants_room = self.wants_room;
+        let has_frame = self.connection().is_some_and(|connection| connection.receive.has_frame());
+        if let Some(error) = self.session.error() {
+            return Poll::Ready(Err(error));
         }
-        if !self.line.is_connected() {
-            return Poll::Ready(Err(DeviceError::Gone));
-        }
-        if self.receive.has_frame() {
+        if self.session.take_new() || has_frame {
             return Poll::Ready(Ok(()));
         }
-        self.receive.rest();
-        self.tell();
-        let has_frame = self.receive.wants_event();
-        let has_room = self.wants_room && self.transmit.wants_event_after(transmit::SLOTS / 2);
+        // Away: the session wakes who waits when it is back.
+        let Some(connection) = self.session.connection() else { return Poll::Pending };
+        connection.receive.rest();
+        connection.tell();
+        let has_frame = connection.receive.wants_event();
+        let has_room = wants_room && connection.transmit.wants_event_after(transmit::SLOTS / 2);
         if !has_frame && !has_room {
             return Poll::Pending;
         }

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+mod again;
 mod back;
 mod hostile;
 mod transfers;
@@ -48,7 +49,7 @@ struct Disk<'a> {
     back: Back<'a>,
     blkback: BlkBack<'a>,
     device: Box<dyn BlockDevice>,
-    end: Rc<Cell<Option<BusError>>>,
+    end: Rc<Cell<Option<ConnectError>>>,
     waiter: Waiter,
 }
 

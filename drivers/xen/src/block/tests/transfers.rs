@@ -139,7 +139,7 @@ fn all_is_back_when_the_disk_is_dropped() {
     assert_eq!(request.operation, READ);
     disk.back.detach();
     guest.settle();
-    assert_eq!(disk.end.take(), Some(BusError::Gone));
+    assert_eq!(disk.end.take(), Some(ConnectError::Bus(BusError::Gone)));
     let polled = disk.waiter.poll(|cx| disk.device.poll_ready(cx));
     assert_eq!(polled, Poll::Ready(Err(DeviceError::Gone)));
     let Disk { device, blkback, .. } = disk;

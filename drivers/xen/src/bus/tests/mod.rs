@@ -9,7 +9,7 @@ use std::{cell::Cell, rc::Rc, string::ToString};
 use super::*;
 use crate::fake::{Back, Guest};
 
-type Negotiated = Rc<Cell<Option<Result<Frontend<frontend::Negotiating>, BusError>>>>;
+type Negotiated = Rc<Cell<Option<Result<Frontend<Negotiating>, BusError>>>>;
 type Published = Rc<Cell<Option<Result<Frontend<Connected>, BusError>>>>;
 
 fn back(guest: &Guest) -> Back<'_> {
@@ -20,7 +20,7 @@ fn back(guest: &Guest) -> Back<'_> {
 fn negotiate(back: &Back<'_>) -> Negotiated {
     let (store, directory) = (back.guest.bench.store.clone(), back.directory);
     let negotiated = back.guest.spawn(async move {
-        let link = Link::find(&store, directory).await?;
+        let link = Rc::new(Link::find(&store, directory).await?);
         Frontend::begin(link).await?.negotiate().await
     });
     back.guest.settle();

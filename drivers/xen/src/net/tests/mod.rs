@@ -2,6 +2,7 @@
 
 extern crate std;
 
+mod again;
 mod back;
 mod frames;
 mod hostile;
@@ -40,7 +41,7 @@ struct Card<'a> {
     back: Back<'a>,
     netback: NetBack<'a>,
     device: Box<dyn NetDevice>,
-    end: Rc<Cell<Option<crate::bus::BusError>>>,
+    end: Rc<Cell<Option<ConnectError>>>,
     waiter: Waiter,
 }
 

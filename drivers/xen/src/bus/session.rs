@@ -1,0 +1,147 @@
+//! What a device has of its back end at the moment.
+
+use alloc::{rc::Rc, sync::Arc};
+use core::{
+    cell::{Cell, RefCell},
+    task::Context,
+};
+
+use mayfly_device::{DeviceError, InterruptHandler, Signal};
+
+use super::ConnectError;
+use crate::event_channel::EventChannel;
+
+/// What the device is told of its back end.
+pub(crate) enum News<C> {
+    /// It went away; it may come back.
+    Lost,
+    /// It came back.
+    Connected(C),
+    /// It will not come back.
+    Gone,
+}
+
+/// Where a device hears of events and news. `C` is what it uses while it is connected.
+pub(crate) struct Line<C>(Rc<Shared<C>>);
+
+struct Shared<C> {
+    signal: Arc<Raise>,
+    has_news: Cell<bool>,
+    /// The last, which makes those before it void.
+    news: RefCell<Option<News<C>>>,
+}
+
+struct Raise(Signal);
+
+impl InterruptHandler for Raise {
+    fn interrupt(&self) {
+        self.0.raise();
+    }
+}
+
+impl<C> Line<C> {
+    /// A line on which nothing is heard yet.
+    pub(super) fn new() -> Self {
+        let signal = Arc::new(Raise(Signal::new()));
+        Self(Rc::new(Shared { signal, has_news: Cell::new(false), news: RefCell::new(None) }))
+    }
+
+    /// Listens to a channel.
+    ///
+    /// # Errors
+    /// If there is no memory for that.
+    pub(crate) fn listen(&self, channel: &EventChannel) -> Result<(), ConnectError> {
+        let is_heard = channel.listen(Arc::clone(&self.0.signal) as _);
+        if is_heard { Ok(()) } else { Err(ConnectError::OutOfMemory) }
+    }
+
+    /// Tells the device.
+    pub(super) fn post(&self, news: News<C>) {
+        let old = self.0.news.replace(Some(news));
+        self.0.has_news.set(true);
+        drop(old);
+        self.0.signal.0.raise();
+    }
+
+    /// Whether the device is there no more.
+    pub(super) fn is_unheard(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
+    }
+}
+
+enum State<C> {
+    Connected(C),
+    Away,
+    Ended(DeviceError),
+}
+
+/// A device's end of the line, and its connection while there is one.
+pub(crate) struct Session<C> {
+    line: Line<C>,
+    state: State<C>,
+    /// It has a connection that nobody was told of.
+    is_new: bool,
+}
+
+impl<C> Session<C> {
+    /// A device that is connected, and hears what is posted to `line`.
+    pub(super) fn new(line: &Line<C>, connection: C) -> Self {
+        Self { line: Line(Rc::clone(&line.0)), state: State::Connected(connection), is_new: false }
+    }
+
+    /// Whether there is something to [`accept`](Self::accept).
+    pub(crate) fn has_news(&self) -> bool {
+        self.line.0.has_news.get()
+    }
+
+    /// Goes by the news. Returns whether there is a new connection, instead of the one before.
+    pub(crate) fn accept(&mut self) -> bool {
+        self.line.0.has_news.set(false);
+        let news = self.line.0.news.take();
+        if matches!(self.state, State::Ended(_)) {
+            return false;
+        }
+        self.state = match news {
+            None => return false,
+            Some(News::Lost) => State::Away,
+            Some(News::Connected(connection)) => State::Connected(connection),
+            Some(News::Gone) => State::Ended(DeviceError::Gone),
+        };
+        self.is_new = self.connection().is_some();
+        self.is_new
+    }
+
+    /// The connection, if there is one.
+    pub(crate) fn connection(&mut self) -> Option<&mut C> {
+        match &mut self.state {
+            State::Connected(connection) => Some(connection),
+            State::Away | State::Ended(_) => None,
+        }
+    }
+
+    /// Ends it for good, because the back end broke the protocol.
+    pub(crate) fn fail(&mut self, device: &str) {
+        if !matches!(self.state, State::Ended(_)) {
+            self.state = State::Ended(DeviceError::Protocol);
+            log::error!("{device}: {}", DeviceError::Protocol);
+        }
+    }
+
+    /// Why there will be no connection any more.
+    pub(crate) fn error(&self) -> Option<DeviceError> {
+        match self.state {
+            State::Ended(error) => Some(error),
+            State::Connected(_) | State::Away => None,
+        }
+    }
+
+    /// Whether there is a connection that this was not asked about.
+    pub(crate) fn take_new(&mut self) -> bool {
+        core::mem::take(&mut self.is_new)
+    }
+
+    /// Wakes the task of `cx` when there is something to hear from now on.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
+        self.line.0.signal.0.watch(cx);
+    }
+}

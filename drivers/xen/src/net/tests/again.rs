@@ -1,0 +1,190 @@
+//! A netback that goes away and comes back.
+
+use core::task::Poll;
+
+use mayfly_device::DeviceError;
+use proptest::prelude::*;
+
+use super::*;
+use crate::bus::BusError;
+
+/// The back end comes back, up to where it waits for the front end.
+fn come_back(card: &mut Card<'_>) {
+    card.back.set_state(6);
+    assert_eq!(card.back.front_state().as_deref(), Some("1"));
+    card.back.set_state(2);
+    assert_eq!(card.back.front_state().as_deref(), Some("4"));
+    card.netback = NetBack::map(&card.back);
+    card.back.set_state(4);
+    card.netback.events();
+}
+
+/// Frames pass in both directions.
+fn works(card: &mut Card<'_>) -> bool {
+    let sent = frame(&*card.device, &pattern(1, 60));
+    card.device.transmit(sent).unwrap();
+    card.device.flush();
+    assert_eq!(card.netback.drain(), [pattern(1, 60)]);
+    let _ = card.waiter.poll(|cx| card.device.poll_ready(cx));
+    assert!(card.netback.deliver(&pattern(2, 70), 0) && card.waiter.is_woken());
+    card.device.receive().is_some_and(|received| received.frame.bytes() == pattern(2, 70))
+}
+
+#[test]
+fn the_card_goes_on_when_its_back_end_comes_back() {
+    let guest = Guest::new();
+    drop(guest.sharing.grants.reserve(1).unwrap());
+    let mut card = connect(&guest);
+    let info = card.device.info();
+    let in_use = guest.resources();
+    for state in [5, 6] {
+        for _ in 0..5 {
+            let sent = frame(&*card.device, &pattern(0, 60));
+            card.device.transmit(sent).unwrap();
+        }
+        card.device.flush();
+        assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
+        card.back.set_state(state);
+        assert!(card.waiter.is_woken());
+        // Away.
+        let front = card.back.front_state();
+        assert_eq!(front.as_deref(), Some(if state == 5 { "6" } else { "1" }));
+        assert_eq!(card.device.transmit_room(), 0);
+        let sent = frame(&*card.device, &pattern(0, 60));
+        assert_eq!(card.device.transmit(sent), Err(DeviceError::Gone));
+        card.device.flush();
+        assert!(card.device.receive().is_none());
+        assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
+        come_back(&mut card);
+        assert!(card.waiter.is_woken());
+        let polled = card.waiter.poll(|cx| card.device.poll_ready(cx));
+        assert_eq!(polled, Poll::Ready(Ok(())));
+        assert_eq!((card.device.transmit_room(), card.device.info()), (64, info));
+        assert!(works(&mut card));
+        assert_eq!(guest.resources(), in_use);
+    }
+    assert!(card.end.take().is_none());
+}
+
+#[test]
+fn a_netback_that_was_bound_anew_is_connected_anew() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    // It leaves its state, and begins.
+    card.back.set_state(2);
+    assert_eq!(card.back.front_state().as_deref(), Some("4"));
+    card.netback = NetBack::map(&card.back);
+    card.back.set_state(4);
+    assert!(works(&mut card));
+}
+
+#[test]
+fn the_back_ends_directory_may_be_away_for_a_while() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    card.back.vanish();
+    guest.settle();
+    assert_eq!(card.back.front_state().as_deref(), Some("6"));
+    assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
+    card.back.offer(FEATURES);
+    card.netback = NetBack::map(&card.back);
+    card.back.set_state(4);
+    assert!(works(&mut card));
+}
+
+#[test]
+fn a_card_that_is_detached_is_gone() {
+    let guest = Guest::new();
+    drop(guest.sharing.grants.reserve(1).unwrap());
+    let before = guest.resources();
+    let mut card = connect(&guest);
+    card.back.put("online", "0");
+    card.back.set_state(5);
+    card.back.set_state(6);
+    assert_eq!(card.back.front_state().as_deref(), Some("6"), "it does not begin again");
+    assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
+    card.back.detach();
+    guest.settle();
+    assert_eq!(card.back.front_state(), None);
+    assert!(card.waiter.is_woken());
+    let polled = card.waiter.poll(|cx| card.device.poll_ready(cx));
+    assert_eq!(polled, Poll::Ready(Err(DeviceError::Gone)));
+    assert_eq!(card.end.take(), Some(ConnectError::Bus(BusError::Gone)));
+    drop((card.device, card.netback));
+    assert_eq!((guest.resources(), guest.bench.in_use()), (before, (0, 0)));
+}
+
+#[test]
+fn another_card_in_its_place_is_not_used() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    card.back.set_state(5);
+    card.back.put_front("mac", "00:16:3e:99:99:99");
+    card.back.set_state(6);
+    card.back.set_state(2);
+    card.back.set_state(4);
+    assert_eq!(card.end.take(), Some(ConnectError::Bus(BusError::Changed)));
+    assert_eq!(card.back.front_state().as_deref(), Some("6"));
+    let polled = card.waiter.poll(|cx| card.device.poll_ready(cx));
+    assert_eq!(polled, Poll::Ready(Err(DeviceError::Gone)));
+}
+
+#[test]
+fn a_back_end_that_comes_back_only_to_close_is_waited_for() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    for _ in 0..3 {
+        card.back.set_state(5);
+        card.back.set_state(6);
+        card.back.set_state(2);
+        assert_eq!(card.back.front_state().as_deref(), Some("4"));
+        card.back.set_state(5);
+        assert_eq!(card.back.front_state().as_deref(), Some("6"));
+    }
+    come_back(&mut card);
+    assert!(works(&mut card));
+}
+
+#[test]
+fn nothing_waits_for_the_back_end_of_a_card_that_was_dropped() {
+    let guest = Guest::new();
+    let Card { back, device, end, netback, .. } = connect(&guest);
+    drop((device, netback));
+    back.set_state(5);
+    assert_eq!(end.take(), Some(ConnectError::Bus(BusError::Closed)));
+    assert_eq!((back.front_state().as_deref(), guest.bench.in_use()), (Some("6"), (0, 0)));
+}
+
+#[test]
+fn ten_thousand_reconnects_leave_as_much_as_before() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    let in_use = guest.resources();
+    for _ in 0..10_000 {
+        card.back.set_state(5);
+        card.device.flush();
+        come_back(&mut card);
+        let sent = frame(&*card.device, &pattern(0, 60));
+        card.device.transmit(sent).unwrap();
+        card.device.flush();
+    }
+    card.netback.drain();
+    assert!(works(&mut card));
+    assert_eq!((guest.resources(), guest.bench.in_use()), (in_use, (2, 0)));
+}
+
+proptest! {
+    #[test]
+    fn states_in_any_order_end_well(states in prop::collection::vec(0..10u8, 0..30)) {
+        let guest = Guest::new();
+        let mut card = connect(&guest);
+        for state in states {
+            card.back.set_state(state);
+            card.device.transmit_room();
+            prop_assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)) != Poll::Ready(Err(DeviceError::Gone)));
+        }
+        card.back.set_state(5);
+        come_back(&mut card);
+        prop_assert!(works(&mut card));
+    }
+}
