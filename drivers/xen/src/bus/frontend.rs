@@ -84,14 +84,22 @@ impl Frontend<Ended> {
     /// # Errors
     /// [`BusError::Gone`] if the device was detached.
     pub(crate) async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
+        let mut has_heard = false;
         loop {
-            self.wait(|state| match state {
-                State::Closed | State::Initialising | State::InitWait => Some(()),
-                _ => None,
-            })
-            .await?;
-            // A back end that is about to be detached does not begin again.
-            if self.link.is_wanted().await? {
+            if !self.link.is_there().await? {
+                return Err(BusError::Gone);
+            }
+            let state = self.link.back_state().await?;
+            // One that has begun already may not know of the end yet, and be about to map the old
+            // rings, whose references are given to other pages soon. It closes when it hears of it.
+            has_heard |= state != State::InitWait;
+            let is_ready = match state {
+                State::InitWait => has_heard,
+                // A back end that is about to be detached does not begin again.
+                State::Closed | State::Initialising => self.link.is_wanted().await?,
+                _ => false,
+            };
+            if is_ready {
                 break;
             }
             self.changed().await?;

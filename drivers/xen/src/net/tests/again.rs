@@ -70,11 +70,12 @@ fn the_card_goes_on_when_its_back_end_comes_back() {
 fn a_netback_that_was_bound_anew_is_connected_anew() {
     let guest = Guest::new();
     let mut card = connect(&guest);
-    // It leaves its state, and begins.
+    // It begins, and connects with the rings that it finds before it hears that they are not used.
     card.back.set_state(2);
-    assert_eq!(card.back.front_state().as_deref(), Some("4"));
-    card.netback = NetBack::map(&card.back);
+    assert_eq!(card.back.front_state().as_deref(), Some("6"));
     card.back.set_state(4);
+    assert_eq!(card.back.front_state().as_deref(), Some("6"));
+    come_back(&mut card);
     assert!(works(&mut card));
 }
 
