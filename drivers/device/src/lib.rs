@@ -30,5 +30,5 @@ pub use entropy::EntropySource;
 pub use error::DeviceError;
 pub use frame::{FrameBuf, FramePool, FrameSlot};
 pub use interrupt::{InterruptHandler, Signal};
-pub use net::{Checksums, NetDevice, NetInfo, Received, Segmentation};
+pub use net::{Checksums, NetDevice, NetInfo, Received, Segmentation, is_unicast};
 pub use pool::PagePool;

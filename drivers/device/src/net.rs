@@ -21,6 +21,12 @@ pub struct NetInfo {
     pub checksums: Checksums,
 }
 
+/// Whether an Ethernet address is that of one card: not a group's, and not all zeros. A stack may
+/// panic at any other, and it is the other side that says it.
+pub fn is_unicast(mac: [u8; 6]) -> bool {
+    mac[0] & 1 == 0 && mac != [0; 6]
+}
+
 /// Which side computes TCP and UDP checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {

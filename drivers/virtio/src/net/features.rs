@@ -1,6 +1,6 @@
 //! What a virtio network device can do (Virtual I/O Device 1.2, sections 5.1.3 and 5.1.4).
 
-use mayfly_device::{Checksums, NetInfo, Segmentation};
+use mayfly_device::{Checksums, NetInfo, Segmentation, is_unicast};
 use virtio_drivers::transport::Transport as Registers;
 
 use super::{
@@ -85,7 +85,8 @@ fn address(transport: &Transport, features: u64) -> Result<[u8; 6], StartError> 
     if features & MAC == 0 {
         return Ok([0x02, 0, 0, 0, 0, 1]);
     }
-    Ok(transport.read_consistent(|| transport.read_config_space(CONFIG_MAC))?)
+    let mac = transport.read_consistent(|| transport.read_config_space(CONFIG_MAC))?;
+    if is_unicast(mac) { Ok(mac) } else { Err(StartError::Configuration) }
 }
 
 /// The MTU of the network, or Ethernet's, whichever is smaller: larger frames do not fit the

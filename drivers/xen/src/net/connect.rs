@@ -6,7 +6,7 @@ use alloc::{
     string::{String, ToString},
 };
 
-use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool};
+use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, is_unicast};
 
 use super::{
     Connection, NetFront,
@@ -132,7 +132,7 @@ async fn info(link: &Link) -> Result<NetInfo, ConnectError> {
     })
 }
 
-/// Six hexadecimal numbers with colons between them.
+/// Six hexadecimal numbers with colons between them, which are the address of one card.
 fn parse_mac(text: &str) -> Option<[u8; 6]> {
     let mut mac = [0; 6];
     let mut parts = text.trim().split(':');
@@ -140,7 +140,7 @@ fn parse_mac(text: &str) -> Option<[u8; 6]> {
         let is_number = |part: &&str| part.len() == 2 && !part.starts_with('+');
         *byte = u8::from_str_radix(parts.next().filter(is_number)?, 16).ok()?;
     }
-    parts.next().is_none().then_some(mac)
+    (parts.next().is_none() && is_unicast(mac)).then_some(mac)
 }
 
 #[cfg(test)]
@@ -150,9 +150,16 @@ mod tests {
     #[test]
     fn addresses_are_read_or_refused() {
         assert_eq!(parse_mac("00:16:3e:0a:FF:01"), Some([0, 0x16, 0x3e, 0x0a, 0xff, 1]));
-        for text in
-            ["", "00:16:3e:0a:ff", "00:16:3e:0a:ff:01:02", "0:16:3e:0a:ff:1", "+0:16:3e:0a:ff:01"]
-        {
+        for text in [
+            "",
+            "00:16:3e:0a:ff",
+            "00:16:3e:0a:ff:01:02",
+            "0:16:3e:0a:ff:1",
+            "+0:16:3e:0a:ff:01",
+            "01:16:3e:0a:ff:01",
+            "ff:ff:ff:ff:ff:ff",
+            "00:00:00:00:00:00",
+        ] {
             assert_eq!(parse_mac(text), None, "{text}");
         }
     }

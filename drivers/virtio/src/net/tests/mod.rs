@@ -63,6 +63,16 @@ impl Wake for Woken {
 }
 
 #[test]
+fn an_address_that_is_not_of_one_card_is_refused() {
+    for mac in [[1, 0, 0x5e, 0, 0, 1], [0xff; 6], [0; 6]] {
+        let (device, transport) = fake::device(DeviceType::Network, features::MAC, &mac, 2);
+        assert!(VirtioNet::new(transport, device.line).is_err(), "{mac:?}");
+    }
+    let (device, transport) = fake::device(DeviceType::Network, features::MAC, &MAC, 2);
+    assert!(VirtioNet::new(transport, device.line).is_ok());
+}
+
+#[test]
 fn frames_go_both_ways() {
     let (device, mut driver) = start(features::MTU);
     assert_eq!((driver.info().mac, driver.info().mtu), (MAC, 1400));
