@@ -9,7 +9,10 @@ mod grants;
 
 use mayfly_arch::hypercall;
 
-use crate::XenError;
+use crate::{
+    XenError,
+    shared_page::{Place, SharedPage},
+};
 pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, own_domain};
 pub(crate) use grant_copy::GrantCopy;
 
@@ -101,14 +104,13 @@ unsafe fn add_to_physmap(space: u32, index: u64, frame: u64) -> Result<(), XenEr
     Ok(())
 }
 
-/// Puts the page of `struct shared_info` at a guest frame (`XENMAPSPACE_shared_info`).
-///
-/// # Safety
-/// The frame is not in use: what was there is gone.
-pub(crate) unsafe fn place_shared_info(frame: u64) -> Result<(), XenError> {
+/// Has Xen put the page of `struct shared_info` at `place`, for good (`XENMAPSPACE_shared_info`).
+pub(crate) fn place_shared_info(place: Place) -> Result<SharedPage, XenError> {
     const SHARED_INFO: u32 = 0;
-    // SAFETY: the caller's promise.
-    unsafe { add_to_physmap(SHARED_INFO, 0, frame) }
+    // SAFETY: a place is for one user, and has no memory.
+    unsafe { add_to_physmap(SHARED_INFO, 0, place.frame()) }?;
+    // SAFETY: there is now, for good.
+    Ok(unsafe { place.fill() }.leak())
 }
 
 /// Sends an event to the other end of a channel (`EVTCHNOP_send`).

@@ -76,10 +76,11 @@ pub fn sharing() -> Option<Sharing> {
 /// [`StartError`]; the guest can go on without.
 pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
     let frame = xen.window.start().0 / PAGE_SIZE as u64;
-    // SAFETY: nothing but Xen's own pages is in the window, and this is the first use of it.
-    unsafe { hypercalls::place_shared_info(frame) }.map_err(StartError::SharedInfo)?;
-    // SAFETY: there it is, for good.
-    let page = unsafe { SharedPage::map(frame) }.ok_or(StartError::Map)?;
+    // SAFETY: nothing but Xen's own pages is in the window, and this is the first use of it. Mapping
+    // comes first, because it fails where there is memory after all, which Xen would take away.
+    let place = unsafe { Window::map(frame, 1) }.and_then(|mut window| window.take());
+    let place = place.ok_or(StartError::Map)?;
+    let page = hypercalls::place_shared_info(place).map_err(StartError::SharedInfo)?;
     mayfly_arch::xen::use_shared_info(page.words(), xen.wall_clock);
     let events = EventChannels::new(page, xen.pending, xen.mask).ok_or(StartError::Map)?;
     let events = &*Box::leak(Box::new(events));
