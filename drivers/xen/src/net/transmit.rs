@@ -28,7 +28,8 @@ struct Outgoing(FrameBuf);
 // is only granted for reading, and what another domain reads is its own affair.
 unsafe impl Grantable for Outgoing {
     fn frame(&self) -> Option<u64> {
-        Some(mmu::virt_to_phys(self.0.whole().as_ptr())?.0 / PAGE_SIZE as u64)
+        // Where the frame is: a buffer of another device's pool may have several pages.
+        Some(mmu::virt_to_phys(self.0.bytes().as_ptr())?.0 / PAGE_SIZE as u64)
     }
 }
 
