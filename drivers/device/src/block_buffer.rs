@@ -38,6 +38,21 @@ impl BlockBuffer {
         Some(Self { pages: NonNull::new(pages)?, size })
     }
 
+    /// Its size in bytes. Does not look at the memory, which a device may have at the moment.
+    pub fn len(&self) -> usize {
+        self.size
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// Where its first page is. Does not look at the memory either.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.pages.as_ptr()
+    }
+
     /// Whole pages that hold `size` bytes, and at least one.
     fn layout(size: usize) -> Option<Layout> {
         let size = size.max(1).checked_next_multiple_of(PAGE_SIZE)?;
