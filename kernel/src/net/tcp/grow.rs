@@ -92,7 +92,7 @@ impl Stack {
         let max = connection.most_to_receive();
         let socket = connection.socket();
         let (receive, send) = (socket.recv_capacity(), socket.send_capacity());
-        let size = affordable(receive, max.min(receive.saturating_mul(FACTOR)));
+        let size = affordable(receive, max.min(receive.saturating_mul(FACTOR)), free_memory());
         let size = size.map(|size| receive_size(size, connection.segment).min(max));
         if let Some(more) = size.filter(|size| *size > receive) {
             self.resize(id, (more, send));
@@ -114,7 +114,7 @@ impl Stack {
         let max = connection.options.max_send_buffer;
         let socket = connection.socket();
         let (receive, send) = (socket.recv_capacity(), socket.send_capacity());
-        if let Some(more) = affordable(send, max) {
+        if let Some(more) = affordable(send, max, free_memory()) {
             self.resize(id, (receive, more));
         }
         true
@@ -151,10 +151,10 @@ impl Stack {
     }
 }
 
-/// The size between `now` and `max`, as large as memory allows, that a buffer may have; `None` if
+/// The size between `now` and `max`, as large as `free` bytes of memory allow, that a buffer may have; `None` if
 /// it cannot be larger than it is.
-fn affordable(now: usize, max: usize) -> Option<usize> {
-    let free = free_memory().saturating_sub(RESERVE);
+fn affordable(now: usize, max: usize, free: usize) -> Option<usize> {
+    let free = free.saturating_sub(RESERVE);
     let mut size = max;
     while size > now && size > free / SHARE {
         size /= 2;
@@ -169,5 +169,22 @@ pub(super) fn free_memory() -> usize {
     match memory.total_frames {
         0 => usize::MAX,
         _ => memory.free_frames.saturating_mul(memory::PAGE_SIZE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growing_leaves_memory_to_others() {
+        const MEBIBYTE: usize = 1 << 20;
+        assert_eq!(affordable(4096, 65_536, usize::MAX), Some(65_536));
+        assert_eq!(affordable(4096, 65_536, MEBIBYTE), Some(65_536));
+        // An eighth of what is beyond the reserve.
+        assert_eq!(affordable(4096, 65_536, 2 * RESERVE), Some(32_768));
+        assert_eq!(affordable(4096, 65_536, RESERVE + 40_960), None);
+        assert_eq!(affordable(4096, 65_536, RESERVE), None);
+        assert_eq!(affordable(4096, 65_536, 0), None);
     }
 }
