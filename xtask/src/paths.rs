@@ -22,9 +22,26 @@ pub fn linker_script(arch: Arch) -> PathBuf {
     repository().join("linker").join(arch.name()).with_extension("ld")
 }
 
-/// This program, for cargo to call as the linker.
+/// This program, for cargo to call as the linker. If it was built anew while it runs, that is the
+/// new one, for the old one is on the disk no more.
+///
+/// # Errors
+/// If it is nowhere.
 pub fn this_program() -> Result<PathBuf> {
-    std::env::current_exe().context("cannot find out where xtask itself is")
+    let own = std::env::current_exe().context("cannot find out where xtask itself is")?;
+    let own = in_its_place(own);
+    let path = own.display();
+    anyhow::ensure!(own.exists(), "{path} was removed while it runs; start the command again");
+    Ok(own)
+}
+
+/// The path of a program without what Linux adds when the file there is not that program any more
+/// (proc(5), `/proc/pid/exe`).
+fn in_its_place(path: PathBuf) -> PathBuf {
+    match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(before) if !path.exists() => before.into(),
+        _ => path,
+    }
 }
 
 /// Where the Rust toolchain is.
@@ -57,5 +74,16 @@ impl Toolchain {
     /// Whether the standard libraries for a target are installed.
     pub fn has_target(&self, target: &str) -> bool {
         self.targets.join(target).join("lib").is_dir()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_built_anew_is_found_in_its_place() {
+        assert_eq!(in_its_place("/x/xtask (deleted)".into()), Path::new("/x/xtask"));
+        assert_eq!(in_its_place("/x/xtask".into()), Path::new("/x/xtask"));
     }
 }
