@@ -3,10 +3,11 @@
 //! QEMU's user-mode network and passt need no such thing, but they queue few connections, so that a
 //! burst of them says more about them than about the guest.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{setup, tools};
 
@@ -24,6 +25,9 @@ pub const BOOT_ARGUMENT: &str = "ip=10.77.0.2/24";
 /// How long a namespace may take to be there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The device that TAP interfaces are made with.
+const TUN: &str = "/dev/net/tun";
+
 /// A network namespace with a TAP interface. It goes when this is dropped.
 pub struct Namespace {
     /// A process that does nothing but to be in the namespace.
@@ -33,22 +37,27 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    /// Whether this machine lets us make one.
+    ///
+    /// # Errors
+    /// If we are neither root nor allowed to make user namespaces, or it has no TAP interfaces.
+    pub fn permitted() -> Result<()> {
+        setup::programs(&["ip", "unshare"])?;
+        ensure!(Path::new(TUN).exists(), "no TAP interface can be made here; there is no {TUN}");
+        tools::run(unshare(&["true"]).stderr(Stdio::null()))
+            .context("no network namespace can be made here; it takes root or user namespaces")
+    }
+
     /// Makes one.
     ///
     /// # Errors
-    /// If we are neither root nor allowed to make user namespaces.
+    /// If it is not [permitted](Self::permitted), or a program fails.
     pub fn new() -> Result<Self> {
         setup::programs(&["ip", "unshare"])?;
-        let with_user = !setup::is_root();
-        let mut command = Command::new("unshare");
-        if with_user {
-            command.args(["--user", "--map-root-user"]);
-        }
-        command.args(["--net", "sleep", "infinity"]);
-        let mut command = tools::dying_with_us(command);
+        let mut command = tools::dying_with_us(unshare(&["sleep", "infinity"]));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let holder = command.spawn().with_context(|| tools::cannot_start(&command))?;
-        let mut namespace = Self { holder, with_user };
+        let mut namespace = Self { holder, with_user: needs_user() };
         namespace.wait()?;
         for line in [
             "link set lo up".to_owned(),
@@ -78,7 +87,7 @@ impl Namespace {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        bail!("no network namespace can be made here; it takes root or user namespaces")
+        bail!("no network namespace came to be within {PATIENCE:?}")
     }
 
     /// The same command, to be run inside.
@@ -91,6 +100,21 @@ impl Namespace {
         inside.arg("--");
         tools::wrapped(inside, command)
     }
+}
+
+/// Whether it takes a user namespace, in which we are root.
+fn needs_user() -> bool {
+    !setup::is_root()
+}
+
+/// The command that runs another one in a network namespace of its own.
+fn unshare(inner: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    if needs_user() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.arg("--net").args(inner);
+    command
 }
 
 impl Drop for Namespace {
@@ -106,11 +130,11 @@ mod tests {
 
     #[test]
     fn a_namespace_has_its_own_interfaces() {
-        let namespace = match Namespace::new() {
-            Ok(namespace) => namespace,
-            // Not allowed everywhere.
-            Err(_) => return,
-        };
+        if let Err(error) = Namespace::permitted() {
+            eprintln!("not tested: {error:#}");
+            return;
+        }
+        let namespace = Namespace::new().unwrap();
         let mut ip = Command::new("ip");
         ip.args(["-brief", "address"]);
         let inside = tools::output(&mut namespace.inside(&ip)).unwrap();

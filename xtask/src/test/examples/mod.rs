@@ -150,10 +150,10 @@ fn run(
     };
     let arguments: Vec<String> = check.arguments.iter().map(|&word| word.to_owned()).collect();
     let mut guest = if check.own_network {
-        match Namespace::new() {
-            Ok(namespace) => TestGuest::start_in(namespace, &image, hardware, &arguments)?,
-            Err(error) => return Ok(Verdict::Skipped(format!("{error:#}"))),
+        if let Err(error) = Namespace::permitted() {
+            return Ok(Verdict::Skipped(format!("{error:#}")));
         }
+        TestGuest::start_in(Namespace::new()?, &image, hardware, &arguments)?
     } else {
         let network = Network::User(declared(&app.metadata)?);
         TestGuest::start(&image, hardware, network, &arguments)?
