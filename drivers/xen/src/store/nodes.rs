@@ -142,7 +142,7 @@ impl Nodes {
     }
 }
 
-fn text(value: Vec<u8>) -> Result<String, StoreError> {
+pub(super) fn text(value: Vec<u8>) -> Result<String, StoreError> {
     String::from_utf8(value).map_err(|_| StoreError::Invalid)
 }
 

@@ -9,7 +9,7 @@ use core::{
     cell::RefCell,
     fmt,
     future::poll_fn,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use super::{StoreError, connection::Connection, wire, wire::Kind};
@@ -105,20 +105,25 @@ impl Watch {
     /// # Errors
     /// [`StoreError::Disconnected`] or [`StoreError::Protocol`] when the connection is at its end.
     pub async fn next(&mut self) -> Result<String, StoreError> {
-        poll_fn(|cx| {
-            let mut changes = self.changes.borrow_mut();
-            if let Some(path) = changes.take() {
-                return Poll::Ready(Ok(path));
-            }
-            if let Some(error) = changes.end {
-                return Poll::Ready(Err(error));
-            }
-            if !changes.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                changes.waker = Some(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`next`](Self::next), for who waits for several things.
+    ///
+    /// # Errors
+    /// As of [`next`](Self::next).
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<String, StoreError>> {
+        let mut changes = self.changes.borrow_mut();
+        if let Some(path) = changes.take() {
+            return Poll::Ready(Ok(path));
+        }
+        if let Some(error) = changes.end {
+            return Poll::Ready(Err(error));
+        }
+        if !changes.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            changes.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 }
 

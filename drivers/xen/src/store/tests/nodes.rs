@@ -2,7 +2,12 @@
 
 extern crate std;
 
-use std::{format, string::String, vec, vec::Vec};
+use std::{
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
 
 use crate::store::{
     Access, Permissions, StoreError,
@@ -103,4 +108,31 @@ fn long_directories_are_read_in_parts() {
         bench.server.borrow_mut().restless = 1000;
         assert_eq!(store.directory("data").await, Err(StoreError::Again));
     });
+}
+
+#[test]
+fn several_nodes_are_read_and_written_in_one_turn() {
+    let bench = Bench::new();
+    let store = bench.store.clone();
+    let pair = |name: &str, value: &str| (format!("data/{name}"), value.to_string());
+    let nodes = [pair("a", "1"), pair("b", "2"), pair("c", "3")];
+    let paths = ["data/c", "data/none", "/local/domain/0/x", "data//", "data/a"];
+    let paths = paths.map(ToString::to_string);
+    bench.put("/local/domain/0/x", "secret", 0);
+    bench.permit("/local/domain/0", false);
+    bench.run(async {
+        store.write_each(&nodes).await.unwrap();
+        let turns = bench.polls.get();
+        let values = store.read_each(&paths).await.unwrap();
+        assert_eq!(values, [Some("3".to_string()), None, None, None, Some("1".to_string())]);
+        // One to send, one to receive, if the ring has room for all.
+        assert!(bench.polls.get() - turns <= 2);
+        store.write("data/bytes", [0xff]).await.unwrap();
+        assert_eq!(store.read_each(&["data/bytes".to_string()]).await, Ok(vec![None]));
+        assert_eq!(store.read_each(&[]).await, Ok(vec![]));
+        let refused = [pair("d", "4"), ("name".to_string(), "x".to_string()), pair("e", "5")];
+        assert_eq!(store.write_each(&refused).await, Err(StoreError::Denied));
+        assert_eq!(store.read_text("data/d").await.unwrap(), "4");
+    });
+    assert_eq!(store.connection().pending(), 0);
 }
