@@ -1,16 +1,13 @@
 //! How a disk comes to work: the nodes that both sides write (xen/include/public/io/blkif.h).
 
-use alloc::{boxed::Box, string::ToString};
+use alloc::boxed::Box;
 
 use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
 
 use super::{BlkFront, Connection, MAX_PAGES, SLOTS, wire::UNIT};
 use crate::{
     Sharing,
-    bus::{
-        self, Attached, ConnectError, Connector, Frontend, Line, Link, Minder, Negotiating,
-        granted_ring,
-    },
+    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, granted_ring},
     grants::DomainId,
     store::Store,
 };
@@ -43,52 +40,56 @@ struct BlockConnector {
     sharing: Sharing,
 }
 
+const SECTORS: Node = Node::Back("sectors");
+const SECTOR_SIZE: Node = Node::Back("sector-size");
+const FLAGS: Node = Node::Back("info");
+const FLUSH: &str = "feature-flush-cache";
+const DISCARD: &str = "feature-discard";
+
 impl Connector for BlockConnector {
     type Info = BlockInfo;
     type Connection = Connection;
 
-    async fn connect(
+    const FEATURES: &'static [Node] = &[];
+    // The back end only knows the disk when it is connected.
+    const PROPERTIES: &'static [Node] =
+        &[SECTORS, SECTOR_SIZE, FLAGS, Node::Back(FLUSH), Node::Back(DISCARD)];
+
+    fn offer(
         &self,
-        frontend: Frontend<Negotiating>,
+        _: &Seen,
+        domain: DomainId,
         line: &Line<Connection>,
-    ) -> Result<Attached<Self>, ConnectError> {
-        let domain = DomainId(frontend.link().domain());
+        offer: &mut Offer,
+    ) -> Result<Connection, ConnectError> {
         let entries = self.sharing.grants.reserve(SLOTS * MAX_PAGES + 1)?;
         let (ring, reference) = granted_ring(&entries, domain)?;
         let channel = self.sharing.events.alloc_unbound(domain)?;
         line.listen(&channel)?;
         let protocol = PROTOCOLS.iter().find(|(arch, _)| *arch == mayfly_arch::NAME);
-        let nodes = [
-            ("ring-ref", reference),
-            ("event-channel", channel.port().number().to_string()),
-            ("protocol", protocol.map_or("x86_64-abi", |(_, name)| name).into()),
-        ];
-        // The back end only knows the disk when it is connected.
-        let frontend = frontend.connect(&nodes).await?;
-        let info = info(frontend.link()).await?;
-        let connection = Connection { ring, domain, entries, channel };
-        Ok(Attached { frontend, info, connection })
+        offer.add("ring-ref", reference);
+        offer.add("event-channel", channel.port().number());
+        offer.add("protocol", protocol.map_or("x86_64-abi", |(_, name)| name));
+        Ok(Connection { ring, domain, entries, channel })
     }
-}
 
-/// What the disk is.
-async fn info(link: &Link) -> Result<BlockInfo, ConnectError> {
-    const NO_SIZE: &str = "its back end does not say how large it is";
-    const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
-    let sectors: u64 =
-        link.back_number("sectors").await?.ok_or(ConnectError::Unsuitable(NO_SIZE))?;
-    let sector_size: usize = link.back_number("sector-size").await?.unwrap_or(UNIT);
-    let most = MAX_PAGES * mayfly_arch::PAGE_SIZE;
-    if !sector_size.is_power_of_two() || !(MIN_SECTOR_SIZE..=most).contains(&sector_size) {
-        return Err(ConnectError::Unsuitable(BAD_SECTOR_SIZE));
+    fn finish(&self, seen: &Seen, _: &mut Connection) -> Result<BlockInfo, ConnectError> {
+        const NO_SIZE: &str = "its back end does not say how large it is";
+        const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
+        let sectors: u64 = seen.number(SECTORS).ok_or(ConnectError::Unsuitable(NO_SIZE))?;
+        let sector_size: usize = seen.number(SECTOR_SIZE).unwrap_or(UNIT);
+        let most = MAX_PAGES * mayfly_arch::PAGE_SIZE;
+        if !sector_size.is_power_of_two() || !(MIN_SECTOR_SIZE..=most).contains(&sector_size) {
+            return Err(ConnectError::Unsuitable(BAD_SECTOR_SIZE));
+        }
+        let flags: u32 = seen.number(FLAGS).unwrap_or(0);
+        Ok(BlockInfo {
+            sector_size,
+            sectors: sectors / (sector_size / UNIT) as u64,
+            read_only: flags & READ_ONLY != 0,
+            max_sectors: most / sector_size,
+            can_flush: seen.has_feature(FLUSH),
+            can_discard: seen.has_feature(DISCARD),
+        })
     }
-    let flags: u32 = link.back_number("info").await?.unwrap_or(0);
-    Ok(BlockInfo {
-        sector_size,
-        sectors: sectors / (sector_size / UNIT) as u64,
-        read_only: flags & READ_ONLY != 0,
-        max_sectors: most / sector_size,
-        can_flush: link.has_feature("feature-flush-cache").await?,
-        can_discard: link.has_feature("feature-discard").await?,
-    })
 }

@@ -1,10 +1,13 @@
 //! A front end on its way through the states.
 
-use alloc::{rc::Rc, string::String};
-use core::{future::poll_fn, marker::PhantomData, pin::pin, task::Poll};
+use alloc::{rc::Rc, vec::Vec};
+use core::{future::poll_fn, marker::PhantomData, task::Poll};
 
-use super::{BusError, Link, State};
-use crate::store::{StoreError, Watch};
+use super::{
+    BusError, Link, Node, Offer, State,
+    link::{LEAD, Look},
+};
+use crate::store::Watch;
 
 /// It has begun, and the back end has not said what it can do yet.
 pub(crate) struct Initialising;
@@ -18,54 +21,70 @@ pub(crate) struct Ended;
 
 /// A front end in the state `S`.
 pub(crate) struct Frontend<S> {
-    link: Rc<Link>,
-    /// Watches the back end's state.
-    watch: Watch,
-    /// Watches the front end's directory, by a node that only the tools write.
-    presence: Watch,
+    progress: Progress,
     stage: PhantomData<S>,
+}
+
+/// What all states have.
+struct Progress {
+    link: Rc<Link>,
+    /// Of the back end's state, and of the front end's directory.
+    watches: Vec<Watch>,
+}
+
+/// What a state of the back end means for who waits: `None` that there is more to wait for.
+type Decide = fn(State) -> Option<Result<(), BusError>>;
+
+impl Progress {
+    async fn new(link: Rc<Link>) -> Result<Self, BusError> {
+        let mut watches = Vec::new();
+        for node in [Node::Back("state"), LEAD] {
+            watches.push(link.store().watch(&link.path(node)).await?);
+        }
+        Ok(Self { link, watches })
+    }
+
+    /// Waits until something may have changed.
+    async fn changed(&mut self) -> Result<(), BusError> {
+        poll_fn(|cx| {
+            let mut polls = self.watches.iter_mut().map(|watch| watch.poll_next(cx));
+            polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Waits until `is_over` of how things are.
+    async fn wait_for(&mut self, is_over: &mut dyn FnMut(Look) -> bool) -> Result<(), BusError> {
+        while !is_over(self.link.look().await?) {
+            self.changed().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until `decide` gives something for the state of the back end.
+    async fn wait(&mut self, decide: Decide) -> Result<(), BusError> {
+        let mut result = Ok(());
+        let mut is_over = |look: Look| match decide(look.state) {
+            Some(decision) => {
+                result = decision;
+                true
+            }
+            None => false,
+        };
+        self.wait_for(&mut is_over).await?;
+        result
+    }
 }
 
 impl<S> Frontend<S> {
     /// Where it is.
     pub(crate) fn link(&self) -> &Rc<Link> {
-        &self.link
+        &self.progress.link
     }
 
-    async fn watch(link: Rc<Link>) -> Result<Self, BusError> {
-        let watch = link.store().watch(&link.back("state")).await?;
-        let presence = link.store().watch(&link.front("backend")).await?;
-        Ok(Self { link, watch, presence, stage: PhantomData })
-    }
-
-    fn into<T>(self) -> Frontend<T> {
-        let Self { link, watch, presence, .. } = self;
-        Frontend { link, watch, presence, stage: PhantomData }
-    }
-
-    /// Waits until something may have changed.
-    async fn changed(&mut self) -> Result<(), BusError> {
-        let (mut back, mut front) = (pin!(self.watch.next()), pin!(self.presence.next()));
-        let path = poll_fn(|cx| match back.as_mut().poll(cx) {
-            Poll::Pending => front.as_mut().poll(cx),
-            ready => ready,
-        });
-        path.await?;
-        Ok(())
-    }
-
-    /// Waits until the back end is in a state for which `decide` gives something, or the device was
-    /// detached, which is [`BusError::Gone`].
-    async fn wait<T>(&mut self, decide: impl Fn(State) -> Option<T>) -> Result<T, BusError> {
-        loop {
-            if !self.link.is_there().await? {
-                return Err(BusError::Gone);
-            }
-            if let Some(result) = decide(self.link.back_state().await?) {
-                return Ok(result);
-            }
-            self.changed().await?;
-        }
+    fn new(progress: Progress) -> Self {
+        Self { progress, stage: PhantomData }
     }
 }
 
@@ -76,7 +95,7 @@ impl Frontend<Ended> {
     /// [`BusError`]
     pub(crate) async fn end(link: Rc<Link>) -> Result<Self, BusError> {
         link.close().await?;
-        Self::watch(link).await
+        Ok(Self::new(Progress::new(link).await?))
     }
 
     /// Waits until the back end does not use the rings any more either, and begins.
@@ -85,27 +104,20 @@ impl Frontend<Ended> {
     /// [`BusError::Gone`] if the device was detached.
     pub(crate) async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
         let mut has_heard = false;
-        loop {
-            if !self.link.is_there().await? {
-                return Err(BusError::Gone);
-            }
-            let state = self.link.back_state().await?;
+        let mut is_ready = |Look { state, is_wanted }: Look| {
             // One that has begun already may not know of the end yet, and be about to map the old
             // rings, whose references are given to other pages soon. It closes when it hears of it.
             has_heard |= state != State::InitWait;
-            let is_ready = match state {
+            match state {
                 State::InitWait => has_heard,
                 // A back end that is about to be detached does not begin again.
-                State::Closed | State::Initialising => self.link.is_wanted().await?,
+                State::Closed | State::Initialising => is_wanted,
                 _ => false,
-            };
-            if is_ready {
-                break;
             }
-            self.changed().await?;
-        }
-        self.link.set_state(State::Initialising).await?;
-        Ok(self.into())
+        };
+        self.progress.wait_for(&mut is_ready).await?;
+        self.progress.link.publish(Offer::default(), State::Initialising).await?;
+        Ok(Frontend::new(self.progress))
     }
 }
 
@@ -115,8 +127,8 @@ impl Frontend<Initialising> {
     /// # Errors
     /// [`BusError`]
     pub(crate) async fn begin(link: Rc<Link>) -> Result<Self, BusError> {
-        link.set_state(State::Initialising).await?;
-        Self::watch(link).await
+        link.publish(Offer::default(), State::Initialising).await?;
+        Ok(Self::new(Progress::new(link).await?))
     }
 
     /// Waits until the back end has written what it can do. It may have to end with an earlier front
@@ -125,8 +137,8 @@ impl Frontend<Initialising> {
     /// # Errors
     /// [`BusError::Gone`] if the device is detached instead.
     pub(crate) async fn negotiate(mut self) -> Result<Frontend<Negotiating>, BusError> {
-        self.wait(|state| (state == State::InitWait).then_some(())).await?;
-        Ok(self.into())
+        self.progress.wait(|state| (state == State::InitWait).then_some(Ok(()))).await?;
+        Ok(Frontend::new(self.progress))
     }
 }
 
@@ -135,45 +147,30 @@ impl Frontend<Negotiating> {
     ///
     /// # Errors
     /// [`BusError::Closed`] if the back end does not like them, [`BusError::Gone`].
-    pub(crate) async fn connect(
-        mut self,
-        nodes: &[(&str, String)],
-    ) -> Result<Frontend<Connected>, BusError> {
-        let link = &self.link;
-        let publish = link.store().transaction(async |transaction| {
-            // A device that was detached meanwhile must not come back.
-            transaction.read(&link.front("state")).await?;
-            for (name, value) in nodes {
-                transaction.write(&link.front(name), value).await?;
-            }
-            transaction.write(&link.front("state"), State::Connected.text()).await
-        });
-        match publish.await {
-            Err(StoreError::NotFound) => return Err(BusError::Gone),
-            result => result?,
-        }
-        self.wait(|state| match state {
+    pub(crate) async fn connect(mut self, offer: Offer) -> Result<Frontend<Connected>, BusError> {
+        self.progress.link.publish(offer, State::Connected).await?;
+        let decide: Decide = |state| match state {
             State::Connected | State::Reconfiguring | State::Reconfigured => Some(Ok(())),
             State::Closing | State::Closed => Some(Err(BusError::Closed)),
             State::Unknown => Some(Err(BusError::Gone)),
             State::Initialising | State::InitWait | State::Initialised => None,
-        })
-        .await??;
-        Ok(self.into())
+        };
+        self.progress.wait(decide).await?;
+        Ok(Frontend::new(self.progress))
     }
 }
 
 impl Frontend<Connected> {
-    /// Waits until the back end is not there for this front end any more.
-    ///
-    /// # Errors
-    /// If XenStore fails.
-    pub(crate) async fn lost(&mut self) -> Result<BusError, BusError> {
-        self.wait(|state| match state {
+    /// Waits until the back end is not there for this front end any more. Returns
+    /// [`BusError::Closed`] if it may come back.
+    pub(crate) async fn lost(&mut self) -> BusError {
+        let decide: Decide = |state| match state {
             State::Connected | State::Reconfiguring | State::Reconfigured => None,
-            State::Unknown => Some(BusError::Gone),
-            _ => Some(BusError::Closed),
-        })
-        .await
+            _ => Some(Err(BusError::Closed)),
+        };
+        match self.progress.wait(decide).await {
+            Err(error) => error,
+            Ok(()) => BusError::Closed,
+        }
     }
 }

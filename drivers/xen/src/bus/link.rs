@@ -1,9 +1,9 @@
 //! Where a front end and its back end find each other.
 
 use alloc::{format, string::String, vec::Vec};
-use core::{fmt, str::FromStr};
+use core::fmt;
 
-use super::{BusError, State};
+use super::{BusError, Node, Offer, Seen, State};
 use crate::store::{Store, StoreError};
 
 /// The devices of a class, such as `vif`, that this guest has at the moment: their directories, in
@@ -30,24 +30,31 @@ pub(crate) struct Link {
     domain: u16,
 }
 
+/// How things are with a device.
+pub(super) struct Look {
+    /// The back end's state, `Unknown` if it has none.
+    pub(super) state: State,
+    /// Whether the back end is there to stay: the tools say so before they have it close.
+    pub(super) is_wanted: bool,
+}
+
 impl Link {
-    /// Finds the back end of the device whose front end has this directory. Its nodes may still be
-    /// on their way, or not yet readable, so this waits for them.
+    /// Finds the back end of the device whose front end has this directory. The tools write its
+    /// nodes one after the other, and make those of the back end readable last, so this waits for
+    /// them.
     ///
     /// # Errors
     /// If XenStore fails.
     pub(crate) async fn find(store: &Store, front: &str) -> Result<Self, BusError> {
         let mut watch = store.watch(front).await?;
+        let paths = [format!("{front}/backend"), format!("{front}/backend-id")];
         loop {
             watch.next().await?;
-            let back = store.read_text(&format!("{front}/backend")).await;
-            let domain = store.read_number(&format!("{front}/backend-id")).await;
-            match (back, domain) {
-                (Ok(back), Ok(domain)) => {
-                    return Ok(Self { store: store.clone(), front: front.into(), back, domain });
-                }
-                (Err(error), _) | (_, Err(error)) if !is_late(error) => return Err(error.into()),
-                _ => {}
+            let mut values = store.read_each(&paths).await?.into_iter().flatten();
+            if let (Some(back), Some(domain)) = (values.next(), values.next())
+                && let Ok(domain) = domain.parse()
+            {
+                return Ok(Self { store: store.clone(), front: front.into(), back, domain });
             }
         }
     }
@@ -62,88 +69,78 @@ impl Link {
         &self.store
     }
 
-    /// The path of one of the front end's nodes.
-    pub(crate) fn front(&self, name: &str) -> String {
-        format!("{}/{name}", self.front)
-    }
-
-    /// The path of one of the back end's nodes.
-    pub(super) fn back(&self, name: &str) -> String {
-        format!("{}/{name}", self.back)
-    }
-
-    /// A number that the front end's directory has, if it does.
-    pub(crate) async fn front_text(&self, name: &str) -> Result<Option<String>, BusError> {
-        there(self.store.read_text(&self.front(name)).await)
-    }
-
-    /// A number that the back end has written, if it has; anything else counts as nothing.
-    pub(crate) async fn back_number<T: FromStr>(&self, name: &str) -> Result<Option<T>, BusError> {
-        match self.store.read_number(&self.back(name)).await {
-            Err(StoreError::Invalid) => Ok(None),
-            number => there(number),
+    /// The path of a node.
+    pub(super) fn path(&self, node: Node) -> String {
+        match node {
+            Node::Front(name) => format!("{}/{name}", self.front),
+            Node::Back(name) => format!("{}/{name}", self.back),
         }
     }
 
-    /// Whether the back end has set a feature.
-    pub(crate) async fn has_feature(&self, name: &str) -> Result<bool, BusError> {
-        Ok(self.back_number::<u32>(name).await?.is_some_and(|value| value != 0))
+    /// Reads nodes.
+    ///
+    /// # Errors
+    /// If XenStore fails.
+    pub(super) async fn read(&self, nodes: &[Node]) -> Result<Seen, BusError> {
+        let paths: Vec<String> = nodes.iter().map(|node| self.path(*node)).collect();
+        Ok(Seen::new(nodes, self.store.read_each(&paths).await?))
     }
 
-    /// The back end's state, `Unknown` if it has none.
-    pub(super) async fn back_state(&self) -> Result<State, BusError> {
-        let text = there(self.store.read_text(&self.back("state")).await)?;
-        Ok(text.map_or(State::Unknown, |text| State::parse(&text)))
+    /// Looks how things are.
+    ///
+    /// # Errors
+    /// [`BusError::Gone`] if the front end's directory is not there, or leads to another back end.
+    pub(super) async fn look(&self) -> Result<Look, BusError> {
+        const NODES: [Node; 3] = [LEAD, Node::Back("state"), Node::Back("online")];
+        let seen = self.read(&NODES).await?;
+        if seen.text(LEAD) != Some(&self.back) {
+            return Err(BusError::Gone);
+        }
+        Ok(Look {
+            state: seen.text(Node::Back("state")).map_or(State::Unknown, State::parse),
+            is_wanted: seen.number(Node::Back("online")) != Some(0),
+        })
     }
 
-    /// Whether the front end's directory is there, and still leads to this back end.
-    pub(super) async fn is_there(&self) -> Result<bool, BusError> {
-        let back = there(self.store.read_text(&self.front("backend")).await)?;
-        Ok(back.is_some_and(|back| back == self.back))
-    }
-
-    /// Whether the back end is there to stay: the tools say so before they have it close.
-    pub(super) async fn is_wanted(&self) -> Result<bool, BusError> {
-        Ok(self.back_number::<u32>("online").await? != Some(0))
-    }
-
-    /// Tells the back end that it is over.
-    pub(super) async fn close(&self) -> Result<(), BusError> {
-        self.set_state(State::Closing).await?;
-        self.set_state(State::Closed).await
-    }
-
-    /// Writes the front end's state, unless its directory is gone, which must not come back.
-    pub(super) async fn set_state(&self, state: State) -> Result<(), BusError> {
-        let path = self.front("state");
+    /// Writes nodes of the front end, and then its state, at once, unless its directory is gone,
+    /// which must not come back.
+    ///
+    /// # Errors
+    /// [`BusError::Gone`] in that case.
+    pub(super) async fn publish(&self, nodes: Offer, state: State) -> Result<(), BusError> {
+        let mut nodes = nodes.under(&self.front);
+        nodes.push((self.front_state(), state.text().into()));
         let result = self.store.transaction(async |transaction| {
-            transaction.read(&path).await?;
-            transaction.write(&path, state.text()).await
+            transaction.read(&self.front_state()).await?;
+            transaction.write_each(&nodes).await
         });
         match result.await {
             Err(StoreError::NotFound) => Err(BusError::Gone),
             result => Ok(result?),
         }
     }
+
+    fn front_state(&self) -> String {
+        self.path(Node::Front("state"))
+    }
+
+    /// Tells the back end that it is over.
+    ///
+    /// # Errors
+    /// As of [`publish`](Self::publish).
+    pub(super) async fn close(&self) -> Result<(), BusError> {
+        for state in [State::Closing, State::Closed] {
+            self.publish(Offer::default(), state).await?;
+        }
+        Ok(())
+    }
 }
+
+/// The node by which a front end leads to its back end, which only the tools write.
+pub(super) const LEAD: Node = Node::Front("backend");
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.front)
-    }
-}
-
-/// Whether a node may only be missing yet: the tools write one after the other, and make those of
-/// the back end readable last.
-fn is_late(error: StoreError) -> bool {
-    matches!(error, StoreError::NotFound | StoreError::Denied | StoreError::Invalid)
-}
-
-/// `None` for what is not there.
-fn there<T>(result: Result<T, StoreError>) -> Result<Option<T>, BusError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(StoreError::NotFound | StoreError::Denied) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }

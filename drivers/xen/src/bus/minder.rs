@@ -4,34 +4,105 @@ use alloc::{boxed::Box, rc::Rc};
 use core::{fmt, pin::Pin};
 
 use super::{
-    BusError, ConnectError, Connected, Frontend, Link, frontend::Negotiating, session::Line,
-    session::News, session::Session,
+    BusError, ConnectError, Connected, Frontend, Line, Link, Node, Offer, Seen, Session,
+    frontend::Initialising, session::News,
 };
-use crate::store::Store;
+use crate::{grants::DomainId, store::Store};
 
-/// How a device of some kind connects.
-pub(crate) trait Connector: Sized + 'static {
+/// How a device of some kind connects: all of it that does not wait, for that is the same for all.
+pub(crate) trait Connector: 'static {
     /// What the device is, which must not change.
     type Info: Copy + PartialEq;
     /// What it uses while it is connected.
     type Connection: 'static;
 
-    /// Sets up rings and an event channel, which goes to `line`, and tells the back end.
+    /// What it has to know of a back end that waits for its rings.
+    const FEATURES: &'static [Node];
+    /// What it has to know of one that has connected.
+    const PROPERTIES: &'static [Node];
+
+    /// Sets up rings, and an event channel, which goes to `line`, and says so in what the back end
+    /// is to be told.
     ///
     /// # Errors
     /// [`ConnectError`]
-    async fn connect(
+    fn offer(
         &self,
-        frontend: Frontend<Negotiating>,
+        features: &Seen,
+        domain: DomainId,
         line: &Line<Self::Connection>,
-    ) -> Result<Attached<Self>, ConnectError>;
+        offer: &mut Offer,
+    ) -> Result<Self::Connection, ConnectError>;
+
+    /// Says what the device is, now that the back end has connected. `seen` are both features and
+    /// properties.
+    ///
+    /// # Errors
+    /// [`ConnectError::Unsuitable`]
+    fn finish(
+        &self,
+        seen: &Seen,
+        connection: &mut Self::Connection,
+    ) -> Result<Self::Info, ConnectError>;
 }
 
-/// A device that is connected.
-pub(crate) struct Attached<C: Connector> {
-    pub(crate) frontend: Frontend<Connected>,
-    pub(crate) info: C::Info,
-    pub(crate) connection: C::Connection,
+/// A device that connects, and what it has come to so far.
+struct Slot<C: Connector> {
+    connector: C,
+    line: Line<C::Connection>,
+    offered: Option<C::Connection>,
+    info: Option<C::Info>,
+}
+
+/// A [`Slot`] without its type: the code that waits is in the image once.
+trait Connect {
+    fn features(&self) -> &'static [Node];
+    fn properties(&self) -> &'static [Node];
+    /// See [`Connector::offer`].
+    fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError>;
+    /// Hands what was offered to the device.
+    fn finish(&mut self, seen: &Seen) -> Result<(), ConnectError>;
+    /// Tells the device that its back end has closed. Returns whether it still wants to hear more.
+    fn lose(&mut self) -> bool;
+    /// Tells the device that its back end does not come back.
+    fn end(&mut self);
+}
+
+impl<C: Connector> Connect for Slot<C> {
+    fn features(&self) -> &'static [Node] {
+        C::FEATURES
+    }
+
+    fn properties(&self) -> &'static [Node] {
+        C::PROPERTIES
+    }
+
+    fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError> {
+        // An earlier offer that came to nothing.
+        self.offered = None;
+        let mut offer = Offer::default();
+        self.offered = Some(self.connector.offer(seen, domain, &self.line, &mut offer)?);
+        Ok(offer)
+    }
+
+    fn finish(&mut self, seen: &Seen) -> Result<(), ConnectError> {
+        let Some(mut connection) = self.offered.take() else { return Ok(()) };
+        let info = self.connector.finish(seen, &mut connection)?;
+        if *self.info.get_or_insert(info) != info {
+            return Err(BusError::Changed.into());
+        }
+        self.line.post(News::Connected(connection));
+        Ok(())
+    }
+
+    fn lose(&mut self) -> bool {
+        self.line.post(News::Lost);
+        !self.line.is_unheard()
+    }
+
+    fn end(&mut self) {
+        self.line.post(News::Gone);
+    }
 }
 
 /// Connects the device whose front end has this directory.
@@ -43,13 +114,11 @@ pub(crate) async fn start<C: Connector>(
     front: &str,
     connector: C,
 ) -> Result<(C::Info, Session<C::Connection>, Minder), ConnectError> {
-    let link = Link::find(store, front).await?;
-    let frontend = Frontend::begin(Rc::new(link)).await?.negotiate().await?;
-    let line = Line::new();
-    let Attached { frontend, info, connection } = connector.connect(frontend, &line).await?;
-    let session = Session::new(&line, connection);
-    let task = Box::pin(mind(connector, line, frontend, info));
-    Ok((info, session, Minder { task }))
+    let mut slot = Box::new(Slot { connector, line: Line::new(), offered: None, info: None });
+    let frontend = first(store, front, &mut *slot).await?;
+    let session = Session::new(&slot.line);
+    let info = slot.info.ok_or(BusError::Changed)?;
+    Ok((info, session, Minder { task: Box::pin(mind(slot, frontend)) }))
 }
 
 /// Watches over a device: see [`run`](Self::run).
@@ -71,53 +140,64 @@ impl fmt::Debug for Minder {
     }
 }
 
-async fn mind<C: Connector>(
-    connector: C,
-    line: Line<C::Connection>,
-    frontend: Frontend<Connected>,
-    info: C::Info,
-) -> ConnectError {
+async fn mind(mut device: Box<dyn Connect>, mut frontend: Frontend<Connected>) -> ConnectError {
     let link = Rc::clone(frontend.link());
-    let mut frontend = frontend;
     let reason = loop {
-        let reason = match frontend.lost().await {
-            Ok(reason) => reason,
-            Err(error) => break error.into(),
-        };
-        line.post(News::Lost);
-        if line.is_unheard() {
+        let reason = frontend.lost().await;
+        let is_heard = device.lose();
+        if reason != BusError::Closed || !is_heard {
             break reason.into();
         }
         log::warn!("{link}: its back end has closed; the device waits for it");
         drop(frontend);
-        match again(&link, &connector, &line).await {
-            Ok(attached) if attached.info == info => {
-                line.post(News::Connected(attached.connection));
-                log::warn!("{link}: its back end is back");
-                frontend = attached.frontend;
-            }
-            Ok(_) => break BusError::Changed.into(),
+        frontend = match again(&link, &mut *device).await {
+            Ok(frontend) => frontend,
             Err(error) => break error,
-        }
+        };
+        log::warn!("{link}: its back end is back");
     };
-    line.post(News::Gone);
+    device.end();
     // If the store does not answer either, there is nothing more to be done.
     let _ = link.close().await;
     reason
 }
 
+/// Connects for the first time.
+async fn first(
+    store: &Store,
+    front: &str,
+    device: &mut dyn Connect,
+) -> Result<Frontend<Connected>, ConnectError> {
+    let link = Rc::new(Link::find(store, front).await?);
+    connect(Frontend::begin(link).await?, device).await
+}
+
 /// Connects when the back end has come back.
-async fn again<C: Connector>(
+async fn again(
     link: &Rc<Link>,
-    connector: &C,
-    line: &Line<C::Connection>,
-) -> Result<Attached<C>, ConnectError> {
+    device: &mut dyn Connect,
+) -> Result<Frontend<Connected>, ConnectError> {
     loop {
         let frontend = Frontend::end(Rc::clone(link)).await?.begin_again().await?;
-        match connector.connect(frontend.negotiate().await?, line).await {
+        match connect(frontend, device).await {
             // It may be back only to go again. If the device was detached, the next try finds out.
             Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => {}
             result => return result,
         }
     }
+}
+
+/// Goes all the way from the beginning, and hands the device what it uses from then on.
+async fn connect(
+    frontend: Frontend<Initialising>,
+    device: &mut dyn Connect,
+) -> Result<Frontend<Connected>, ConnectError> {
+    let frontend = frontend.negotiate().await?;
+    let link = Rc::clone(frontend.link());
+    let mut seen = link.read(device.features()).await?;
+    let offer = device.offer(&seen, DomainId(link.domain()))?;
+    let frontend = frontend.connect(offer).await?;
+    seen.extend(link.read(device.properties()).await?);
+    device.finish(&seen)?;
+    Ok(frontend)
 }

@@ -23,22 +23,25 @@
 //! one after the other.
 //!
 //! `Link` is where the two find each other; `Frontend` goes through the states, each of which is
-//! a type of its own, so that a driver cannot skip one.
+//! a type of its own, so that a driver cannot skip one. What a driver adds to that is a
+//! `Connector`, in which nothing waits: so all that waits is written, and in an image, once.
 
 mod error;
 mod frontend;
 mod link;
 mod minder;
+mod nodes;
 mod ring;
 mod session;
 mod state;
 
 pub use error::{BusError, ConnectError};
-pub(crate) use frontend::{Connected, Frontend, Negotiating};
-pub(crate) use link::Link;
+use frontend::{Connected, Frontend};
+use link::Link;
 pub use link::devices;
 pub use minder::Minder;
-pub(crate) use minder::{Attached, Connector, start};
+pub(crate) use minder::{Connector, start};
+pub(crate) use nodes::{Node, Offer, Seen};
 pub(crate) use ring::{GrantedRing, granted_ring};
 pub(crate) use session::{Line, Session};
 use state::State;

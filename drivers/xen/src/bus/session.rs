@@ -84,9 +84,13 @@ pub(crate) struct Session<C> {
 }
 
 impl<C> Session<C> {
-    /// A device that is connected, and hears what is posted to `line`.
-    pub(super) fn new(line: &Line<C>, connection: C) -> Self {
-        Self { line: Line(Rc::clone(&line.0)), state: State::Connected(connection), is_new: false }
+    /// A device that hears what is posted to `line`, and goes by what was.
+    pub(super) fn new(line: &Line<C>) -> Self {
+        let mut session =
+            Self { line: Line(Rc::clone(&line.0)), state: State::Away, is_new: false };
+        session.accept();
+        session.is_new = false;
+        session
     }
 
     /// Whether there is something to [`accept`](Self::accept).

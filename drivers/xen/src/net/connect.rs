@@ -1,10 +1,6 @@
 //! How a network card comes to work: the nodes that both sides write (xen/include/public/io/netif.h).
 
-use alloc::{
-    boxed::Box,
-    rc::Rc,
-    string::{String, ToString},
-};
+use alloc::{boxed::Box, rc::Rc};
 
 use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, is_unicast};
 
@@ -15,10 +11,7 @@ use super::{
 };
 use crate::{
     Sharing,
-    bus::{
-        self, Attached, ConnectError, Connector, Frontend, Line, Link, Minder, Negotiating,
-        granted_ring,
-    },
+    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, granted_ring},
     grants::DomainId,
     store::Store,
 };
@@ -67,63 +60,64 @@ struct NetConnector {
     pages: Rc<dyn FramePool>,
 }
 
+const MAC: Node = Node::Front("mac");
+const MTU: Node = Node::Front("mtu");
+const RX_COPY: &str = "feature-rx-copy";
+const IPV6_CHECKSUMS: &str = "feature-ipv6-csum-offload";
+
 impl Connector for NetConnector {
     type Info = NetInfo;
     type Connection = Connection;
 
-    async fn connect(
+    const FEATURES: &'static [Node] = &[MAC, MTU, Node::Back(RX_COPY), Node::Back(IPV6_CHECKSUMS)];
+    const PROPERTIES: &'static [Node] = &[];
+
+    fn offer(
         &self,
-        frontend: Frontend<Negotiating>,
+        features: &Seen,
+        domain: DomainId,
         line: &Line<Connection>,
-    ) -> Result<Attached<Self>, ConnectError> {
-        let link = frontend.link();
-        let info = info(link).await?;
-        let domain = DomainId(link.domain());
+        offer: &mut Offer,
+    ) -> Result<Connection, ConnectError> {
+        let checksums = info(features)?.checksums.on_transmit;
         let count = transmit::SLOTS + receive::SLOTS + 2;
         let entries = Rc::new(self.sharing.grants.reserve(count)?);
         let (transmit_ring, transmit_reference) = granted_ring(&entries, domain)?;
         let (receive_ring, receive_reference) = granted_ring(&entries, domain)?;
         let channel = self.sharing.events.alloc_unbound(domain)?;
         line.listen(&channel)?;
-        let nodes = [
-            ("tx-ring-ref", transmit_reference),
-            ("rx-ring-ref", receive_reference),
-            ("event-channel", channel.port().number().to_string()),
-            ("request-rx-copy", one()),
-            // Otherwise netback looks for pages 30 times a second.
-            ("feature-rx-notify", one()),
-            // IPv6 without checksums is taken, too.
-            ("feature-ipv6-csum-offload", one()),
-        ];
-        let checksums = info.checksums.on_transmit;
+        offer.add("tx-ring-ref", transmit_reference);
+        offer.add("rx-ring-ref", receive_reference);
+        offer.add("event-channel", channel.port().number());
+        offer.add("request-rx-copy", 1);
+        // Otherwise netback looks for pages 30 times a second.
+        offer.add("feature-rx-notify", 1);
+        // IPv6 without checksums is taken, too.
+        offer.add(IPV6_CHECKSUMS, 1);
         let pages = Rc::clone(&self.pages);
-        let mut connection = Connection {
+        Ok(Connection {
             transmit: Transmitter::new(transmit_ring, domain, Rc::clone(&entries), checksums),
             receive: Receiver::new(receive_ring, domain, entries, pages),
             channel,
-        };
-        let frontend = frontend.connect(&nodes).await?;
-        connection.tell();
-        Ok(Attached { frontend, info, connection })
+        })
     }
-}
 
-fn one() -> String {
-    "1".into()
+    fn finish(&self, seen: &Seen, connection: &mut Connection) -> Result<NetInfo, ConnectError> {
+        connection.tell();
+        info(seen)
+    }
 }
 
 /// What the card is.
-async fn info(link: &Link) -> Result<NetInfo, ConnectError> {
-    if !link.has_feature("feature-rx-copy").await? {
+fn info(seen: &Seen) -> Result<NetInfo, ConnectError> {
+    if !seen.has_feature(RX_COPY) {
         return Err(ConnectError::Unsuitable("its back end does not offer feature-rx-copy"));
     }
-    let mac = link.front_text("mac").await?.and_then(|text| parse_mac(&text));
-    let mtu = link.front_text("mtu").await?.and_then(|text| text.parse().ok());
+    let mac = seen.text(MAC).and_then(parse_mac);
     // Frames have to fit their buffers.
-    let mtu = mtu.unwrap_or(USUAL_MTU).clamp(MIN_MTU, BUFFER_SIZE - ETHERNET_HEADER);
+    let mtu = seen.number(MTU).unwrap_or(USUAL_MTU).clamp(MIN_MTU, BUFFER_SIZE - ETHERNET_HEADER);
     // That it takes IPv4 without checksums goes without saying.
-    let on_transmit = link.has_feature("feature-ipv6-csum-offload").await?;
-    let checksums = Checksums { on_transmit, on_receive: true };
+    let checksums = Checksums { on_transmit: seen.has_feature(IPV6_CHECKSUMS), on_receive: true };
     Ok(NetInfo {
         mac: mac.ok_or(ConnectError::Unsuitable(NO_ADDRESS))?,
         mtu,

@@ -6,7 +6,7 @@ mod connect;
 
 use std::{cell::Cell, rc::Rc, string::ToString};
 
-use super::*;
+use super::{frontend::Negotiating, *};
 use crate::fake::{Back, Guest};
 
 type Negotiated = Rc<Cell<Option<Result<Frontend<Negotiating>, BusError>>>>;
@@ -30,8 +30,9 @@ fn negotiate(back: &Back<'_>) -> Negotiated {
 /// Has the guest publish its nodes.
 fn publish(back: &Back<'_>, negotiated: &Negotiated) -> Published {
     let Some(Ok(frontend)) = negotiated.take() else { panic!("it does not negotiate") };
-    let connected =
-        back.guest.spawn(async move { frontend.connect(&[("ring-ref", 77.to_string())]).await });
+    let mut offer = Offer::default();
+    offer.add("ring-ref", 77);
+    let connected = back.guest.spawn(async move { frontend.connect(offer).await });
     back.guest.settle();
     connected
 }
