@@ -11,9 +11,6 @@
 //! the seed for a number can be computed. Whether the number came out is checked, so that another
 //! generator would make buffers stay as they are, and nothing worse.
 
-mod seed;
-mod stage;
-
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
     phy::DeviceCapabilities,
@@ -22,13 +19,11 @@ use smoltcp::{
     wire::{EthernetAddress, TcpControl, TcpRepr, TcpSeqNumber},
 };
 
-use self::{
-    seed::seed_for,
-    stage::{EMPTY, Stage, syn, tcp_frame},
-};
 use super::{
     connection::Connection,
+    seed::seed_for,
     segment::{ACK, SYN},
+    stage::{EMPTY, Stage, syn, tcp_frame},
 };
 use crate::net::{phy::Caught, wire::Flow};
 
@@ -169,11 +164,13 @@ impl Understudy<'_> {
 mod tests {
     use smoltcp::wire::{IpAddress, IpEndpoint};
 
-    use super::{
+    use super::*;
+    use crate::net::tcp::{
+        TcpOptions,
+        connection::Owner,
         stage::{OWN_MAC, link},
-        *,
+        window::STEP,
     };
-    use crate::net::tcp::{TcpOptions, connection::Owner, window::STEP};
 
     const FLOW: Flow = Flow {
         local: IpEndpoint::new(IpAddress::v4(10, 0, 0, 1), 80),

@@ -40,12 +40,13 @@ mod tests {
         wire::{IpAddress, IpEndpoint, TcpSeqNumber},
     };
 
-    use super::{
-        super::stage::{Stage, link, syn},
-        *,
-    };
+    use super::*;
     use crate::net::{
-        tcp::{connection::Connection, peer_options::PeerOptions},
+        tcp::{
+            connection::Connection,
+            peer_options::PeerOptions,
+            stage::{Stage, link, syn},
+        },
         wire::Flow,
     };
 
