@@ -48,5 +48,7 @@ pub use error::Error;
 pub use network::Network;
 pub use resolve::AddressKind;
 pub use stats::Stats;
-pub use tcp::{OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpOptions, TcpStream};
+pub use tcp::{
+    AdoptError, OwnedReadHalf, OwnedWriteHalf, SynRecord, TcpListener, TcpOptions, TcpStream,
+};
 pub use udp::{Datagram, UdpSocket};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod addresses;
+mod adopt;
 mod bulk;
 mod heap;
 mod hostile;

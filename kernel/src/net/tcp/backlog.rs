@@ -7,7 +7,10 @@
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
-use smoltcp::time::{Duration, Instant};
+use smoltcp::{
+    time::{Duration, Instant},
+    wire::IpEndpoint,
+};
 
 use super::{
     TcpOptions,
@@ -18,7 +21,7 @@ use crate::net::{
     flow_map::Id,
     stack::Stack,
     waker::WakerSlot,
-    wire::{Class, Segment, classify},
+    wire::{Class, Flow, Segment, classify},
 };
 
 /// Requests that may wait, for each connection that may.
@@ -52,6 +55,11 @@ pub(in crate::net) struct Listener {
 }
 
 impl Listener {
+    /// Whether there may be another connection.
+    pub(super) fn has_room(&self) -> bool {
+        self.pending < self.backlog
+    }
+
     /// A listener without connections.
     pub(super) fn new(backlog: usize, options: TcpOptions) -> Self {
         Self {
@@ -89,11 +97,11 @@ impl Stack {
     pub(super) fn request(&mut self, bytes: &[u8], segment: &Segment) {
         let port = segment.flow.local.port;
         let Some(listener) = self.listeners.get(port) else { return };
-        if listener.pending >= listener.backlog {
+        if !listener.has_room() {
             self.give_up_handshakes(port);
         }
         let Some(listener) = self.listeners.get_mut(port) else { return };
-        if listener.pending < listener.backlog {
+        if listener.has_room() {
             self.open(bytes, segment);
         } else if !listener.keep(bytes, segment, self.now) {
             self.port.stats.dropped_requests += 1;
@@ -103,7 +111,7 @@ impl Stack {
     /// Answers requests that wait, as long as there is room.
     pub(super) fn answer_requests(&mut self, port: u16) {
         while let Some(listener) = self.listeners.get_mut(port)
-            && listener.pending < listener.backlog
+            && listener.has_room()
             && let Some(request) = listener.requests.pop_front()
         {
             let mac = self.port.info.mac;
@@ -124,23 +132,38 @@ impl Stack {
 
     /// Makes a connection for a request.
     fn open(&mut self, bytes: &[u8], segment: &Segment) {
-        let local = segment.flow.local;
-        let Some(listener) = self.listeners.get(local.port) else { return };
-        let owner = Owner::HalfOpen(local.port);
         let peer = PeerOptions::of(bytes.get(segment.start..segment.end).unwrap_or_default());
-        let full = self.full_segment(&local.addr, &peer);
+        let Some(connection) = self.half_open(segment.flow.local, &peer) else { return };
+        let Some(id) = self.enroll(segment.flow, connection) else { return };
+        self.input_connection(id, bytes, segment);
+    }
+
+    /// A connection that waits for the SYN of `peer` to the listener at `local`. `None` if there is
+    /// no listener, or no memory for it.
+    pub(super) fn half_open(
+        &mut self,
+        local: IpEndpoint,
+        peer: &PeerOptions,
+    ) -> Option<Connection> {
+        let full = self.full_segment(&local.addr, peer);
+        let listener = self.listeners.get(local.port)?;
+        let owner = Owner::HalfOpen(local.port);
         let Some(mut connection) = Connection::new(&listener.options, full, owner, self.now) else {
             self.port.stats.out_of_memory += 1;
-            return;
+            return None;
         };
-        if connection.socket().listen(local).is_err() {
-            return;
-        }
-        let Some(id) = self.add_connection(segment.flow, connection) else { return };
-        if let Some(listener) = self.listeners.get_mut(local.port) {
+        connection.socket().listen(local).ok()?;
+        Some(connection)
+    }
+
+    /// Adds such a connection to the tables, and to what its listener has. `None` if there is no
+    /// memory for that.
+    pub(super) fn enroll(&mut self, flow: Flow, connection: Connection) -> Option<Id> {
+        let id = self.add_connection(flow, connection)?;
+        if let Some(listener) = self.listeners.get_mut(flow.local.port) {
             listener.pending += 1;
         }
-        self.input_connection(id, bytes, segment);
+        Some(id)
     }
 
     /// Makes room by giving up handshakes that take too long: after a flood of requests from

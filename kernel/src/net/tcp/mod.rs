@@ -1,5 +1,6 @@
 //! TCP.
 
+mod adopt;
 mod backlog;
 mod connect;
 mod connection;
@@ -20,6 +21,7 @@ mod stream;
 mod time_wait;
 mod window;
 
+pub use adopt::{AdoptError, SynRecord};
 pub(super) use backlog::Listener;
 pub(super) use connection::Connection;
 pub use listener::TcpListener;

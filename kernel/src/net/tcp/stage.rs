@@ -3,6 +3,7 @@
 use smoltcp::{
     iface::{Config, Interface, SocketSet},
     phy::{ChecksumCapabilities, DeviceCapabilities},
+    socket::tcp::Socket,
     time::Instant,
     wire::{
         ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
@@ -11,11 +12,14 @@ use smoltcp::{
     },
 };
 
+use super::{connection::Connection, peer_options::PeerOptions, seed::seed_for, segment::Tcp};
 use crate::net::{
     phy::{Caught, MAX_CAUGHT, Phy},
-    tcp::{peer_options::PeerOptions, segment::Tcp},
     wire::{ETHERTYPE_IPV4, Flow, u16_at},
 };
+
+/// Bytes in the buffers of a connection that is acted out only to see how it begins.
+const REHEARSAL: usize = 64;
 
 pub(super) const OWN_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
@@ -54,8 +58,24 @@ impl<'a> Stage<'a> {
         stage
     }
 
+    /// As [`new`](Self::new), with random numbers such that the first connection begins with `iss`.
+    /// `None` if it would not, or there is no memory to find out.
+    pub(super) fn beginning_with(
+        iss: TcpSeqNumber,
+        flow: &'a Flow,
+        capabilities: &'a DeviceCapabilities,
+        now: Instant,
+    ) -> Option<Self> {
+        let stage = || Self::new(flow, capabilities, seed_for(iss.0 as u32), now);
+        let (mut set, handle) = Connection::sockets(REHEARSAL, REHEARSAL)?;
+        set.get_mut::<Socket<'_>>(handle).listen(flow.local).ok()?;
+        let line = syn(&PeerOptions::default(), TcpSeqNumber(0), 0);
+        let answer = stage().play(&mut set, &line)?;
+        (answer.sequence == iss).then(stage)
+    }
+
     /// Lets smoltcp receive a frame.
-    fn hear(&mut self, set: &mut SocketSet<'static>, frame: &[u8]) {
+    pub(super) fn hear(&mut self, set: &mut SocketSet<'static>, frame: &[u8]) {
         let mut phy = Phy::catch(self.capabilities, &mut self.caught, Some(frame));
         self.interface.poll_ingress_single(self.now, &mut phy, set);
     }
