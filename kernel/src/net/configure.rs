@@ -16,6 +16,7 @@ use super::{
     NetConfig,
     autoconf::Autoconf,
     config::{Ipv4Config, is_host_v4, is_host_v6},
+    emit,
     phy::Phy,
     stack::Stack,
 };
@@ -106,6 +107,10 @@ impl Stack {
                 IpCidr::Ipv6(_) => addresses.push(cidr),
             };
         });
+        if let IpCidr::Ipv4(cidr) = cidr {
+            // Others may remember that somebody else had the address, and bridges where.
+            emit::arp_request(&mut self.port, cidr.address(), cidr.address());
+        }
         self.addresses_changed();
     }
 

@@ -22,7 +22,8 @@ const HOP_LIMIT: u8 = 64;
 /// All routers on the link (RFC 4291 section 2.7.1).
 const ALL_ROUTERS: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
-/// Asks the link who has `target` (RFC 826).
+/// Asks the link who has `target` (RFC 826). With one's own address, tells it that one has it (RFC
+/// 5227 section 2.3).
 pub(super) fn arp_request(port: &mut Port, source: Ipv4Address, target: Ipv4Address) {
     let repr = ArpRepr::EthernetIpv4 {
         operation: ArpOperation::Request,

@@ -269,6 +269,8 @@ fn pings_are_answered() {
         let data = [7; 1000];
         let ping = Icmpv4Repr::EchoRequest { ident: 1, seq_no: 2, data: &data };
         let ping = icmpv4(network.mac(), &ping);
+        let announcement = peer.receive_of([8, 6]).await;
+        assert_eq!(announcement[38..42], [10, 0, 0, 2]);
         // Our side must know the way back: answer its ARP request.
         peer.send(&ping);
         let request = peer.receive_of([8, 6]).await;
@@ -381,5 +383,18 @@ fn an_idle_network_does_not_wake_up() {
         let before = a.stats().runs;
         sleep(Duration::from_secs(3000)).await;
         assert_eq!(a.stats().runs, before);
+    });
+}
+
+#[test]
+fn an_address_is_announced() {
+    simulate(async {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let _network = Network::start(a.boxed(), static_config(1));
+        let frame = Raw(b).receive_of([8, 6]).await;
+        // To all, a request, from the address about itself.
+        assert_eq!(frame[..12], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1]);
+        assert_eq!(frame[20..32], [0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1]);
+        assert_eq!(frame[32..42], [0, 0, 0, 0, 0, 0, 10, 0, 0, 1]);
     });
 }
