@@ -14,6 +14,8 @@ pub enum Network {
     /// QEMU's user-mode network, which needs no privilege: the guest gets an address by DHCP,
     /// reaches what this machine reaches, and is reached through these ports.
     User(Vec<Forward>),
+    /// The same, but the guest reaches nobody: it only answers those who come by these ports.
+    Closed(Vec<Forward>),
     /// A TAP interface that exists already.
     Tap(String),
 }
@@ -23,13 +25,8 @@ impl Network {
     pub fn qemu_arguments(&self, transport: &str) -> Option<(String, String)> {
         let backend = match self {
             Self::None => return None,
-            Self::User(forwards) => {
-                forwards.iter().fold("user,id=net0".to_owned(), |line, forward| {
-                    let protocol = forward.protocol.transport();
-                    let Forward { host, guest, .. } = forward;
-                    format!("{line},hostfwd={protocol}:127.0.0.1:{host}-:{guest}")
-                })
-            }
+            Self::User(forwards) => user("user,id=net0", forwards),
+            Self::Closed(forwards) => user("user,id=net0,restrict=on", forwards),
             Self::Tap(interface) => {
                 format!("tap,id=net0,ifname={interface},script=no,downscript=no")
             }
@@ -40,10 +37,19 @@ impl Network {
     /// The ports that lead to the guest.
     pub fn forwards(&self) -> &[Forward] {
         match self {
-            Self::User(forwards) => forwards,
+            Self::User(forwards) | Self::Closed(forwards) => forwards,
             Self::None | Self::Tap(_) => &[],
         }
     }
+}
+
+/// The user-mode network called `name`, with the ports that lead to the guest.
+fn user(name: &str, forwards: &[Forward]) -> String {
+    forwards.iter().fold(name.to_owned(), |line, forward| {
+        let protocol = forward.protocol.transport();
+        let Forward { host, guest, .. } = forward;
+        format!("{line},hostfwd={protocol}:127.0.0.1:{host}-:{guest}")
+    })
 }
 
 /// What is spoken at a port.

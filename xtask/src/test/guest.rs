@@ -58,7 +58,7 @@ impl TestGuest {
         extra: Vec<String>,
     ) -> Result<Self> {
         let ports = match &mut network {
-            Network::User(forwards) => choose_host_ports(forwards)?,
+            Network::User(forwards) | Network::Closed(forwards) => choose_host_ports(forwards)?,
             Network::None | Network::Tap(_) => Reserved::default(),
         };
         let guest = guest(image, hardware, network, arguments, extra);

@@ -39,6 +39,8 @@ ip link set lo up
 brctl addbr xenbr0
 if [ -e /sys/class/net/eth0 ]; then
     brctl addif xenbr0 eth0
+    # QEMU answers in the name of everybody. What is for a guest that is not there is not for it.
+    echo 0 >/sys/class/net/eth0/brport/unicast_flood
     ip link set eth0 up
 fi
 ip address add 10.99.0.1/24 dev xenbr0

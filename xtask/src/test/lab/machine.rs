@@ -38,7 +38,7 @@ impl Machine {
         let mut forwards = ["80/http".parse()?];
         let ports = choose_host_ports(&mut forwards)?;
         let [Forward { host: port, .. }] = forwards;
-        let hardware = hardware.on_network(Network::User(forwards.into()));
+        let hardware = hardware.on_network(Network::Closed(forwards.into()));
         Ok(Arc::new(Self { xen, port, hardware, state: Mutex::new(State::Off), _ports: ports }))
     }
 
