@@ -34,6 +34,7 @@
 //! network or a disk; `xl destroy` always works.
 
 mod control;
+mod handover;
 
 use core::fmt;
 
