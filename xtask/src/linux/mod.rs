@@ -46,7 +46,7 @@ impl Linux {
     /// If packages cannot be fetched, or the server cannot be built.
     pub fn prepare(arch: Arch) -> Result<Self> {
         // First, because it takes a while in which others may have the packages.
-        let server = server(arch)?;
+        let server = program("linux-server", arch)?;
         let packages = Packages::of(arch)?;
         let name = packages.dependency(match arch {
             Arch::X86_64 => "linux-image-cloud-amd64",
@@ -100,17 +100,20 @@ fn initramfs(tree: &Path, modules: &Path, server: &Path) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
-/// Builds the server as a program that needs nothing else, without a C compiler.
-fn server(arch: Arch) -> Result<PathBuf> {
+/// Builds a package as a program for Linux that needs nothing else, without a C compiler.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn program(package: &str, arch: Arch) -> Result<PathBuf> {
     let target = match arch {
         Arch::X86_64 => "x86_64-unknown-linux-musl",
         Arch::Aarch64 => "aarch64-unknown-linux-musl",
         Arch::Armv7 => "armv7-unknown-linux-musleabihf",
     };
-    ui::progress("Building", format_args!("the server of the Linux guest, for {target}"));
+    ui::progress("Building", format_args!("{package} for {target}"));
     crate::setup::rust_standard_library(target)?;
     let mut command: Command = cargo();
-    command.args(["build", "--quiet", "--release", "--package", "linux-server"]);
+    command.args(["build", "--quiet", "--release", "--package", package]);
     command.args(["--target", target]).current_dir(paths::repository());
     let linker = paths::Toolchain::find()?.linker;
     let flags = [
@@ -119,5 +122,5 @@ fn server(arch: Arch) -> Result<PathBuf> {
         "-Clink-self-contained=yes".into(),
     ];
     tools::run(command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")))?;
-    Ok(paths::repository().join("target").join(target).join("release/linux-server"))
+    Ok(paths::repository().join("target").join(target).join("release").join(package))
 }

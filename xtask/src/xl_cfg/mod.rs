@@ -18,7 +18,7 @@ pub use memory::least;
 
 /// The hardware address of a guest in the lab, of the range that is Xen's. The network outside
 /// remembers it, and gives its owner the address that ports lead to. One guest at a time has it.
-const LAB_MAC: &str = "00:16:3e:00:00:01";
+pub const LAB_MAC: &str = "00:16:3e:00:00:01";
 
 /// Writes a configuration for xl, to run an app on your own Xen.
 #[derive(Args)]

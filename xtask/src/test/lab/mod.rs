@@ -1,8 +1,9 @@
 //! Xen: the lab itself, and guests of its Xen.
 //!
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
-//! others need it, then [`guests`] one by one, over the [`network`] and several of them [`together`], and at last
-//! whether Xen and dom0 have complained about any of it ([`logs`]).
+//! others need it, then [`guests`] one by one, over the [`network`], when they are needed ([`summon`])
+//! and several of them [`together`], and at last whether Xen and dom0 have complained about any of it
+//! ([`logs`]).
 
 use std::sync::Arc;
 
@@ -18,12 +19,13 @@ mod guests;
 mod logs;
 mod machine;
 mod network;
+mod summon;
 mod together;
 
 use machine::Machine;
 
 /// Examples that are run.
-const EXAMPLES: [&str; 4] = ["hello", "timer", "disk", "http"];
+const EXAMPLES: [&str; 5] = ["hello", "timer", "disk", "http", summon::EXAMPLE];
 
 /// The tests with guests of these architectures, in groups.
 ///
@@ -42,6 +44,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         for &arch in &arches {
             cases.extend(guests::examples(&machine, arch, how));
             cases.push(network::case(&machine, arch, how));
+            cases.push(summon::case(&machine, arch, how));
             // What the test guests show does not depend on how they were compiled so much that it
             // would be worth another two minutes.
             if !how.release {
@@ -83,6 +86,7 @@ pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
             build::build(&App::find(example, None)?, arch, how)?;
         }
         guests::compile(arch, how, names)?;
+        summon::compile(arch)?;
     }
     Ok(())
 }
