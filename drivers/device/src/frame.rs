@@ -1,7 +1,7 @@
 //! Buffers that the network path hands from hand to hand without copying.
 
 use alloc::rc::Rc;
-use core::{fmt, ptr::NonNull, slice};
+use core::{cell::Cell, fmt, mem, ptr::NonNull, slice};
 
 /// Where frame buffers come from and return to: a pool of DMA-able, later granted, memory.
 ///
@@ -30,6 +30,8 @@ pub struct FrameSlot {
     /// `start <= end <= capacity`.
     start: usize,
     end: usize,
+    /// How many hold the buffer, while it is a [`SharedFrame`].
+    holders: Cell<usize>,
     /// The pool, while the buffer is in use.
     pool: Option<Rc<dyn FramePool>>,
     /// For the pool, while it is not.
@@ -43,7 +45,8 @@ impl FrameSlot {
     /// From there on, `capacity` bytes are initialised memory that nobody else uses, aligned to 64,
     /// not crossing a page unless the pool was made for that, for as long as the slot exists.
     pub const unsafe fn new(storage: NonNull<u8>, capacity: usize) -> Self {
-        Self { storage, capacity, start: 0, end: 0, pool: None, next_free: None }
+        let holders = Cell::new(0);
+        Self { storage, capacity, start: 0, end: 0, holders, pool: None, next_free: None }
     }
 }
 
@@ -136,6 +139,67 @@ impl FrameBuf {
             (slot.start, slot.end) = (start, end);
         }
         fits
+    }
+
+    /// Makes it a frame that several may hold, and that nobody changes any more.
+    pub fn share(self) -> SharedFrame {
+        let slot = self.0;
+        mem::forget(self);
+        let shared = SharedFrame(slot);
+        shared.slot().holders.set(1);
+        shared
+    }
+}
+
+/// A frame that several hold: each page of it may be on its way by itself. Returns to its pool with
+/// the last holder.
+pub struct SharedFrame(NonNull<FrameSlot>);
+
+impl SharedFrame {
+    #[inline]
+    fn slot(&self) -> &FrameSlot {
+        // SAFETY: `FrameBuf::share` gave the slot to the holders, who only read it until the last of
+        // them gives it back.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The frame.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        let slot = self.slot();
+        // SAFETY: as in `FrameBuf::bytes`.
+        unsafe {
+            slice::from_raw_parts(slot.storage.as_ptr().add(slot.start), slot.end - slot.start)
+        }
+    }
+}
+
+impl Clone for SharedFrame {
+    #[inline]
+    fn clone(&self) -> Self {
+        let holders = &self.slot().holders;
+        // A holder takes more than a byte of memory, so this does not overflow, unless they are
+        // forgotten; then it stays where it is, and the buffer is never returned.
+        holders.set(holders.get().saturating_add(1));
+        Self(self.0)
+    }
+}
+
+impl Drop for SharedFrame {
+    #[inline]
+    fn drop(&mut self) {
+        let holders = self.slot().holders.get();
+        if holders == 1 {
+            drop(FrameBuf(self.0));
+        } else if holders < usize::MAX {
+            self.slot().holders.set(holders - 1);
+        }
+    }
+}
+
+impl fmt::Debug for SharedFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedFrame({} bytes)", self.bytes().len())
     }
 }
 

@@ -28,7 +28,7 @@ pub use checksum::PartialChecksum;
 pub use console::ConsoleDevice;
 pub use entropy::EntropySource;
 pub use error::DeviceError;
-pub use frame::{FrameBuf, FramePool, FrameSlot};
+pub use frame::{FrameBuf, FramePool, FrameSlot, SharedFrame};
 pub use interrupt::{InterruptHandler, Signal};
 pub use net::{Checksums, NetDevice, NetInfo, Received, Segmentation, is_unicast};
 pub use pool::PagePool;

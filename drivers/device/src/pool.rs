@@ -145,6 +145,24 @@ mod tests {
     }
 
     #[test]
+    fn the_last_holder_returns_a_shared_frame() {
+        let pool: Rc<dyn FramePool> = Rc::new(PagePool::new(4096, 1));
+        for others in [0, 1, 16] {
+            let mut buffer = FrameBuf::allocate(&pool, 0).unwrap();
+            assert!(buffer.set_range(10, 13));
+            buffer.bytes_mut().copy_from_slice(b"abc");
+            let shared = buffer.share();
+            let mut holders: Vec<_> = (0..others).map(|_| shared.clone()).collect();
+            holders.push(shared);
+            for holder in holders {
+                assert!(FrameBuf::allocate(&pool, 0).is_none());
+                assert_eq!(holder.bytes(), b"abc");
+            }
+        }
+        assert!(FrameBuf::allocate(&pool, 0).is_some());
+    }
+
+    #[test]
     fn large_buffers_are_whole_pages() {
         let pool = PagePool::new(65536, 2);
         let pool: Rc<dyn FramePool> = Rc::new(pool);
