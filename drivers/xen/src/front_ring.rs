@@ -79,7 +79,7 @@ impl<P: RingPage, const WORDS: usize> FrontRing<P, WORDS> {
     }
 
     /// Requests without a response.
-    fn outstanding(&self) -> u32 {
+    pub(crate) fn outstanding(&self) -> u32 {
         self.requests.wrapping_sub(self.responses)
     }
 

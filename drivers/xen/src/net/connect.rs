@@ -2,30 +2,41 @@
 
 use alloc::{boxed::Box, rc::Rc};
 
-use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, is_unicast};
+use mayfly_arch::PAGE_SIZE;
+use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, Segmentation, is_unicast};
 
 use super::{
-    Connection, NetFront,
+    CardInfo, Connection, NetFront,
     receive::{self, Receiver},
-    transmit::{self, Transmitter},
+    transmit::Transmitter,
 };
 use crate::{
     Sharing,
-    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, granted_ring},
+    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, Session, granted_ring},
     grants::DomainId,
     store::Store,
 };
 
-/// Bytes in a buffer for a frame to be sent: two fill a page.
+/// Bytes in a buffer for a frame to be sent, unless frames are longer: two fill a page.
 const BUFFER_SIZE: usize = 2048;
-/// Most of them: those under way, and as many for what the stack holds.
-const MAX_BUFFERS: usize = 2 * transmit::SLOTS;
-/// Most pages for received frames: those in the ring, and twice as many for what the stack holds.
-const MAX_PAGES: usize = 3 * receive::SLOTS;
+/// Frames, or parts of frames, that may be under way: half of what the ring has room for, if frames
+/// can have several.
+const TRANSMIT_SLOTS: usize = 64;
+const TRANSMIT_SLOTS_FOR_LONG: usize = 128;
+/// Most buffers: those under way, and as many for what the stack holds.
+const MAX_BUFFERS: usize = 2 * TRANSMIT_SLOTS;
+/// Bytes in a buffer for a TCP packet that others cut into segments, and how many there may be.
+const LARGE_BUFFER_SIZE: usize = 65_536;
+const MAX_LARGE_BUFFERS: usize = 16;
+/// Longest frame that a request can be about.
+const LONGEST: usize = 65_535;
+/// Most pages for received frames: those in the ring, and as many for what the stack holds.
+const MAX_PAGES: usize = 2 * receive::SLOTS;
 /// The IP packet of Ethernet, where the tools say nothing.
 const USUAL_MTU: usize = 1500;
-/// Shortest MTU with which there is IPv4 (RFC 791).
+/// Shortest MTU with which there is IPv4 (RFC 791), and the longest that is in use.
 const MIN_MTU: usize = 68;
+const MAX_MTU: usize = 9000;
 const ETHERNET_HEADER: usize = 14;
 
 const NO_ADDRESS: &str = "its `mac` in XenStore is no Ethernet address";
@@ -41,16 +52,19 @@ pub async fn start(
     sharing: Sharing,
     front: &str,
 ) -> Result<(Box<dyn NetDevice>, Minder), ConnectError> {
-    let pages: Rc<dyn FramePool> = Rc::new(PagePool::new(mayfly_arch::PAGE_SIZE, MAX_PAGES));
+    let pages: Rc<dyn FramePool> = Rc::new(PagePool::new(PAGE_SIZE, MAX_PAGES));
     let connector = NetConnector { sharing, pages };
     let (info, session, minder) = bus::start(store, front, connector).await?;
-    let device = NetFront {
-        info,
-        pool: Rc::new(PagePool::new(BUFFER_SIZE, MAX_BUFFERS)),
-        session,
-        wants_room: false,
-    };
-    Ok((Box::new(device), minder))
+    Ok((Box::new(card(info, session)), minder))
+}
+
+/// A card, with memory for its frames.
+fn card(info: CardInfo, session: Session<Connection>) -> NetFront {
+    let size = (ETHERNET_HEADER + info.net.mtu).next_power_of_two().max(BUFFER_SIZE);
+    let large_pool = (info.segmentation != Segmentation::default())
+        .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
+    let pool = Rc::new(PagePool::new(size, MAX_BUFFERS));
+    NetFront { info, pool, large_pool, session, wants_room: false }
 }
 
 /// How a card connects.
@@ -64,12 +78,23 @@ const MAC: Node = Node::Front("mac");
 const MTU: Node = Node::Front("mtu");
 const RX_COPY: &str = "feature-rx-copy";
 const IPV6_CHECKSUMS: &str = "feature-ipv6-csum-offload";
+const SCATTER: &str = "feature-sg";
+const SEGMENTS_IPV4: &str = "feature-gso-tcpv4";
+const SEGMENTS_IPV6: &str = "feature-gso-tcpv6";
 
 impl Connector for NetConnector {
-    type Info = NetInfo;
+    type Info = CardInfo;
     type Connection = Connection;
 
-    const FEATURES: &'static [Node] = &[MAC, MTU, Node::Back(RX_COPY), Node::Back(IPV6_CHECKSUMS)];
+    const FEATURES: &'static [Node] = &[
+        MAC,
+        MTU,
+        Node::Back(RX_COPY),
+        Node::Back(IPV6_CHECKSUMS),
+        Node::Back(SCATTER),
+        Node::Back(SEGMENTS_IPV4),
+        Node::Back(SEGMENTS_IPV6),
+    ];
     const PROPERTIES: &'static [Node] = &[];
 
     fn offer(
@@ -79,9 +104,9 @@ impl Connector for NetConnector {
         line: &Line<Connection>,
         offer: &mut Offer,
     ) -> Result<Connection, ConnectError> {
-        let checksums = info(features)?.checksums.on_transmit;
-        let count = transmit::SLOTS + receive::SLOTS + 2;
-        let entries = Rc::new(self.sharing.grants.reserve(count)?);
+        let info = info(features)?;
+        let slots = if info.pages > 1 { TRANSMIT_SLOTS_FOR_LONG } else { TRANSMIT_SLOTS };
+        let entries = Rc::new(self.sharing.grants.reserve(slots + receive::SLOTS + 2)?);
         let (transmit_ring, transmit_reference) = granted_ring(&entries, domain)?;
         let (receive_ring, receive_reference) = granted_ring(&entries, domain)?;
         let channel = self.sharing.events.alloc_unbound(domain)?;
@@ -94,36 +119,47 @@ impl Connector for NetConnector {
         offer.add("feature-rx-notify", 1);
         // IPv6 without checksums is taken, too.
         offer.add(IPV6_CHECKSUMS, 1);
+        // Frames on several pages are, and so are TCP packets that nobody has cut into segments.
+        offer.add(SCATTER, 1);
+        let (sending, checksums) = (Rc::clone(&entries), info.net.checksums.on_transmit);
+        let limits = (slots, info.pages);
+        let transmit = Transmitter::new(transmit_ring, domain, sending, limits, checksums);
         let pages = Rc::clone(&self.pages);
-        Ok(Connection {
-            transmit: Transmitter::new(transmit_ring, domain, Rc::clone(&entries), checksums),
-            receive: Receiver::new(receive_ring, domain, entries, pages),
-            channel,
-        })
+        let mut receive = Receiver::new(receive_ring, domain, entries, pages);
+        // It may have been otherwise the last time.
+        let takes_long = u8::from(receive.takes_long());
+        offer.add(SEGMENTS_IPV4, takes_long);
+        offer.add(SEGMENTS_IPV6, takes_long);
+        Ok(Connection { transmit, receive, channel })
     }
 
-    fn finish(&self, seen: &Seen, connection: &mut Connection) -> Result<NetInfo, ConnectError> {
+    fn finish(&self, seen: &Seen, connection: &mut Connection) -> Result<CardInfo, ConnectError> {
         connection.tell();
         info(seen)
     }
 }
 
 /// What the card is.
-fn info(seen: &Seen) -> Result<NetInfo, ConnectError> {
+fn info(seen: &Seen) -> Result<CardInfo, ConnectError> {
     if !seen.has_feature(RX_COPY) {
         return Err(ConnectError::Unsuitable("its back end does not offer feature-rx-copy"));
     }
-    let mac = seen.text(MAC).and_then(parse_mac);
-    // Frames have to fit their buffers.
-    let mtu = seen.number(MTU).unwrap_or(USUAL_MTU).clamp(MIN_MTU, BUFFER_SIZE - ETHERNET_HEADER);
+    let mac = seen.text(MAC).and_then(parse_mac).ok_or(ConnectError::Unsuitable(NO_ADDRESS))?;
+    let [scatters, on_transmit] = [SCATTER, IPV6_CHECKSUMS].map(|name| seen.has_feature(name));
+    // Frames have to fit their buffers, and a page if the back end takes no more.
+    let max = if scatters { MAX_MTU } else { BUFFER_SIZE - ETHERNET_HEADER };
+    let mtu = seen.number(MTU).unwrap_or(USUAL_MTU).clamp(MIN_MTU, max);
     // That it takes IPv4 without checksums goes without saying.
-    let checksums = Checksums { on_transmit: seen.has_feature(IPV6_CHECKSUMS), on_receive: true };
-    Ok(NetInfo {
-        mac: mac.ok_or(ConnectError::Unsuitable(NO_ADDRESS))?,
-        mtu,
-        headroom: 0,
-        checksums,
-    })
+    let net =
+        NetInfo { mac, mtu, headroom: 0, checksums: Checksums { on_transmit, on_receive: true } };
+    let [tcp_ipv4, tcp_ipv6] = [SEGMENTS_IPV4, SEGMENTS_IPV6]
+        .map(|name| if scatters && on_transmit && seen.has_feature(name) { LONGEST } else { 0 });
+    let segmentation = Segmentation { tcp_ipv4, tcp_ipv6 };
+    let longest = match segmentation == Segmentation::default() {
+        true => ETHERNET_HEADER + mtu,
+        false => LONGEST,
+    };
+    Ok(CardInfo { net, segmentation, pages: longest.div_ceil(PAGE_SIZE) })
 }
 
 /// Six hexadecimal numbers with colons between them, which are the address of one card.

@@ -2,10 +2,13 @@
 //! (xen/include/public/io/netif.h).
 //!
 //! Two rings, each on a page of its own, and one event channel for both. In the
-//! transmit ring (`transmit`) a request is a frame to be sent, in the receive ring (`receive`) a page
-//! for a frame to come. There is one copy in each direction, between the app's data and the frame;
-//! all else is granted.
+//! transmit ring (`transmit`) a request is a page of a frame to be sent, in the receive ring
+//! (`receive`) a page for a frame to come, or a part of one (`chain`). TCP packets that are longer
+//! than the MTU go both ways in one piece: who cuts them into segments, if anybody has to, is the
+//! last machine's card. All pages are granted; what is copied are the parts of long frames that come
+//! in, so that the stack sees them in one piece.
 
+mod chain;
 mod connect;
 mod receive;
 mod transmit;
@@ -15,9 +18,12 @@ mod wire;
 mod tests;
 
 use alloc::rc::Rc;
-use core::task::{Context, Poll};
+use core::{
+    num::NonZeroU16,
+    task::{Context, Poll},
+};
 
-use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Received};
+use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Received, Segmentation};
 
 pub use self::connect::start;
 use self::{receive::Receiver, transmit::Transmitter};
@@ -26,10 +32,20 @@ use crate::{
     event_channel::EventChannel,
 };
 
+/// What a card is.
+#[derive(Clone, Copy, PartialEq)]
+struct CardInfo {
+    net: NetInfo,
+    segmentation: Segmentation,
+    /// Pages that a frame may take.
+    pages: usize,
+}
+
 /// A network card.
 struct NetFront {
-    info: NetInfo,
+    info: CardInfo,
     pool: Rc<dyn FramePool>,
+    large_pool: Option<Rc<dyn FramePool>>,
     session: Session<Connection>,
     /// The stack found no room to transmit.
     wants_room: bool,
@@ -70,15 +86,30 @@ impl NetFront {
             self.fail();
         }
     }
+
+    fn push(&mut self, frame: FrameBuf, segment: Option<NonZeroU16>) -> Result<(), DeviceError> {
+        if self.connection().is_some_and(|connection| connection.transmit.room() == 0) {
+            self.reclaim();
+        }
+        self.connection().ok_or(DeviceError::Gone)?.transmit.push(frame, segment)
+    }
 }
 
 impl NetDevice for NetFront {
     fn info(&self) -> NetInfo {
-        self.info
+        self.info.net
     }
 
     fn pool(&self) -> Rc<dyn FramePool> {
         Rc::clone(&self.pool)
+    }
+
+    fn segmentation(&self) -> Segmentation {
+        self.info.segmentation
+    }
+
+    fn large_pool(&self) -> Option<Rc<dyn FramePool>> {
+        self.large_pool.clone()
     }
 
     fn receive(&mut self) -> Option<Received> {
@@ -100,10 +131,15 @@ impl NetDevice for NetFront {
     }
 
     fn transmit(&mut self, frame: FrameBuf) -> Result<(), DeviceError> {
-        if self.connection().is_some_and(|connection| connection.transmit.room() == 0) {
-            self.reclaim();
-        }
-        self.connection().ok_or(DeviceError::Gone)?.transmit.push(frame)
+        self.push(frame, None)
+    }
+
+    fn transmit_segmented(
+        &mut self,
+        frame: FrameBuf,
+        segment_size: NonZeroU16,
+    ) -> Result<(), DeviceError> {
+        self.push(frame, Some(segment_size))
     }
 
     fn flush(&mut self) {
@@ -127,7 +163,7 @@ impl NetDevice for NetFront {
         connection.receive.rest();
         connection.tell();
         let has_frame = connection.receive.wants_event();
-        let has_room = wants_room && connection.transmit.wants_event_after(transmit::SLOTS / 2);
+        let has_room = wants_room && connection.transmit.wants_event();
         if !has_frame && !has_room {
             return Poll::Pending;
         }

@@ -1,7 +1,12 @@
 //! The receive ring: empty pages out, frames in.
 //!
 //! The back end copies a frame to a page that it was granted, and the frame goes up to the stack on
-//! that page. Pages are whole, so that nothing else is on them while the back end writes.
+//! that page; one that takes several is put together (`chain`). Pages are whole, so that nothing
+//! else is on them while the back end writes.
+//!
+//! Every netback answers requests in their order, and in the same entries. What is said about a frame
+//! takes the entry of a request, too, whose number is nowhere to be read then: so a request has the
+//! number of its entry, as far as there are as many slots.
 
 use alloc::{rc::Rc, vec::Vec};
 
@@ -10,6 +15,7 @@ use mayfly_device::{FrameBuf, FramePool, Received};
 
 use super::{
     GrantedRing,
+    chain::{Assembler, Outcome},
     wire::{RECEIVE_WORDS, ReceiveResponse, receive_request},
 };
 use crate::{
@@ -17,14 +23,16 @@ use crate::{
     grants::{Access, DomainId, Grant, Grantable, Reservation},
 };
 
-/// Most pages in the ring.
-pub(super) const SLOTS: usize = 64;
-/// Pages in the ring at the start. Doubles when a burst was longer.
-const FIRST: usize = 16;
+/// Most pages in the ring; a power of two.
+pub(super) const SLOTS: usize = 128;
+/// Pages in the ring at the start, so that a long packet has room when there was one. Doubles when a
+/// burst was longer.
+const FIRST: usize = 32;
 /// Pages that stay in the ring however short memory is.
 const LEAST: usize = 4;
-/// Shortest frame: an Ethernet header.
-const MIN_FRAME: usize = 14;
+/// The same if long TCP packets may come: netback keeps one back, and all behind it, until there are
+/// pages for all of it, of which there can be 17, and one for what is said about it.
+const LEAST_FOR_LONG: usize = 18;
 
 /// A page that the back end writes to.
 struct Incoming(FrameBuf);
@@ -44,10 +52,16 @@ pub(super) struct Receiver {
     entries: Rc<Reservation>,
     /// Buffers of a page each.
     pool: Rc<dyn FramePool>,
+    /// The pages of the requests that were not answered, each at the number of the request.
     slots: Vec<Option<Grant<Incoming>>>,
-    free: Vec<u16>,
+    /// How many requests there were, and responses.
+    posted: usize,
+    taken: usize,
+    assembler: Assembler,
+    /// How many pages the ring holds at least, and is to hold.
+    least: usize,
     wanted: usize,
-    /// Frames since the ring was last found empty.
+    /// Responses since the ring was last found empty.
     burst: usize,
     /// Frames that came with an error, or made no sense.
     pub(super) dropped: u64,
@@ -61,17 +75,38 @@ impl Receiver {
         pool: Rc<dyn FramePool>,
     ) -> Self {
         let slots = (0..SLOTS).map(|_| None).collect();
-        let free = (0..SLOTS as u16).collect();
-        let (wanted, burst, dropped) = (FIRST, 0, 0);
-        let mut receiver =
-            Self { ring, domain, entries, pool, slots, free, wanted, burst, dropped };
+        let (posted, taken, least, burst, dropped) = (0, 0, LEAST, 0, 0);
+        let (assembler, wanted) = (Assembler::new(), FIRST);
+        let mut receiver = Self {
+            ring,
+            domain,
+            entries,
+            pool,
+            slots,
+            posted,
+            taken,
+            assembler,
+            least,
+            wanted,
+            burst,
+            dropped,
+        };
         receiver.refill();
         receiver
     }
 
+    /// Whether there is memory for long TCP packets. If so, it is kept.
+    pub(super) fn takes_long(&mut self) -> bool {
+        let takes_long = self.held() >= LEAST_FOR_LONG;
+        if takes_long {
+            self.least = LEAST_FOR_LONG;
+        }
+        takes_long
+    }
+
     /// Pages in the ring.
     fn held(&self) -> usize {
-        SLOTS - self.free.len()
+        self.posted.wrapping_sub(self.taken)
     }
 
     /// Whether there is something to receive.
@@ -87,20 +122,18 @@ impl Receiver {
         {}
     }
 
-    /// Puts a page in the ring. Returns whether that worked.
+    /// Puts a page in the ring, in which there are fewer than slots. Returns whether that worked.
     fn post(&mut self, page: FrameBuf) -> bool {
         debug_assert_eq!(page.whole().len(), PAGE_SIZE);
-        let Some(id) = self.free.pop() else { return false };
+        let id = self.posted % SLOTS;
         let granted = self.entries.grant(self.domain, Incoming(page), Access::ReadWrite);
-        let slot = self.slots.get_mut(usize::from(id));
-        let (Ok(grant), Some(slot)) = (granted, slot) else {
-            self.free.push(id);
-            return false;
-        };
+        let slot = self.slots.get_mut(id);
+        let (Ok(grant), Some(slot)) = (granted, slot) else { return false };
         // There are fewer slots than entries in the ring.
-        let fits = self.ring.push(&receive_request(id, grant.reference().0));
+        let fits = self.ring.push(&receive_request(id as u16, grant.reference().0));
         debug_assert!(fits);
         *slot = Some(grant);
+        self.posted = self.posted.wrapping_add(1);
         true
     }
 
@@ -116,23 +149,30 @@ impl Receiver {
     pub(super) fn next(&mut self) -> Result<Option<Received>, BadIndex> {
         while let Some(words) = self.ring.pop()? {
             self.burst += 1;
-            let response = ReceiveResponse::read(words);
-            let slot = self.slots.get_mut(usize::from(response.id)).and_then(Option::take);
-            let grant = slot.ok_or(BadIndex)?;
-            self.free.push(response.id);
-            // A page that it still has after its answer stays with it.
-            let page = grant.end().ok();
-            let received = page.and_then(|Incoming(page)| cut(page, &response));
-            self.dropped += u64::from(received.is_none());
+            let page = self.take(words)?;
+            let outcome = self.assembler.take(words, page);
             self.refill();
-            match received {
-                Some(received) if self.held() >= LEAST => return Ok(Some(received)),
+            match outcome {
+                Outcome::Frame(received) if self.held() >= self.least => return Ok(Some(received)),
                 // Its page is the next to be posted.
-                Some(received) => drop(received),
-                None => {}
+                Outcome::Frame(received) => drop(received),
+                Outcome::Dropped => self.dropped += 1,
+                Outcome::More => {}
             }
         }
         Ok(None)
+    }
+
+    /// Takes the page of the request that these words answer. `None` for one that the back end still
+    /// has after its answer: then it stays with it.
+    fn take(&mut self, words: [u32; RECEIVE_WORDS]) -> Result<Option<FrameBuf>, BadIndex> {
+        let id = self.taken % SLOTS;
+        if self.assembler.expects_page() && usize::from(ReceiveResponse::read(words).id) != id {
+            return Err(BadIndex);
+        }
+        let grant = self.slots.get_mut(id).and_then(Option::take).ok_or(BadIndex)?;
+        self.taken = self.taken.wrapping_add(1);
+        Ok(grant.end().ok().map(|Incoming(page)| page))
     }
 
     /// The ring was found empty. It gets more pages after a burst that was longer than it.
@@ -148,14 +188,4 @@ impl Receiver {
     pub(super) fn wants_event(&self) -> bool {
         self.ring.wants_event_after(1)
     }
-}
-
-/// The frame that the response says is on the page. `None` if there can be none.
-fn cut(mut page: FrameBuf, response: &ReceiveResponse) -> Option<Received> {
-    let size = usize::try_from(response.status).ok().filter(|size| *size >= MIN_FRAME)?;
-    let start = usize::from(response.offset);
-    if !response.is_whole() || !page.set_range(start, start + size) {
-        return None;
-    }
-    Some(Received { frame: page, checked: response.is_checked() })
 }

@@ -2,7 +2,6 @@
 
 use core::task::Poll;
 
-use mayfly_device::DeviceError;
 use proptest::prelude::*;
 
 use super::*;

@@ -24,10 +24,12 @@ pub(super) struct NetBack<'a> {
 /// A frame that the guest sent.
 pub(super) struct Sent {
     pub(super) bytes: Vec<u8>,
+    /// The flags of its first request, without those that say that more follows.
     pub(super) flags: u32,
-    pub(super) id: u32,
-    /// The page, until netback lets go of it.
-    pub(super) page: PeerPage,
+    /// What was said about it.
+    pub(super) extra: Option<[u32; 2]>,
+    /// Its parts: their number, and their page, until netback lets go of it.
+    pub(super) parts: Vec<(u32, PeerPage)>,
 }
 
 impl<'a> NetBack<'a> {
@@ -43,22 +45,60 @@ impl<'a> NetBack<'a> {
 
     /// The next frame that the guest sent, not answered.
     pub(super) fn take(&mut self) -> Option<Sent> {
-        let [reference, second, third] = self.transmit.take()?;
+        let first = self.transmit.take()?;
+        let (mut flags, length) = (first[1] >> 16, (first[2] >> 16) as usize);
+        let mut sent = Sent { bytes: Vec::new(), flags: flags & 3, extra: None, parts: Vec::new() };
+        if flags & 8 != 0 {
+            let [word, kind, _] = self.transmit.take().expect("the extra info that was announced");
+            assert_eq!(word & 0xff00, 0, "there is no more than one");
+            sent.extra = Some([word, kind]);
+        }
+        let mut others = Vec::new();
+        while flags & 4 != 0 {
+            let next = self.transmit.take().expect("the part that was announced");
+            flags = next[1] >> 16;
+            assert_eq!(flags & !4, 0);
+            others.push(next);
+        }
+        // The first request has the size of all.
+        let rest: usize = others.iter().map(|words| (words[2] >> 16) as usize).sum();
+        self.read(&mut sent, first, length - rest);
+        for words in others {
+            self.read(&mut sent, words, (words[2] >> 16) as usize);
+        }
+        assert!((1..=18).contains(&sent.parts.len()));
+        Some(sent)
+    }
+
+    fn read(&self, sent: &mut Sent, [reference, second, third]: [u32; 3], size: usize) {
         let grants = self.back.guest.sharing.grants;
         assert!(
             PeerPage::map(grants, DOM0, GrantRef(reference), Access::ReadWrite).is_none(),
             "netback may write to what is sent"
         );
         let page = PeerPage::map(grants, DOM0, GrantRef(reference), Access::ReadOnly).unwrap();
-        let mut bytes = vec![0; (third >> 16) as usize];
-        page.read((second & 0xffff) as usize, &mut bytes);
-        Some(Sent { bytes, flags: second >> 16, id: third & 0xffff, page })
+        let offset = (second & 0xffff) as usize;
+        assert!(size > 0 && offset + size <= 4096, "a part crosses a page");
+        let mut bytes = vec![0; size];
+        page.read(offset, &mut bytes);
+        sent.bytes.extend(bytes);
+        sent.parts.push((third & 0xffff, page));
     }
 
-    /// Answers, after it has let go of the page.
+    /// Answers, after it has let go of the pages.
     pub(super) fn answer(&mut self, sent: Sent, status: i16) {
-        drop(sent.page);
-        if self.transmit.answer(&[sent.id | u32::from(status as u16) << 16]) {
+        for (index, (id, page)) in sent.parts.into_iter().enumerate() {
+            drop(page);
+            self.answer_part(id, status);
+            if index == 0 && sent.extra.is_some() {
+                // Whatever id is there.
+                self.answer_part(0x5aa5, 1);
+            }
+        }
+    }
+
+    fn answer_part(&mut self, id: u32, status: i16) {
+        if self.transmit.answer(&[id | u32::from(status as u16) << 16]) {
             self.back.guest.raise(self.port);
         }
     }
@@ -82,6 +122,44 @@ impl<'a> NetBack<'a> {
         drop(page);
         self.respond(id, 0, flags, frame.len() as u16);
         true
+    }
+
+    /// Gives the guest a frame in parts of these sizes, with what is said about it after the first.
+    pub(super) fn deliver_parts(
+        &mut self,
+        frame: &[u8],
+        sizes: &[usize],
+        flags: u32,
+        extra: Option<[u32; 2]>,
+    ) {
+        let mut rest = frame;
+        for (index, size) in sizes.iter().enumerate() {
+            let (part, after) = rest.split_at(*size);
+            rest = after;
+            let more = if after.is_empty() { 0 } else { 4 };
+            let with_extra = extra.filter(|_| index == 0);
+            let flags = if index == 0 { flags } else { 0 };
+            assert!(self.deliver(part, flags | more | if with_extra.is_some() { 8 } else { 0 }));
+            if let Some(words) = with_extra {
+                self.extra(words);
+            }
+        }
+        assert!(rest.is_empty());
+    }
+
+    /// Says something about a frame, in the place of a response.
+    pub(super) fn extra(&mut self, words: [u32; 2]) {
+        assert!(self.receive.take().is_some());
+        if self.receive.answer(&words) {
+            self.back.guest.raise(self.port);
+        }
+    }
+
+    /// Answers the next receive request, which is left alone, as its back end likes. Returns whether
+    /// there is one that makes sense.
+    pub(super) fn respond_next(&mut self, offset: u16, flags: u32, status: u16) -> bool {
+        let next = self.receive.take_if_sane();
+        next.map(|[id, _]| self.respond(id & 0xffff, offset, flags, status)).is_some()
     }
 
     /// Answers the next receive request, and keeps its page, on which is the byte. `None` if there

@@ -4,16 +4,6 @@ use core::task::Poll;
 
 use super::*;
 
-/// An IPv4 packet with TCP in it, and a checksum to be filled in.
-fn tcp() -> Vec<u8> {
-    let mut bytes = vec![0; 14 + 20 + 20 + 100];
-    bytes[12..14].copy_from_slice(&[8, 0]);
-    bytes[14] = 0x45;
-    bytes[14 + 9] = 6;
-    bytes[34 + 12] = 0x50;
-    bytes
-}
-
 #[test]
 fn frames_go_out_as_they_were_written() {
     let guest = Guest::new();
@@ -33,7 +23,7 @@ fn checksums_that_are_left_to_others_are_marked() {
     let guest = Guest::new();
     let mut card = connect(&guest);
     assert!(card.device.info().checksums.on_transmit);
-    for (bytes, flags) in [(tcp(), BLANK), (pattern(0, 100), 0)] {
+    for (bytes, flags) in [(tcp(100), BLANK), (pattern(0, 100), 0)] {
         let sent = frame(&*card.device, &bytes);
         card.device.transmit(sent).unwrap();
         card.device.flush();
@@ -75,7 +65,7 @@ fn a_burst_of_frames_makes_one_event_and_the_ring_grow() {
         }
         assert!(card.device.receive().is_none());
     }
-    assert_eq!(counts, [16, 32, 64, 64]);
+    assert_eq!(counts, [32, 64, 128, 128]);
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! A netback that means harm.
 
-use core::task::Poll;
+use core::{num::NonZeroU16, task::Poll};
 
-use mayfly_device::DeviceError;
 use proptest::prelude::*;
 
 use super::*;
@@ -12,6 +11,8 @@ use super::*;
 enum Step {
     /// The guest sends so many frames.
     Send(usize),
+    /// The guest sends a long packet.
+    SendLong(usize),
     /// The guest takes what there is.
     Receive,
     /// It writes a word of a ring's page.
@@ -20,6 +21,10 @@ enum Step {
     AnswerTransmit { id: u16, status: i16 },
     /// It answers in the receive ring.
     AnswerReceive { id: u16, offset: u16, flags: u16, status: i16 },
+    /// It answers the next request there, perhaps with a part of a frame.
+    Part { offset: u16, flags: u16, status: i16 },
+    /// It answers a frame, as netback does.
+    Answer { status: i16 },
     /// It delivers a frame, and keeps its page.
     Keep,
 }
@@ -44,6 +49,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (id(), any::<u16>(), 0..16u16, any::<i16>()).prop_map(|(id, offset, flags, status)| {
             Step::AnswerReceive { id, offset: offset % 5000, flags, status }
         }),
+        (
+            prop_oneof![3 => Just(0), 1 => 0..5000u16],
+            0..16u16,
+            prop_oneof![1..5000i16, any::<i16>()]
+        )
+            .prop_map(|(offset, flags, status)| Step::Part { offset, flags, status }),
+        (0..65_481usize).prop_map(Step::SendLong),
+        (-3..3i16).prop_map(|status| Step::Answer { status }),
         Just(Step::Keep),
     ];
     prop::collection::vec(step, 1..60)
@@ -60,11 +73,23 @@ fn send(card: &mut Card<'_>, count: usize) {
     card.device.flush();
 }
 
+fn send_long(card: &mut Card<'_>, payload: usize) {
+    let pool = card.device.large_pool().unwrap();
+    if card.device.transmit_room() > 0
+        && let Some(mut sent) = FrameBuf::allocate(&pool, 0)
+        && sent.set_range(0, 54 + payload)
+    {
+        sent.bytes_mut().copy_from_slice(&tcp(payload));
+        let _ = card.device.transmit_segmented(sent, NonZeroU16::new(1448).unwrap());
+    }
+    card.device.flush();
+}
+
 /// Takes what there is, which has an end.
 fn receive(card: &mut Card<'_>) {
     for _ in 0..1000 {
         if let Some(received) = card.device.receive() {
-            assert!((14..=4096).contains(&received.frame.bytes().len()));
+            assert!((14..=65_536).contains(&received.frame.bytes().len()));
         } else if card.waiter.poll(|cx| card.device.poll_ready(cx)) != Poll::Ready(Ok(())) {
             return;
         }
@@ -78,11 +103,12 @@ proptest! {
         let guest = Guest::new();
         drop(guest.sharing.grants.reserve(1).unwrap());
         let before = guest.resources();
-        let mut card = connect(&guest);
+        let mut card = connect_with(&guest, &[], long::FEATURES);
         let mut kept = Vec::new();
         for step in steps {
             match step {
                 Step::Send(count) => send(&mut card, count),
+                Step::SendLong(payload) => send_long(&mut card, payload),
                 Step::Receive => receive(&mut card),
                 Step::Scribble { is_receive, offset, value } => {
                     let (transmit, receive) = (&card.netback.transmit, &card.netback.receive);
@@ -95,6 +121,15 @@ proptest! {
                 }
                 Step::AnswerReceive { id, offset, flags, status } => {
                     card.netback.respond(id.into(), offset, flags.into(), status as u16);
+                }
+                Step::Part { offset, flags, status } => {
+                    card.netback.respond_next(offset, flags.into(), status as u16);
+                }
+                Step::Answer { status } => {
+                    if let Some([_, _, third]) = card.netback.transmit.take_if_sane() {
+                        let word = third & 0xffff | u32::from(status as u16) << 16;
+                        card.netback.transmit.answer(&[word]);
+                    }
                 }
                 Step::Keep => kept.extend(card.netback.keep()),
             }
@@ -122,7 +157,7 @@ fn answers_to_what_was_not_asked_end_the_card() {
         |card| {
             send(card, 2);
             let sent = card.netback.take().unwrap();
-            let id = sent.id;
+            let id = sent.parts[0].0;
             card.netback.answer(sent, 0);
             card.netback.transmit.answer(&[id]);
         },
@@ -163,8 +198,14 @@ fn what_netback_says_of_the_card_is_checked() {
         assert!(matches!(started, Err(ConnectError::Unsuitable(_))), "{front:?}");
         assert_eq!(guest.resources().2, 0);
     }
-    let cases =
-        [("0", 68), ("67", 68), ("9000", 2034), ("-5", 1500), ("99999999999999999999", 1500)];
+    let cases = [
+        ("0", 68),
+        ("67", 68),
+        ("9000", 2034),
+        ("2000", 2000),
+        ("-5", 1500),
+        ("99999999999999999999", 1500),
+    ];
     for (mtu, expected) in cases {
         let guest = Guest::new();
         let back = back(&guest);

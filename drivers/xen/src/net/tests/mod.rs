@@ -6,10 +6,11 @@ mod again;
 mod back;
 mod frames;
 mod hostile;
+mod long;
 
-use std::{boxed::Box, cell::Cell, rc::Rc, vec, vec::Vec};
+use std::{boxed::Box, cell::Cell, rc::Rc, vec::Vec};
 
-use mayfly_device::{FrameBuf, NetDevice};
+use mayfly_device::{DeviceError, FrameBuf, NetDevice};
 
 use self::back::{BLANK, NetBack};
 use super::start;
@@ -46,9 +47,18 @@ struct Card<'a> {
 }
 
 fn connect(guest: &Guest) -> Card<'_> {
+    connect_with(guest, &[], &[])
+}
+
+/// With more in the directories of both.
+fn connect_with<'a>(
+    guest: &'a Guest,
+    front: &[(&str, &str)],
+    features: &[(&str, &str)],
+) -> Card<'a> {
     let back = back(guest);
-    back.attach(FRONT);
-    back.offer(FEATURES);
+    back.attach(&[FRONT, front].concat());
+    back.offer(&[FEATURES, features].concat());
     let started = begin(&back);
     assert_eq!(back.front_state().as_deref(), Some("4"));
     let netback = NetBack::map(&back);
@@ -66,6 +76,17 @@ fn frame(device: &dyn NetDevice, bytes: &[u8]) -> FrameBuf {
     assert!(frame.set_range(0, bytes.len()));
     frame.bytes_mut().copy_from_slice(bytes);
     frame
+}
+
+/// A TCP packet over IPv4 with so much payload, and a checksum to be filled in.
+fn tcp(payload: usize) -> Vec<u8> {
+    let mut bytes = pattern(payload, 14 + 20 + 20 + payload);
+    bytes[..54].fill(0);
+    bytes[12..14].copy_from_slice(&[8, 0]);
+    bytes[14] = 0x45;
+    bytes[14 + 9] = 6;
+    bytes[34 + 12] = 0x50;
+    bytes
 }
 
 /// Contents of a frame of this length.
