@@ -15,6 +15,7 @@ use crate::arch::Arch;
 use crate::build::{self, How};
 use crate::lab::{Hardware, Session, Xen};
 
+mod control;
 mod guests;
 mod logs;
 mod machine;
@@ -44,6 +45,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         for &arch in &arches {
             cases.extend(guests::examples(&machine, arch, how));
             cases.push(network::case(&machine, arch, how));
+            cases.push(control::case(&machine, arch, how));
             cases.push(summon::case(&machine, arch, how));
             // What the test guests show does not depend on how they were compiled so much that it
             // would be worth another two minutes.

@@ -1,0 +1,137 @@
+//! What xl can do with a guest that runs: pause it, ask it about itself, shut it down, reboot it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Shared;
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How, Image};
+use crate::lab::{Domain, Ending, Reason, Session};
+use crate::run::answers;
+use crate::test::case::Case;
+use crate::test::guest::failure;
+use crate::tools::quote;
+use crate::xl_cfg::Config;
+
+/// Memory, in MiB.
+const MEMORY: u64 = 16;
+/// How long each step may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The test with the example http.
+pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
+    let (port, how) = (machine.port, how.clone());
+    machine.case(format!("lab/xen/xl/{arch}"), move |session| {
+        let app = App::find("http", None)?;
+        let image = build::image_of(&app, arch, &how, &app.binary);
+        let content = std::fs::read(&image.path).context("cannot read the image of http")?;
+        session.send(&quote(&app.binary), &content)?;
+        for (orders, end) in [
+            (
+                &["t", "m", "x"][..],
+                (Some("shutdown"), Ending { status: 0, reason: Reason::PowerOff }),
+            ),
+            (&[], (Some("reboot"), Ending { status: 0, reason: Reason::Reboot })),
+            (&["c"], (None, Ending { status: 101, reason: Reason::Crash })),
+        ] {
+            let mut guest = Guest::create(session, &app, &image, port)?;
+            let result = guest.obeys(session, orders, end);
+            let console = guest.console();
+            guest.domain.destroy(session)?;
+            result.map_err(|error| failure(&error, &console, Some(&image)))?;
+        }
+        Ok(())
+    })
+}
+
+/// A guest that serves.
+struct Guest {
+    domain: Domain,
+    name: String,
+    port: u16,
+    console: Vec<u8>,
+}
+
+impl Guest {
+    fn create(session: &mut Session, app: &App, image: &Image, port: u16) -> Result<Self> {
+        let name = format!("xl-{}", image.arch);
+        let config = Config {
+            name: name.clone(),
+            network: true,
+            ..Config::for_lab(app, image, Some(MEMORY), &[])?
+        };
+        let domain = Domain::create(session, &config, false)?;
+        Ok(Self { domain, name, port, console: Vec::new() })
+    }
+
+    fn console(&self) -> String {
+        String::from_utf8_lossy(&self.console).replace('\r', "")
+    }
+
+    /// Checks that it can be paused, does what `xl sysrq` says, and ends when it is told to.
+    fn obeys(
+        &mut self,
+        session: &mut Session,
+        orders: &[&str],
+        (end, expected): (Option<&str>, Ending),
+    ) -> Result<()> {
+        let port = self.port;
+        self.until(session, "it does not answer", &|_| answers(port))?;
+        let xl = |command: &str| format!("xl {command} {}", quote(&self.name));
+        let (pause, unpause, sysrq) = (xl("pause"), xl("unpause"), xl("sysrq"));
+        let end = end.map(xl);
+        session.succeed(&pause)?;
+        ensure!(!answers(port), "it answers although it is paused");
+        session.succeed(&unpause)?;
+        self.until(session, "it does not answer after a pause", &|_| answers(port))?;
+        for order in orders {
+            session.succeed(&format!("{sysrq} {order}"))?;
+            let answer = match *order {
+                // The task that prints it is one of them.
+                "t" => "netfront",
+                "m" => "memory: ",
+                "c" => "dom0 asked for it",
+                _ => "`x` is not something that this guest can do",
+            };
+            let complaint = format!("it does not answer to `xl sysrq {order}`");
+            self.until(session, &complaint, &|console| console.contains(answer))?;
+        }
+        if let Some(end) = end {
+            session.succeed(&end)?;
+        }
+        let ending = self.ending(session)?;
+        ensure!(ending == expected, "it ended with {ending:?} instead of {expected:?}");
+        Ok(())
+    }
+
+    fn until(
+        &mut self,
+        session: &mut Session,
+        complaint: &str,
+        is_over: &dyn Fn(&str) -> bool,
+    ) -> Result<()> {
+        let start = Instant::now();
+        while !is_over(&self.console()) {
+            let mut keep = |part: &[u8]| self.console.extend_from_slice(part);
+            if let Some(ending) = self.domain.follow(session, &mut keep)? {
+                // What it said last has come with that.
+                ensure!(is_over(&self.console()), "it ended with {ending:?}");
+            }
+            ensure!(start.elapsed() < PATIENCE, "{complaint} in {} s", PATIENCE.as_secs());
+        }
+        Ok(())
+    }
+
+    fn ending(&mut self, session: &mut Session) -> Result<Ending> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let mut keep = |part: &[u8]| self.console.extend_from_slice(part);
+            if let Some(ending) = self.domain.follow(session, &mut keep)? {
+                return Ok(ending);
+            }
+        }
+        bail!("it does not end in {} s", PATIENCE.as_secs())
+    }
+}
