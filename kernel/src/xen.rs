@@ -37,12 +37,15 @@
 
 mod control;
 mod handover;
+mod watchdog;
 
 use core::fmt;
 
 pub use mayfly_xen::store::{
     Access, ErrorName, Nodes, Permissions, Reply, Store, StoreError, Transaction, Watch,
 };
+
+pub use watchdog::Watchdog;
 
 use mayfly_xen::store::FoundStore;
 

@@ -128,3 +128,21 @@ pub(crate) fn yield_now() {
     // SAFETY: changes no memory (xen/include/public/sched.h).
     let _ = unsafe { hypercall::call(SCHED_OP, [YIELD, 0, 0, 0, 0]) };
 }
+
+/// Starts a watchdog (`id` 0), puts it off, or ends it (0 seconds): `SCHEDOP_watchdog`. Returns the
+/// number of one that was started.
+pub(crate) fn watchdog(id: u32, seconds: u32) -> Result<u32, XenError> {
+    const WATCHDOG: usize = 6;
+    /// `struct sched_watchdog` (xen/include/public/sched.h).
+    #[repr(C)]
+    struct Argument {
+        id: u32,
+        seconds: u32,
+    }
+    let mut argument = Argument { id, seconds };
+    // SAFETY: changes no memory. That it may end the guest is what it is for.
+    let result = unsafe { command(SCHED_OP, WATCHDOG, &mut argument) }?;
+    // Xen 4.17 makes the error that there are too many a number of 32 bits without a sign.
+    let number = XenError::check(result as i32 as isize)?;
+    Ok(number as u32)
+}

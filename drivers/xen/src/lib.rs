@@ -18,7 +18,8 @@
 //! - [`bus`], how a front end and its back end find each other, and part;
 //! - `front_ring`: a ring of requests and responses;
 //! - [`net`], network cards;
-//! - [`block`], disks.
+//! - [`block`], disks;
+//! - [`Watchdog`], which ends a guest that hangs.
 #![no_std]
 
 extern crate alloc;
@@ -42,9 +43,11 @@ pub mod net;
 mod platform;
 mod shared_page;
 pub mod store;
+mod watchdog;
 
 pub use error::XenError;
 pub use platform::{StartError, Xen, start};
+pub use watchdog::Watchdog;
 #[doc(hidden)]
 pub use {
     event_channel::EventChannel,

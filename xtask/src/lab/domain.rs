@@ -36,6 +36,8 @@ pub enum Reason {
     Suspend,
     /// Something went wrong.
     Crash,
+    /// Its watchdog was not put off.
+    Watchdog,
     /// Another one.
     Other(u32),
 }
@@ -47,6 +49,7 @@ impl Reason {
             1 => Self::Reboot,
             2 => Self::Suspend,
             3 => Self::Crash,
+            4 => Self::Watchdog,
             other => Self::Other(other),
         }
     }

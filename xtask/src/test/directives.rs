@@ -15,8 +15,9 @@
 //! //@ disk: 1M                   an empty disk of this size; may be repeated
 //! //@ network: none              no network card; there is one if not given
 //! //@ timeout: 120               seconds; 60 if not given
-//! //@ shutdown: reboot           the reason that it gives Xen: poweroff, reboot or crash; if not
-//!                                given, crash for a guest that dies, and otherwise poweroff
+//! //@ shutdown: reboot           the reason that Xen has for its end: poweroff, reboot, crash or
+//!                                watchdog; if not given, crash for a guest that dies, and otherwise
+//!                                poweroff
 //! ```
 
 use anyhow::{Context, Result, bail, ensure};
@@ -149,7 +150,8 @@ fn reason(name: &str) -> Result<Reason> {
         "poweroff" => Ok(Reason::PowerOff),
         "reboot" => Ok(Reason::Reboot),
         "crash" => Ok(Reason::Crash),
-        _ => bail!("`{name}` is none of poweroff, reboot, crash"),
+        "watchdog" => Ok(Reason::Watchdog),
+        _ => bail!("`{name}` is none of poweroff, reboot, crash, watchdog"),
     }
 }
 

@@ -66,9 +66,9 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
         let mut console = Vec::new();
         let result = record(session, arch)
             .and_then(|()| run(session, &app, &image, &mut console))
-            .or_else(|error| {
+            .map_err(|error| {
                 let said = session.succeed("cat recorder.log").unwrap_or_default();
-                Err(error.context(format!("the recorder says:\n{said}")))
+                error.context(format!("the recorder says:\n{said}"))
             });
         // The next test begins without any of it.
         session.run(&format!(
