@@ -1,9 +1,9 @@
 //! Xen: the lab itself, and guests of its Xen.
 //!
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
-//! others need it, then [`guests`] one by one, over the [`network`], when they are needed ([`summon`])
-//! and several of them [`together`], and at last whether Xen and dom0 have complained about any of it
-//! ([`logs`]).
+//! others need it, then [`guests`] one by one, over the [`network`], with many bytes ([`bulk`]), when they
+//! are needed ([`summon`]) and several of them [`together`], and at last whether Xen and dom0 have
+//! complained about any of it ([`logs`]).
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::arch::Arch;
 use crate::build::{self, How};
 use crate::lab::{Hardware, Session, Xen};
 
+mod bulk;
 mod control;
 mod guests;
 mod logs;
@@ -46,6 +47,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
             cases.extend(guests::examples(&machine, arch, how));
             cases.push(network::case(&machine, arch, how));
             cases.push(control::case(&machine, arch, how));
+            cases.push(bulk::case(&machine, arch, how));
             cases.push(summon::case(&machine, arch, how));
             // What the test guests show does not depend on how they were compiled so much that it
             // would be worth another two minutes.
@@ -87,6 +89,7 @@ pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
         for example in EXAMPLES {
             build::build(&App::find(example, None)?, arch, how)?;
         }
+        bulk::compile(arch, how)?;
         guests::compile(arch, how, names)?;
         summon::compile(arch)?;
     }
