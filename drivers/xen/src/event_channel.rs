@@ -71,6 +71,12 @@ impl EventChannel {
         let _ = self.events.xen.send(self.port);
     }
 
+    /// Whether the other end is open, as far as Xen knows. A domain that dies closes its ends.
+    pub fn is_connected(&self) -> bool {
+        // That it cannot be asked says nothing about the other end.
+        self.events.xen.is_connected(self.port).unwrap_or(true)
+    }
+
     /// Calls `handler` at each event from now on, and once at once, for what has come before. Returns
     /// false if there is no memory for that.
     pub fn listen(&self, handler: Arc<dyn InterruptHandler>) -> bool {
@@ -136,6 +142,10 @@ mod tests {
         fn close(&self, port: u32) -> Result<(), XenError> {
             self.closed.lock().unwrap().push(port);
             Ok(())
+        }
+
+        fn is_connected(&self, _: Port) -> Result<bool, XenError> {
+            Ok(true)
         }
     }
 

@@ -66,6 +66,8 @@ pub(crate) trait ChannelOperations: Sync {
     fn send(&self, port: Port) -> Result<(), XenError>;
     /// Closes this end.
     fn close(&self, port: u32) -> Result<(), XenError>;
+    /// Whether the other end is open.
+    fn is_connected(&self, port: Port) -> Result<bool, XenError>;
 }
 
 impl ChannelOperations for Hypercalls {
@@ -83,6 +85,10 @@ impl ChannelOperations for Hypercalls {
 
     fn close(&self, port: u32) -> Result<(), XenError> {
         hypercalls::close(port)
+    }
+
+    fn is_connected(&self, port: Port) -> Result<bool, XenError> {
+        hypercalls::is_connected(port.number())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     XenError,
     shared_page::{Place, SharedPage},
 };
-pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, own_domain};
+pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, is_connected, own_domain};
 pub(crate) use grant_copy::GrantCopy;
 
 /// Xen, as the traits of what it does for a driver have it: tests have others.

@@ -26,6 +26,8 @@ pub(super) const MASK: usize = 0xa00;
 pub(super) struct Channels {
     open: Mutex<BTreeSet<u32>>,
     sent: Mutex<BTreeMap<u32, usize>>,
+    /// Those whose other end is closed.
+    pub(super) alone: Mutex<BTreeSet<u32>>,
 }
 
 impl Channels {
@@ -72,5 +74,9 @@ impl ChannelOperations for Channels {
         assert!(self.open.lock().unwrap().remove(&port), "closed twice");
         self.sent.lock().unwrap().remove(&port);
         Ok(())
+    }
+
+    fn is_connected(&self, port: Port) -> Result<bool, XenError> {
+        Ok(!self.alone.lock().unwrap().contains(&port.number()))
     }
 }

@@ -43,26 +43,39 @@ pub(crate) fn close(port: u32) -> Result<(), XenError> {
     Ok(())
 }
 
+/// What a channel is (`struct evtchn_status`), whose last part depends on that.
+#[repr(C)]
+struct Status {
+    domain: u16,
+    port: u32,
+    status: u32,
+    vcpu: u32,
+    remote: u16,
+    remote_port: u32,
+}
+
+/// What a channel of this guest is (`EVTCHNOP_status`).
+fn status(port: u32) -> Result<Status, XenError> {
+    const STATUS: usize = 5;
+    let mut argument = Status { domain: SELF, port, status: 0, vcpu: 0, remote: 0, remote_port: 0 };
+    // SAFETY: writes the last four fields.
+    unsafe { command(EVENT_CHANNEL_OP, STATUS, &mut argument) }?;
+    Ok(argument)
+}
+
+/// Whether a channel leads to another domain: it does not, or no more, when the other end is closed.
+pub(crate) fn is_connected(port: u32) -> Result<bool, XenError> {
+    const INTERDOMAIN: u32 = 2;
+    Ok(status(port)?.status == INTERDOMAIN)
+}
+
 /// The number of this guest's domain.
 ///
 /// Xen tells it on no architecture but x86, except in passing: what a channel for oneself waits for
-/// is a domain by its number (`EVTCHNOP_status`).
+/// is a domain by its number.
 pub(crate) fn own_domain() -> Result<u16, XenError> {
-    const STATUS: usize = 5;
-    /// `struct evtchn_status`, whose last part depends on what the channel is.
-    #[repr(C)]
-    struct Status {
-        domain: u16,
-        port: u32,
-        status: u32,
-        vcpu: u32,
-        remote: u16,
-        remote_port: u32,
-    }
     let port = alloc_unbound(SELF)?;
-    let mut argument = Status { domain: SELF, port, status: 0, vcpu: 0, remote: 0, remote_port: 0 };
-    // SAFETY: writes the last four fields.
-    let result = unsafe { command(EVENT_CHANNEL_OP, STATUS, &mut argument) };
+    let status = status(port);
     close(port)?;
-    result.map(|_| argument.remote)
+    Ok(status?.remote)
 }
