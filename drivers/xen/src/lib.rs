@@ -19,7 +19,8 @@
 //! - `front_ring`: a ring of requests and responses;
 //! - [`net`], network cards;
 //! - [`block`], disks;
-//! - [`Watchdog`], which ends a guest that hangs.
+//! - [`Watchdog`], which ends a guest that hangs;
+//! - [`vchan`], streams of bytes between two domains.
 #![no_std]
 
 extern crate alloc;
@@ -43,6 +44,7 @@ pub mod net;
 mod platform;
 mod shared_page;
 pub mod store;
+pub mod vchan;
 mod watchdog;
 
 pub use error::XenError;

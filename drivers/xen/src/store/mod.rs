@@ -15,6 +15,7 @@
 
 mod connection;
 mod directory;
+mod discard;
 mod driver;
 mod error;
 mod line;
