@@ -1,5 +1,6 @@
 //! The one error type that an app's `main` needs.
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use mayfly_device::DeviceError;
@@ -30,6 +31,8 @@ pub enum Error {
     Join(executor::JoinError),
     /// A device that the app needs is not there; the text names it and says how to add it.
     Missing(&'static str),
+    /// A part that not every app uses, such as vchan: its texts are only in images that have it.
+    Other(Box<dyn core::error::Error>),
     /// An error of the app's own.
     App(&'static str),
 }
@@ -49,6 +52,7 @@ impl fmt::Display for Error {
             Self::NoEntropy(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Join(error) => error.fmt(f),
+            Self::Other(error) => error.fmt(f),
             Self::Missing(text) | Self::App(text) => f.write_str(text),
         }
     }
@@ -66,6 +70,7 @@ impl core::error::Error for Error {
             Self::NoEntropy(error) => Some(error),
             Self::Store(error) => Some(error),
             Self::Join(error) => Some(error),
+            Self::Other(error) => Some(&**error),
             Self::Missing(_) | Self::App(_) => None,
         }
     }
@@ -92,4 +97,10 @@ from! {
     xen::StoreError => Store,
     executor::JoinError => Join,
     &'static str => App,
+}
+
+impl From<xen::VchanError> for Error {
+    fn from(error: xen::VchanError) -> Self {
+        Self::Other(Box::new(error))
+    }
 }

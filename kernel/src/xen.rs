@@ -37,6 +37,7 @@
 
 mod control;
 mod handover;
+mod vchan;
 mod watchdog;
 
 use core::fmt;
@@ -45,6 +46,7 @@ pub use mayfly_xen::store::{
     Access, ErrorName, Nodes, Permissions, Reply, Store, StoreError, Transaction, Watch,
 };
 
+pub use vchan::{ReadHalf, RingSizes, Vchan, VchanError, VchanListener, WriteHalf};
 pub use watchdog::Watchdog;
 
 use mayfly_xen::store::FoundStore;
