@@ -18,6 +18,9 @@
 //! //@ shutdown: reboot           the reason that Xen has for its end: poweroff, reboot, crash or
 //!                                watchdog; if not given, crash for a guest that dies, and otherwise
 //!                                poweroff
+//! //@ dom0: vchan.sh             a script of xtask/src/test/lab/dom0 that dom0 runs meanwhile
+//! //@ shutdown: reboot           the reason that it gives Xen: poweroff, reboot or crash; if not
+//!                                given, crash for a guest that dies, and otherwise poweroff
 //! ```
 
 use anyhow::{Context, Result, bail, ensure};
@@ -53,6 +56,8 @@ pub struct Directives {
     pub network: bool,
     /// Seconds that it may take.
     pub timeout: u64,
+    /// The script that dom0 runs meanwhile.
+    pub dom0: Option<String>,
     /// The reason that it must give when it shuts down under Xen, if that is not as usual.
     shutdown: Option<Reason>,
     arches: Vec<String>,
@@ -72,6 +77,7 @@ impl Default for Directives {
             disks: Vec::new(),
             network: true,
             timeout: 60,
+            dom0: None,
             shutdown: None,
             arches: Vec::new(),
             machines: Vec::new(),
@@ -111,6 +117,7 @@ impl Directives {
             "disk" => self.disks.push(value.to_owned()),
             "network" => self.network = value != "none",
             "timeout" => self.timeout = value.parse()?,
+            "dom0" => self.dom0 = Some(value.to_owned()),
             "shutdown" => self.shutdown = Some(reason(value)?),
             _ => bail!("it is not known; xtask/src/test/directives.rs lists those that are"),
         }

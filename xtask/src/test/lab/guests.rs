@@ -22,6 +22,9 @@ use crate::xl_cfg::{Config, least};
 /// How long an example may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a guest may print something after the test has failed.
+const BRIEFLY: Duration = Duration::from_secs(2);
+
 /// The memory that a guest of ours has to make do with, in MiB.
 const LITTLE: u64 = 4;
 
@@ -129,12 +132,24 @@ struct Guest {
     arguments: Vec<String>,
     /// Files in dom0.
     disks: Vec<String>,
+    /// What dom0 does while it runs.
+    script: Option<&'static str>,
 }
+
+/// The scripts that dom0 runs, by their names.
+const SCRIPTS: [(&str, &str); 1] = [("vchan.sh", include_str!("dom0/vchan.sh"))];
 
 impl Guest {
     fn of(app: &App, arch: Arch, how: &How) -> Self {
         let image = build::image_of(app, arch, how, &app.binary);
-        Self { app: app.clone(), image, memory: 64, arguments: Vec::new(), disks: Vec::new() }
+        Self {
+            app: app.clone(),
+            image,
+            memory: 64,
+            arguments: Vec::new(),
+            disks: Vec::new(),
+            script: None,
+        }
     }
 
     /// Runs it, and checks that it prints a text and ends well.
@@ -154,6 +169,10 @@ impl Guest {
         let memory = directives.memory.first().context("it has no memory")?;
         self.memory = mebibytes(memory)?;
         self.arguments.clone_from(&directives.arguments);
+        if let Some(wanted) = &directives.dom0 {
+            let script = SCRIPTS.iter().find(|(name, _)| name == wanted);
+            self.script = Some(script.with_context(|| format!("there is no {wanted}"))?.1);
+        }
         let patience = Duration::from_secs(directives.timeout);
         self.checked(session, patience, &|console, ending| {
             let console = match directives.dies {
@@ -214,8 +233,17 @@ impl Guest {
             .with_context(|| format!("cannot read {}", self.image.path.display()))?;
         session.send(&quote(&config.kernel), &image)?;
         let mut domain = Domain::create(session, &config, false)?;
+        let played = self.script.map_or(Ok(()), |script| play(session, script, &config.name));
+        // After a failure there is nothing to wait for, but what it has printed counts.
+        let patience = if played.is_ok() { patience } else { BRIEFLY };
         let ending = domain.wait(session, patience, &mut |part| console.extend_from_slice(part));
         domain.destroy(session)?;
-        ending
+        played.and(ending)
     }
+}
+
+/// Has dom0 run a script, which is told the name of a guest.
+fn play(session: &mut Session, script: &str, guest: &str) -> Result<()> {
+    session.send("script", script.as_bytes())?;
+    session.succeed(&format!("sh script {}", quote(guest))).map(|_| ())
 }

@@ -1,0 +1,122 @@
+//! vchan with dom0, which has libxenvchan: this guest as server and as client, and what happens when
+//! the process on the other side dies. What dom0 does meanwhile is in `vchan.sh`.
+//@ machine: xen
+//@ memory: 8M
+//@ dom0: vchan.sh
+//@ timeout: 120
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use core::time::Duration;
+
+use guests::{check, fail};
+use mayfly::{
+    Machine, Result,
+    alloc::vec,
+    println,
+    time::{Instant, timeout},
+    xen::{RingSizes, Vchan, VchanError, Xen},
+};
+
+const DOM0: u16 = 0;
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes that dom0 sends, and gets back.
+const SMALL: usize = 256 << 10;
+const LARGE: usize = 8 << 20;
+
+#[mayfly::main]
+async fn main(machine: Machine) -> Result {
+    let Some(xen) = machine.xen() else { return fail("this guest is for Xen") };
+    let before = resources();
+    serve(&xen, "small", RingSizes::default(), SMALL).await?;
+    serve(&xen, "mixed", RingSizes { input: 1 << 14, output: 0 }, SMALL).await?;
+    serve(&xen, "large", RingSizes { input: 1 << 17, output: 1 << 16 }, LARGE).await?;
+    connect(&xen, "client", SMALL).await?;
+    killed(&xen).await?;
+    // The pages of the last channels are dom0's as long as it has them mapped.
+    for _ in 0..100 {
+        if resources() == before {
+            return guests::pass();
+        }
+        mayfly::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("{:?} before, {:?} now", before, resources());
+    fail("grants or places are lost")
+}
+
+/// Grants that are made, grants that are over but still in use, and free places.
+fn resources() -> Option<(usize, usize, usize)> {
+    let sharing = mayfly_xen::sharing()?;
+    // The first eight are not for the guest.
+    let all = (sharing.grants.frames() * 512).saturating_sub(8);
+    let used = all - sharing.grants.free();
+    Some((used, sharing.grants.poll_deferred(), sharing.foreign.free()))
+}
+
+/// Sends back what dom0 sends, as server.
+async fn serve(xen: &Xen, port: &str, sizes: RingSizes, size: usize) -> Result {
+    let mut listener = xen.vchan_listen_with(DOM0, port, sizes).await?;
+    let Ok(stream) = timeout(PATIENCE, listener.accept()).await else {
+        return fail("dom0 does not connect");
+    };
+    echo(port, stream?, size).await
+}
+
+/// Sends back what dom0 sends, as client.
+async fn connect(xen: &Xen, port: &str, size: usize) -> Result {
+    let Ok(stream) = timeout(PATIENCE, xen.vchan_connect(DOM0, port)).await else {
+        return fail("dom0 does not listen");
+    };
+    echo(port, stream?, size).await
+}
+
+async fn echo(port: &str, mut stream: Vchan, size: usize) -> Result {
+    println!("{port}: {stream:?}");
+    let mut buffer = vec![0; 1 << 16];
+    let (mut rest, start) = (size, Instant::now());
+    while rest > 0 {
+        let Ok(count) = timeout(PATIENCE, stream.read(&mut buffer)).await else {
+            return fail("dom0 stops sending");
+        };
+        let count = count?;
+        check(count > 0 && count <= rest, "dom0 sends less or more")?;
+        let Ok(written) = timeout(PATIENCE, stream.write_all(&buffer[..count])).await else {
+            return fail("dom0 stops reading");
+        };
+        written?;
+        rest -= count;
+    }
+    let Ok(flushed) = timeout(PATIENCE, stream.flush()).await else {
+        return fail("dom0 does not read everything");
+    };
+    flushed?;
+    println!("{port}: {size} bytes both ways in {} ms", start.elapsed().as_millis());
+    Ok(())
+}
+
+/// The process in dom0 is killed: first one that is the client, then one that is the server.
+async fn killed(xen: &Xen) -> Result {
+    let mut listener = xen.vchan_listen(DOM0, "killed-client").await?;
+    let accepted = timeout(PATIENCE, listener.accept()).await;
+    let Ok(stream) = accepted else { return fail("the client does not connect") };
+    ends(xen, "kill-client", stream?).await?;
+    let connected = timeout(PATIENCE, xen.vchan_connect(DOM0, "killed-server")).await;
+    let Ok(stream) = connected else { return fail("the server does not listen") };
+    ends(xen, "kill-server", stream?).await
+}
+
+async fn ends(xen: &Xen, stage: &str, mut stream: Vchan) -> Result {
+    xen.store().write("data/stage", stage).await?;
+    let Ok(read) = timeout(PATIENCE, stream.read(&mut [0; 10])).await else {
+        return fail("a read hangs when the other side is killed");
+    };
+    println!("{stage}: read gives {read:?}");
+    check(read == Ok(0), "a read does not tell of the end")?;
+    let Ok(written) = timeout(PATIENCE, stream.write(b"x")).await else {
+        return fail("a write hangs when the other side is killed");
+    };
+    println!("{stage}: write gives {written:?}");
+    check(written == Err(VchanError::Closed), "a write does not tell of the end")
+}

@@ -1,0 +1,53 @@
+#!/bin/sh
+# What dom0 does while the guest `vchan` runs, whose name is the first argument: it talks to it by
+# libxenvchan, whose program here connects a channel with standard input and output.
+until id=$(xl domid "$1" 2>/dev/null); do
+    sleep 0.1
+done
+own=/local/domain/$id/data
+here=/local/domain/0/data/vchan/$id
+
+fail() {
+    echo "$*"
+    exit 1
+}
+
+# The program stops reading the channel when its input ends, so it has one that does not.
+rm -f vchan.pipe
+mkfifo vchan.pipe
+
+# Sends so many KiB by the command that follows, and compares what comes back.
+echoed() {
+    size=$1
+    shift
+    head -c "$((size * 1024))" /dev/urandom >vchan.in
+    cat vchan.in >vchan.pipe &
+    timeout 100 "$@" <>vchan.pipe >vchan.out 2>vchan.err || fail "$*: $?, $(cat vchan.err)"
+    sent=$(sha256sum <vchan.in)
+    back=$(sha256sum <vchan.out)
+    [ "$sent" = "$back" ] || fail "$*: $sent was sent, $back ($(stat -c %s vchan.out) bytes) came back"
+}
+
+# Waits until the guest is at a stage.
+await() {
+    tries=0
+    until [ "$(xenstore-read "$own/stage" 2>/dev/null)" = "$1" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 600 ] || fail "the guest does not come to $1"
+        sleep 0.1
+    done
+}
+
+echoed 256 vchan-socket-proxy "$id" "$own/vchan/0/small" -
+echoed 256 vchan-socket-proxy "$id" "$own/vchan/0/mixed" -
+echoed 8192 vchan-socket-proxy "$id" "$own/vchan/0/large" -
+echoed 256 vchan-socket-proxy -m server "$id" "$here/client" -
+
+vchan-socket-proxy "$id" "$own/vchan/0/killed-client" - <>vchan.pipe >vchan.out &
+await kill-client
+kill -9 $!
+vchan-socket-proxy -m server "$id" "$here/killed-server" - <>vchan.pipe >vchan.out &
+await kill-server
+kill -9 $!
+rm -f vchan.*
+exit 0
