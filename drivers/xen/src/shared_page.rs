@@ -144,6 +144,15 @@ impl Place {
     pub(crate) unsafe fn fill(self) -> FilledPlace {
         FilledPlace(self)
     }
+
+    /// As [`fill`](Self::fill), with memory that is elsewhere in tests.
+    ///
+    /// # Safety
+    /// A page is there, as long as it is filled, which is only accessed by atomic operations.
+    #[cfg(test)]
+    pub(crate) unsafe fn fill_with(self, page: *mut u8) -> FilledPlace {
+        FilledPlace(Self { page: NonNull::new(page).expect("a page").cast(), ..self })
+    }
 }
 
 /// A [`Place`] where Xen has put a page.

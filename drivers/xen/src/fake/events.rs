@@ -26,6 +26,10 @@ pub(super) const MASK: usize = 0xa00;
 pub(super) struct Channels {
     open: Mutex<BTreeSet<u32>>,
     sent: Mutex<BTreeMap<u32, usize>>,
+    /// Channels whose two ends this guest has, while tests let it connect to itself.
+    pub(super) links: Mutex<Option<BTreeMap<u32, u32>>>,
+    /// Those of them that have an event on its way.
+    on_the_way: Mutex<BTreeSet<u32>>,
     /// Those whose other end is closed.
     pub(super) alone: Mutex<BTreeSet<u32>>,
 }
@@ -39,6 +43,13 @@ impl Channels {
     /// How many events the guest has sent since the last call.
     pub(super) fn take_sent(&self, port: u32) -> usize {
         self.sent.lock().unwrap().remove(&port).unwrap_or(0)
+    }
+
+    /// Delivers the events that the guest has sent to itself. Returns whether there were any.
+    pub(super) fn deliver(&self, page: SharedPage, events: &EventChannels) -> bool {
+        let ports = core::mem::take(&mut *self.on_the_way.lock().unwrap());
+        ports.iter().for_each(|port| self.raise(page, events, *port));
+        !ports.is_empty()
     }
 
     /// Sends the guest an event, if it has the channel.
@@ -61,11 +72,22 @@ impl ChannelOperations for Channels {
         Ok(port)
     }
 
-    fn bind_interdomain(&self, remote: DomainId, _: Port) -> Result<u32, XenError> {
-        self.alloc_unbound(remote)
+    fn bind_interdomain(&self, remote: DomainId, port: Port) -> Result<u32, XenError> {
+        let mut links = self.links.lock().unwrap();
+        let Some(links) = &mut *links else { return self.alloc_unbound(remote) };
+        let is_open = self.open.lock().unwrap().contains(&port.number());
+        if !is_open || links.contains_key(&port.number()) {
+            return Err(XenError(22));
+        }
+        let own = self.alloc_unbound(remote)?;
+        links.extend([(own, port.number()), (port.number(), own)]);
+        Ok(own)
     }
 
     fn send(&self, port: Port) -> Result<(), XenError> {
+        let links = self.links.lock().unwrap();
+        let other = links.as_ref().and_then(|links| links.get(&port.number()));
+        self.on_the_way.lock().unwrap().extend(other);
         *self.sent.lock().unwrap().entry(port.number()).or_default() += 1;
         Ok(())
     }
@@ -73,10 +95,17 @@ impl ChannelOperations for Channels {
     fn close(&self, port: u32) -> Result<(), XenError> {
         assert!(self.open.lock().unwrap().remove(&port), "closed twice");
         self.sent.lock().unwrap().remove(&port);
+        if let Some(links) = &mut *self.links.lock().unwrap()
+            && let Some(other) = links.remove(&port)
+        {
+            links.remove(&other);
+        }
         Ok(())
     }
 
     fn is_connected(&self, port: Port) -> Result<bool, XenError> {
-        Ok(!self.alone.lock().unwrap().contains(&port.number()))
+        let links = self.links.lock().unwrap();
+        let has_end = links.as_ref().is_none_or(|links| links.contains_key(&port.number()));
+        Ok(has_end && !self.alone.lock().unwrap().contains(&port.number()))
     }
 }

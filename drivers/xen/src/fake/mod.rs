@@ -40,6 +40,7 @@ pub(crate) struct Guest {
     pub(crate) sharing: Sharing,
     channels: &'static Channels,
     page: SharedPage,
+    xen: &'static fake::Fake,
     tasks: RefCell<Vec<Task>>,
 }
 
@@ -58,9 +59,9 @@ impl Guest {
         let sharing = Sharing {
             events: Box::leak(Box::new(events)),
             grants,
-            foreign: Box::leak(Box::new(ForeignPages::new(Window::with_memory(1), xen))),
+            foreign: Box::leak(Box::new(ForeignPages::new(Window::with_memory(Window::MAX), xen))),
         };
-        Self { bench: Bench::new(), sharing, channels, page, tasks: RefCell::default() }
+        Self { bench: Bench::new(), sharing, channels, page, xen, tasks: RefCell::default() }
     }
 
     /// Starts a task; its result is there when it has ended.
@@ -76,6 +77,11 @@ impl Guest {
         result
     }
 
+    /// The tasks that have not ended, to be dropped.
+    pub(crate) fn take_tasks(&self) -> impl Sized {
+        self.tasks.take()
+    }
+
     /// Runs everybody until all wait.
     ///
     /// # Panics
@@ -83,7 +89,8 @@ impl Guest {
     pub(crate) fn settle(&self) {
         for _ in 0..100_000 {
             let is_moving = self.bench.step();
-            if !self.run_tasks() && !is_moving {
+            let is_told = self.channels.deliver(self.page, self.sharing.events);
+            if !self.run_tasks() && !is_moving && !is_told {
                 return;
             }
         }
@@ -100,6 +107,23 @@ impl Guest {
             task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_pending()
         });
         has_run
+    }
+
+    /// Lets the guest map its own grants, and connect to its own event channels, as if it were
+    /// another domain.
+    pub(crate) fn face_itself(&self) {
+        self.xen.granting.set(Some(self.sharing.grants));
+        *self.channels.links.lock().unwrap() = Some(Default::default());
+    }
+
+    /// The domain at the other end of a channel of this guest is gone.
+    pub(crate) fn part(&self, port: u32) {
+        self.channels.alone.lock().unwrap().insert(port);
+    }
+
+    /// Places where pages of other domains can be.
+    pub(crate) fn places(&self) -> usize {
+        self.sharing.foreign.free()
     }
 
     /// Sends the guest an event.

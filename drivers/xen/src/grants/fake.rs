@@ -23,6 +23,10 @@ pub(crate) struct Fake {
     pub(super) mapped: RefCell<Vec<(u64, Handle)>>,
     /// What the next operations on foreign pages end with; then they work.
     pub(super) statuses: RefCell<VecDeque<i16>>,
+    /// Whose grants are mapped: with none, a mapping shows memory of its own.
+    pub(crate) granting: Cell<Option<&'static GrantTable>>,
+    /// What is mapped of that.
+    pub(super) shown: RefCell<Vec<(Handle, PeerPage)>>,
     /// How many copies came at a time.
     pub(super) copies: RefCell<Vec<usize>>,
 }
@@ -50,15 +54,25 @@ impl Operations for Fake {
 
     fn map(
         &self,
-        _: DomainId,
+        domain: DomainId,
         page: GrantRef,
-        _: Access,
+        access: Access,
         place: Place,
     ) -> Result<(FilledPlace, Handle), (ForeignError, Place)> {
         if let Err(status) = self.next_status() {
             return Err((ForeignError::Refused(status), place));
         }
         let handle = Handle(page.0 + 100);
+        if let Some(table) = self.granting.get() {
+            let Some(shown) = PeerPage::map(table, domain, page, access) else {
+                return Err((ForeignError::Refused(GrantStatus::General), place));
+            };
+            let start = shown.start();
+            self.mapped.borrow_mut().push((place.frame(), handle));
+            self.shown.borrow_mut().push((handle, shown));
+            // SAFETY: the grant table keeps a page that is mapped.
+            return Ok((unsafe { place.fill_with(start) }, handle));
+        }
         self.mapped.borrow_mut().push((place.frame(), handle));
         // SAFETY: as above.
         Ok((unsafe { place.fill() }, handle))
@@ -69,6 +83,7 @@ impl Operations for Fake {
         let mut mapped = self.mapped.borrow_mut();
         let index = mapped.iter().position(|entry| *entry == (page.frame(), handle)).unwrap();
         mapped.remove(index);
+        self.shown.borrow_mut().retain(|(shown, _)| *shown != handle);
         Ok(page.empty())
     }
 

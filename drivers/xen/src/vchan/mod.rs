@@ -31,6 +31,9 @@ mod ring;
 mod server;
 mod stream;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{connect, connect_at};
 pub use error::VchanError;
 pub use lookout::Lookout;

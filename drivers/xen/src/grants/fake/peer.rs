@@ -4,7 +4,7 @@ extern crate std;
 
 use std::{cell::RefCell, collections::BTreeMap, thread_local};
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use mayfly_arch::{PAGE_SIZE, PhysAddr, mmu};
 
@@ -59,6 +59,18 @@ impl PeerPage {
         let frame = FRAMES.with_borrow(|frames| frames.get(&number).copied())?;
         let start = mmu::phys_to_virt(PhysAddr(frame * PAGE_SIZE as u64)).as_ptr();
         Some(Self { table, reference, start, access })
+    }
+
+    /// Where it is.
+    pub(in crate::grants) fn start(&self) -> *mut u8 {
+        self.start
+    }
+
+    /// The byte at `offset`.
+    pub(crate) fn byte(&self, offset: usize) -> &AtomicU8 {
+        assert!(offset < PAGE_SIZE);
+        // SAFETY: as in `word`.
+        unsafe { &*self.start.cast::<AtomicU8>().add(offset) }
     }
 
     /// The word at `offset`.

@@ -318,7 +318,7 @@ impl Server {
 }
 
 fn absolute(path: &str) -> String {
-    if path.starts_with('/') { path.to_string() } else { format!("{HOME}/{path}") }
+    if path.starts_with(['/', '@']) { path.to_string() } else { format!("{HOME}/{path}") }
 }
 
 fn event(path: &str, token: &str) -> Vec<u8> {
