@@ -6,9 +6,12 @@
 //! bit looks at the index *afterwards*, each behind a full barrier: so at least one of them sees what
 //! the other has done.
 //!
+//! Between two sides that change the bits by atomic operations, the barriers would not be needed;
+//! they are for another side that does not.
+//!
 //! What is atomic is behind traits, so that a model checker can have its own.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU8, AtomicU32, fence};
 
 /// "Tell me when something was written" (`VCHAN_NOTIFY_WRITE`).
 pub(super) const WRITTEN: u8 = 1 << 0;
@@ -35,27 +38,36 @@ pub(super) trait Bits {
     fn take(&self, bits: u8) -> bool;
 }
 
-impl Index for AtomicU32 {
-    fn get(&self) -> u32 {
-        self.load(Ordering::Acquire)
-    }
+/// Has atomic types of this name do that.
+macro_rules! atomics {
+    ($word:ty, $byte:ty, $fence:path) => {
+        impl $crate::vchan::direction::Index for $word {
+            fn get(&self) -> u32 {
+                self.load(core::sync::atomic::Ordering::Acquire)
+            }
 
-    fn set(&self, value: u32) {
-        self.store(value, Ordering::Release);
-    }
+            fn set(&self, value: u32) {
+                self.store(value, core::sync::atomic::Ordering::Release);
+            }
+        }
+
+        impl $crate::vchan::direction::Bits for $byte {
+            fn raise(&self, bits: u8) {
+                self.fetch_or(bits, core::sync::atomic::Ordering::SeqCst);
+                $fence(core::sync::atomic::Ordering::SeqCst);
+            }
+
+            fn take(&self, bits: u8) -> bool {
+                $fence(core::sync::atomic::Ordering::SeqCst);
+                self.fetch_and(!bits, core::sync::atomic::Ordering::SeqCst) & bits != 0
+            }
+        }
+    };
 }
 
-impl Bits for AtomicU8 {
-    fn raise(&self, bits: u8) {
-        self.fetch_or(bits, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-    }
-
-    fn take(&self, bits: u8) -> bool {
-        fence(Ordering::SeqCst);
-        self.fetch_and(!bits, Ordering::SeqCst) & bits != 0
-    }
-}
+atomics!(AtomicU32, AtomicU8, fence);
+#[cfg(test)]
+pub(super) use atomics;
 
 /// One direction, as one side sees it. That side's index is also kept elsewhere, for what is in
 /// shared memory may have been changed.

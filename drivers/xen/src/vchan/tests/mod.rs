@@ -18,6 +18,7 @@ use crate::{
 mod both;
 mod client;
 mod hostile;
+mod model;
 mod server;
 
 /// This guest itself, as the other side.
