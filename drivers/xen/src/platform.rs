@@ -16,6 +16,9 @@ use crate::{
     store::FoundStore,
 };
 
+/// Frames that the grant table may have. Xen's default is to give that many.
+const TABLE_FRAMES: usize = 64;
+
 /// Xen, ready for use.
 pub struct Xen {
     events: &'static EventChannels,
@@ -84,14 +87,14 @@ pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
     mayfly_arch::xen::use_shared_info(page.words(), xen.wall_clock);
     let events = EventChannels::new(page, xen.pending, xen.mask).ok_or(StartError::Map)?;
     let events = &*Box::leak(Box::new(events));
-    let window = |from: u64| {
-        let last = from.checked_add(Window::MAX as u64)?;
+    let window = |from: u64, count: usize| {
+        let last = from.checked_add(count as u64)?;
         (last <= xen.window.end().0 / PAGE_SIZE as u64).then_some(())?;
         // SAFETY: nothing but Xen's own pages is in the window, and each part is taken once.
-        unsafe { Window::map(from, Window::MAX) }
+        unsafe { Window::map(from, count) }
     };
-    let grants = window(frame + 1).ok_or(StartError::Map)?;
-    let foreign = window(frame + 1 + Window::MAX as u64).ok_or(StartError::Map)?;
+    let grants = window(frame + 1, TABLE_FRAMES).ok_or(StartError::Map)?;
+    let foreign = window(frame + 1 + TABLE_FRAMES as u64, Window::MAX).ok_or(StartError::Map)?;
     let sharing = Sharing {
         events,
         grants: Box::leak(Box::new(GrantTable::new(grants, &Hypercalls))),

@@ -71,12 +71,12 @@ pub(crate) struct Window {
     pages: NonNull<Words>,
     first_frame: u64,
     /// One bit for each that is free.
-    free: u64,
+    free: [u64; Self::MAX / u64::BITS as usize],
 }
 
 impl Window {
-    /// Frames that a window can have.
-    pub(crate) const MAX: usize = u64::BITS as usize;
+    /// Frames that a window can have: as many as are in one page table, with what else is there.
+    pub(crate) const MAX: usize = 320;
 
     /// A window of `count` frames, at most [`MAX`](Self::MAX), mapped for good. `None` if that cannot
     /// be done.
@@ -90,29 +90,36 @@ impl Window {
     }
 
     fn new(pages: NonNull<Words>, first_frame: u64, count: usize) -> Self {
-        let unused = Self::MAX.saturating_sub(count) as u32;
-        Self { pages, first_frame, free: u64::MAX.checked_shr(unused).unwrap_or(0) }
+        let free = core::array::from_fn(|word| {
+            let rest = count.saturating_sub(word * u64::BITS as usize);
+            1_u64.checked_shl(rest as u32).map_or(u64::MAX, |above| above - 1)
+        });
+        Self { pages, first_frame, free }
     }
 
     /// How many frames are free.
     pub(crate) fn free(&self) -> usize {
-        self.free.count_ones() as usize
+        self.free.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Takes a free frame, the lowest.
     pub(crate) fn take(&mut self) -> Option<Place> {
-        let index = self.free.trailing_zeros();
-        self.free &= self.free.checked_sub(1)?;
+        let (number, word) = self.free.iter_mut().enumerate().find(|(_, word)| **word != 0)?;
+        let index = number * u64::BITS as usize + word.trailing_zeros() as usize;
+        *word &= *word - 1;
         // SAFETY: `index` is that of a frame, and so within what is mapped.
-        let page = unsafe { self.pages.add(index as usize) };
-        Some(Place { page, frame: self.first_frame + u64::from(index) })
+        let page = unsafe { self.pages.add(index) };
+        Some(Place { page, frame: self.first_frame + index as u64 })
     }
 
     /// Takes back a frame that has come from here.
     pub(crate) fn put_back(&mut self, place: Place) {
-        let index = place.frame.wrapping_sub(self.first_frame);
-        debug_assert!(index < u64::from(u64::BITS), "from another window");
-        self.free |= 1 << index;
+        let index = place.frame.wrapping_sub(self.first_frame) as usize;
+        let word = self.free.get_mut(index / u64::BITS as usize);
+        debug_assert!(word.is_some(), "from another window");
+        if let Some(word) = word {
+            *word |= 1 << (index % u64::BITS as usize);
+        }
     }
 
     /// A window for tests, where memory is already. It is never freed.
@@ -237,5 +244,28 @@ unsafe impl Grantable for HeapPage {
 unsafe impl<T: Grantable> Grantable for Rc<T> {
     fn frame(&self) -> Option<u64> {
         T::frame(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::{collections::BTreeSet, vec::Vec};
+
+    use super::*;
+
+    #[test]
+    fn every_frame_of_a_window_is_taken_once() {
+        for count in [0, 1, 63, 64, 65, 128, 319, Window::MAX] {
+            let mut window = Window::with_memory(count);
+            assert_eq!(window.free(), count);
+            let places: Vec<_> = core::iter::from_fn(|| window.take()).collect();
+            let frames: BTreeSet<_> = places.iter().map(Place::frame).collect();
+            let pages: BTreeSet<_> = places.iter().map(|place| place.page).collect();
+            assert_eq!((frames.len(), pages.len(), window.free()), (count, count, 0));
+            places.into_iter().for_each(|place| window.put_back(place));
+            assert_eq!(window.free(), count);
+        }
     }
 }

@@ -33,6 +33,8 @@ use crate::{
 pub(crate) const DOM0: DomainId = DomainId(0);
 /// Entries that are free in a new table with frames enough.
 const FRAMES: usize = 4;
+/// Places for pages of other domains.
+pub(crate) const PLACES: usize = 64;
 
 /// A guest.
 pub(crate) struct Guest {
@@ -59,7 +61,7 @@ impl Guest {
         let sharing = Sharing {
             events: Box::leak(Box::new(events)),
             grants,
-            foreign: Box::leak(Box::new(ForeignPages::new(Window::with_memory(Window::MAX), xen))),
+            foreign: Box::leak(Box::new(ForeignPages::new(Window::with_memory(PLACES), xen))),
         };
         Self { bench: Bench::new(), sharing, channels, page, xen, tasks: RefCell::default() }
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     XenError,
     event_channel::EventChannel,
+    fake::PLACES,
     grants::{ForeignError, GrantStatus},
 };
 
@@ -76,7 +77,7 @@ fn a_client_says_that_it_is_there() {
         let (_reader, writer) = vchan.split();
         drop((_reader, writer));
         assert_eq!(server.byte(20), 0);
-        assert_eq!(guest.places(), crate::shared_page::Window::MAX);
+        assert_eq!(guest.places(), PLACES);
         assert!(!server.first.is_in_use() && !server.others.iter().any(Grant::is_in_use));
     }
 }
@@ -89,7 +90,7 @@ fn what_cannot_be_a_channel_is_refused() {
         server.first.page().words()[4].store(left | right << 16, Ordering::SeqCst);
         let error = result_of(&guest, &server).unwrap().unwrap_err();
         assert_eq!(error, VchanError::BadOffer, "{left} {right}");
-        assert_eq!(guest.places(), crate::shared_page::Window::MAX);
+        assert_eq!(guest.places(), PLACES);
     }
 }
 
@@ -106,7 +107,7 @@ fn pages_that_are_not_granted_are_refused() {
     let server = Server::new(&guest, 19, 19);
     let error = result_of(&guest, &server).unwrap().unwrap_err();
     assert_eq!(error, VchanError::Map(ForeignError::NoPlace));
-    assert_eq!(guest.places(), crate::shared_page::Window::MAX);
+    assert_eq!(guest.places(), PLACES);
     assert!(!server.others.iter().any(Grant::is_in_use));
 }
 
