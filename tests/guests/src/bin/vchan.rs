@@ -14,7 +14,7 @@ use guests::{check, fail};
 use mayfly::{
     Machine, Result,
     alloc::vec,
-    println,
+    println, spawn,
     time::{Instant, timeout},
     xen::{RingSizes, Vchan, VchanError, Xen},
 };
@@ -34,6 +34,9 @@ async fn main(machine: Machine) -> Result {
     serve(&xen, "mixed", RingSizes { input: 1 << 14, output: 0 }, SMALL).await?;
     serve(&xen, "large", RingSizes { input: 1 << 17, output: 1 << 16 }, LARGE).await?;
     connect(&xen, "client", SMALL).await?;
+    for port in ["large-client", "largest-client"] {
+        exchange(&xen, port, LARGE).await?;
+    }
     killed(&xen).await?;
     // The pages of the last channels are dom0's as long as it has them mapped.
     for _ in 0..100 {
@@ -70,6 +73,45 @@ async fn connect(xen: &Xen, port: &str, size: usize) -> Result {
         return fail("dom0 does not listen");
     };
     echo(port, stream?, size).await
+}
+
+/// A byte of what this guest sends.
+fn byte(index: usize) -> u8 {
+    ((index as u32).wrapping_mul(2_654_435_761) >> 24) as u8
+}
+
+/// Sends, as client, and compares what dom0 sends back meanwhile.
+async fn exchange(xen: &Xen, port: &str, size: usize) -> Result {
+    let Ok(stream) = timeout(PATIENCE, xen.vchan_connect(DOM0, port)).await else {
+        return fail("dom0 does not listen");
+    };
+    let (stream, start) = (stream?, Instant::now());
+    println!("{port}: {stream:?}");
+    let (mut reader, mut writer) = stream.split();
+    let writes = spawn(async move {
+        let mut buffer = vec![0; 10_000];
+        for first in (0..size).step_by(buffer.len()) {
+            let count = buffer.len().min(size - first);
+            let part = &mut buffer[..count];
+            part.iter_mut().enumerate().for_each(|(at, place)| *place = byte(first + at));
+            writer.write_all(part).await?;
+        }
+        Ok::<_, VchanError>(writer)
+    });
+    let (mut got, mut buffer) = (0, vec![0; 50_000]);
+    while got < size {
+        let Ok(count) = timeout(PATIENCE, reader.read(&mut buffer)).await else {
+            return fail("dom0 stops sending");
+        };
+        let count = count?;
+        check(count > 0, "dom0 closes too early")?;
+        let is_same = buffer[..count].iter().enumerate().all(|(at, was)| *was == byte(got + at));
+        check(is_same, "dom0 sends back something else")?;
+        got += count;
+    }
+    drop(writes.await??);
+    println!("{port}: {size} bytes both ways in {} ms", start.elapsed().as_millis());
+    Ok(())
 }
 
 async fn echo(port: &str, mut stream: Vchan, size: usize) -> Result {

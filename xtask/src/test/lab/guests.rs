@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Shared;
 use super::logs::unusual;
+use super::{Shared, peer};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
-use crate::lab::{Domain, Ending, Reason, Session};
+use crate::lab::{Domain, Ending, Reason, Session, Xen};
 use crate::run::mebibytes;
 use crate::test::case::{Case, Failure};
 use crate::test::directives::Directives;
@@ -233,7 +233,8 @@ impl Guest {
             .with_context(|| format!("cannot read {}", self.image.path.display()))?;
         session.send(&quote(&config.kernel), &image)?;
         let mut domain = Domain::create(session, &config, false)?;
-        let played = self.script.map_or(Ok(()), |script| play(session, script, &config.name));
+        let xen = Xen::of(self.image.arch);
+        let played = self.script.map_or(Ok(()), |script| play(session, xen, script, &config.name));
         // After a failure there is nothing to wait for, but what it has printed counts.
         let patience = if played.is_ok() { patience } else { BRIEFLY };
         let ending = domain.wait(session, patience, &mut |part| console.extend_from_slice(part));
@@ -242,8 +243,11 @@ impl Guest {
     }
 }
 
-/// Has dom0 run a script, which is told the name of a guest.
-fn play(session: &mut Session, script: &str, guest: &str) -> Result<()> {
+/// Has dom0 run a script, which is told the name of a guest. It finds the programs that it may need
+/// beside it.
+fn play(session: &mut Session, xen: Xen, script: &str, guest: &str) -> Result<()> {
+    let program = std::fs::read(peer::vchan_echo(xen)?)?;
+    session.send("vchan-echo", &program)?;
     session.send("script", script.as_bytes())?;
-    session.succeed(&format!("sh script {}", quote(guest))).map(|_| ())
+    session.succeed(&format!("chmod +x vchan-echo; sh script {}", quote(guest))).map(|_| ())
 }

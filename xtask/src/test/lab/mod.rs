@@ -21,6 +21,7 @@ mod guests;
 mod logs;
 mod machine;
 mod network;
+mod peer;
 mod summon;
 mod together;
 

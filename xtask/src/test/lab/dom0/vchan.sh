@@ -42,6 +42,9 @@ echoed 256 vchan-socket-proxy "$id" "$own/vchan/0/small" -
 echoed 256 vchan-socket-proxy "$id" "$own/vchan/0/mixed" -
 echoed 8192 vchan-socket-proxy "$id" "$own/vchan/0/large" -
 echoed 256 vchan-socket-proxy -m server "$id" "$here/client" -
+# The guest compares what comes back.
+./vchan-echo server "$id" "$here/large-client" 131072 65536 || fail "the server of large rings: $?"
+./vchan-echo server "$id" "$here/largest-client" 1048576 131072 || fail "the largest ring: $?"
 
 vchan-socket-proxy "$id" "$own/vchan/0/killed-client" - <>vchan.pipe >vchan.out &
 await kill-client
