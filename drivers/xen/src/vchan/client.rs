@@ -54,7 +54,9 @@ pub async fn connect_at(
 ) -> Result<(Vchan, Lookout), VchanError> {
     let ring = format!("{path}/ring-ref");
     let event_channel = format!("{path}/event-channel");
-    let mut watch = store.watch(path).await?;
+    // The node that servers write last. Not what is above it, which this guest may not read: it would
+    // not be told when the nodes go with the server's domain.
+    let mut watch = store.watch(&event_channel).await?;
     loop {
         watch.next().await?;
         // Both of the same channel: the server may be about to publish the next.
@@ -70,7 +72,7 @@ pub async fn connect_at(
         };
         if let Some(end) = open(sharing, server, GrantRef(page), port)? {
             let channel = Vchan::new(end);
-            let lookout = Lookout::of_server(&channel, store, watch, ring);
+            let lookout = Lookout::of_server(&channel, store, watch, event_channel);
             return Ok((channel, lookout));
         }
     }
