@@ -137,7 +137,10 @@ struct Guest {
 }
 
 /// The scripts that dom0 runs, by their names.
-const SCRIPTS: [(&str, &str); 1] = [("vchan.sh", include_str!("dom0/vchan.sh"))];
+const SCRIPTS: [(&str, &str); 2] = [
+    ("vchan.sh", include_str!("dom0/vchan.sh")),
+    ("vchan_pair.sh", include_str!("dom0/vchan_pair.sh")),
+];
 
 impl Guest {
     fn of(app: &App, arch: Arch, how: &How) -> Self {
