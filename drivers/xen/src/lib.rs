@@ -21,6 +21,8 @@
 //! - [`block`], disks;
 //! - [`Watchdog`], which ends a guest that hangs;
 //! - [`vchan`], streams of bytes between two domains.
+//! - [`vchan`], streams of bytes between two domains;
+//! - [`conduit`], the same by names.
 #![no_std]
 
 extern crate alloc;
@@ -30,6 +32,7 @@ extern crate std;
 pub mod block;
 pub mod bus;
 mod byte_ring;
+pub mod conduit;
 mod console;
 mod error;
 mod event_channel;

@@ -41,7 +41,7 @@ pub use server::{Listener, RingSizes};
 pub use stream::{ReadHalf, Vchan, WriteHalf};
 
 /// Checks the name of a port, which is part of a path.
-fn check_name(name: &str) -> Result<(), VchanError> {
+pub(crate) fn check_name(name: &str) -> Result<(), VchanError> {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_good);
     if is_name { Ok(()) } else { Err(VchanError::Name) }

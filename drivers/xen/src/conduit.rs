@@ -1,0 +1,277 @@
+//! Conduit: vchan by name, as ocaml-conduit has it.
+//!
+//! dom0 has made a directory of XenStore in which every domain may make nodes. What is there:
+//!
+//! ```text
+//!   /conduit/NAME = DOMAIN                who is called that
+//!   /conduit/SERVER/CLIENT/PORT = PORT    CLIENT wants to connect to PORT of SERVER
+//! ```
+//!
+//! A client looks up the server's domain, writes such a request, and becomes a vchan client. The
+//! server, which watches its directory, looks up the client's domain, removes the request, and becomes
+//! a vchan server for that domain and port.
+//!
+//! Nothing there is proved: any domain may write any name. What is certain is only that the other side
+//! of a channel is the domain that its name led to.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+use core::fmt;
+
+use crate::{
+    Sharing,
+    grants::DomainId,
+    store::{Store, StoreError, Watch},
+    vchan::{self, Listener, Lookout, RingSizes, Vchan, VchanError},
+};
+
+/// Where all names are.
+const DIRECTORY: &str = "/conduit";
+/// What a name may end with where those of other networks are written, too.
+const SUFFIX: &str = ".xen";
+
+/// Why nothing is found or connected by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConduitError {
+    /// dom0 has not made the directory, or not for everybody.
+    NotThere,
+    /// Nobody is called that.
+    Unknown,
+    /// XenStore does not do its part.
+    Store(StoreError),
+    /// The channel does not come to be; [`VchanError::Name`] is about names of domains, too.
+    Vchan(VchanError),
+}
+
+impl fmt::Display for ConduitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotThere => {
+                "there is no /conduit in XenStore for this guest; in dom0: \
+                 xenstore-write /conduit '' && xenstore-chmod /conduit b0"
+            }
+            Self::Unknown => "no domain has registered this name",
+            Self::Store(error) => return error.fmt(f),
+            Self::Vchan(error) => return error.fmt(f),
+        })
+    }
+}
+
+impl core::error::Error for ConduitError {}
+
+impl From<StoreError> for ConduitError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<VchanError> for ConduitError {
+    fn from(error: VchanError) -> Self {
+        Self::Vchan(error)
+    }
+}
+
+/// A name that this guest has registered, until this is dropped.
+pub struct Conduit {
+    store: Store,
+    sharing: Sharing,
+    name: String,
+}
+
+impl Conduit {
+    /// Registers `name`: letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// [`ConduitError`]
+    pub async fn register(
+        store: &Store,
+        sharing: Sharing,
+        name: &str,
+    ) -> Result<Self, ConduitError> {
+        vchan::check_name(name)?;
+        let own: u16 = store.read_number("domid").await?;
+        let path = format!("{DIRECTORY}/{name}");
+        // Without this, a guest that may not make nodes there gets the same error.
+        match store.write(&path, own.to_string()).await {
+            Err(StoreError::Denied | StoreError::NotFound) => Err(ConduitError::NotThere),
+            written => {
+                written?;
+                Ok(Self { store: store.clone(), sharing, name: name.to_string() })
+            }
+        }
+    }
+
+    /// The domain that is called `name`, which may end with `.xen`.
+    ///
+    /// # Errors
+    /// [`ConduitError`]
+    pub async fn resolve(&self, name: &str) -> Result<DomainId, ConduitError> {
+        resolve(&self.store, name).await
+    }
+
+    /// Connects to `port` of who is called `name`, which may end with `.xen`, as soon as that listens.
+    ///
+    /// # Errors
+    /// [`ConduitError`]
+    pub async fn connect(&self, name: &str, port: &str) -> Result<(Vchan, Lookout), ConduitError> {
+        let server = self.resolve(name).await?;
+        vchan::check_name(port)?;
+        let name = name.strip_suffix(SUFFIX).unwrap_or(name);
+        let path = format!("{DIRECTORY}/{name}/{}/{port}", self.name);
+        let mut asked = Asked { store: &self.store, path, is_heard: false };
+        self.store.write(&asked.path, port).await?;
+        let connected = vchan::connect(&self.store, self.sharing, server, port).await?;
+        asked.is_heard = true;
+        Ok(connected)
+    }
+
+    /// Begins to listen for who wants to connect to this guest's name.
+    ///
+    /// # Errors
+    /// [`ConduitError`]
+    pub async fn listen(&self) -> Result<Requests<'_>, ConduitError> {
+        let directory = format!("{DIRECTORY}/{}", self.name);
+        let watch = self.store.watch(&directory).await?;
+        Ok(Requests { conduit: self, directory, watch })
+    }
+}
+
+/// A request to be connected, which is taken back when this is dropped before it was heard.
+struct Asked<'a> {
+    store: &'a Store,
+    path: String,
+    is_heard: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.is_heard {
+            self.store.discard(&self.path);
+        }
+    }
+}
+
+async fn resolve(store: &Store, name: &str) -> Result<DomainId, ConduitError> {
+    let name = name.strip_suffix(SUFFIX).unwrap_or(name);
+    vchan::check_name(name)?;
+    match store.read_number(&format!("{DIRECTORY}/{name}")).await {
+        Ok(domain) => Ok(DomainId(domain)),
+        Err(StoreError::NotFound | StoreError::Denied | StoreError::Invalid) => {
+            Err(ConduitError::Unknown)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Drop for Conduit {
+    fn drop(&mut self) {
+        self.store.discard(&format!("{DIRECTORY}/{}", self.name));
+    }
+}
+
+impl fmt::Debug for Conduit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Conduit({})", self.name)
+    }
+}
+
+/// Those who want to connect.
+#[derive(Debug)]
+pub struct Requests<'a> {
+    conduit: &'a Conduit,
+    directory: String,
+    watch: Watch,
+}
+
+impl Requests<'_> {
+    /// The next one who wants to connect, as soon as there is one. Requests that make no sense, or
+    /// that this guest may not remove, are passed over.
+    ///
+    /// # Errors
+    /// [`ConduitError`]
+    pub async fn next(&mut self) -> Result<Request, ConduitError> {
+        let store = &self.conduit.store;
+        loop {
+            let clients = match store.directory(&self.directory).await {
+                Ok(clients) => clients,
+                // It is gone with its name.
+                Err(StoreError::NotFound) => return Err(ConduitError::Unknown),
+                Err(error) => return Err(error.into()),
+            };
+            for client in clients {
+                if let Some(request) = self.take(client).await {
+                    return Ok(request);
+                }
+            }
+            self.watch.next().await?;
+        }
+    }
+
+    /// Removes the request of a client, if it is one.
+    async fn take(&self, client: String) -> Option<Request> {
+        let conduit = self.conduit;
+        let path = format!("{}/{client}", self.directory);
+        let ports = conduit.store.directory(&path).await.ok()?;
+        // The request is not complete before there is a port.
+        let port = ports.into_iter().next()?;
+        conduit.store.remove(&path).await.ok()?;
+        match (vchan::check_name(&port), resolve(&conduit.store, &client).await) {
+            (Ok(()), Ok(domain)) => {
+                let (store, sharing) = (conduit.store.clone(), conduit.sharing);
+                Some(Request { store, sharing, client, domain, port })
+            }
+            _ => {
+                log::warn!("{path}: it asks for no port, or is not registered");
+                None
+            }
+        }
+    }
+}
+
+/// Somebody who wants to connect. Dropped, this comes to nothing.
+pub struct Request {
+    store: Store,
+    sharing: Sharing,
+    client: String,
+    domain: DomainId,
+    port: String,
+}
+
+impl Request {
+    /// What the client is called.
+    pub fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// Its domain.
+    pub fn domain(&self) -> DomainId {
+        self.domain
+    }
+
+    /// The port that it wants to connect to.
+    pub fn port(&self) -> &str {
+        &self.port
+    }
+
+    /// Makes the channel, and waits until the client has it. A [`RingSizes`] says how large it is.
+    ///
+    /// # Errors
+    /// [`ConduitError`]
+    pub async fn accept(self, sizes: RingSizes) -> Result<(Vchan, Lookout), ConduitError> {
+        let Self { store, sharing, domain, port, .. } = self;
+        let mut listener = Listener::bind(&store, sharing, domain, &port, sizes).await?;
+        Ok(listener.accept().await?)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} of {:?}, {})", self.client, self.domain, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests;
