@@ -104,3 +104,9 @@ impl From<xen::VchanError> for Error {
         Self::Other(Box::new(error))
     }
 }
+
+impl From<xen::ConduitError> for Error {
+    fn from(error: xen::ConduitError) -> Self {
+        Self::Other(Box::new(error))
+    }
+}

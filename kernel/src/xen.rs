@@ -35,6 +35,7 @@
 //! the tasks wait for, `m` for the memory, `c` for a report and the end, `b` for a reboot and `o` for
 //! the end.
 
+mod conduit;
 mod control;
 mod handover;
 mod vchan;
@@ -46,6 +47,7 @@ pub use mayfly_xen::store::{
     Access, ErrorName, Nodes, Permissions, Reply, Store, StoreError, Transaction, Watch,
 };
 
+pub use conduit::{Conduit, ConduitError, ConduitRequest, ConduitRequests};
 pub use vchan::{ReadHalf, RingSizes, Vchan, VchanError, VchanListener, WriteHalf};
 pub use watchdog::Watchdog;
 

@@ -88,7 +88,7 @@ impl VchanListener {
 }
 
 /// Has a task look whether the other side's domain is there, as long as the connection is.
-fn watched(vchan: Vchan, lookout: Lookout) -> Result<Vchan, VchanError> {
+pub(super) fn watched(vchan: Vchan, lookout: Lookout) -> Result<Vchan, VchanError> {
     let task = executor::try_spawn("vchan", lookout.run(time::sleep));
     vchan.accompany(task.map_err(|_| VchanError::OutOfMemory)?);
     Ok(vchan)
