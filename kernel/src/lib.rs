@@ -38,7 +38,7 @@
 //! | [`random`] | random bytes |
 //! | [`power`] | ways to end |
 //! | [`log`] | the log |
-//! | [`xen`] | XenStore, vchan |
+//! | [`xen`] | XenStore, vchan, Conduit |
 //!
 //! [`Machine`] leads to the devices, [`main`](macro@main) makes a function the first task. The
 //! guide in `docs/guide` of the repository goes through it all by examples.

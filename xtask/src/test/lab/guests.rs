@@ -137,7 +137,8 @@ struct Guest {
 }
 
 /// The scripts that dom0 runs, by their names.
-const SCRIPTS: [(&str, &str); 2] = [
+const SCRIPTS: [(&str, &str); 3] = [
+    ("conduit.sh", include_str!("dom0/conduit.sh")),
     ("vchan.sh", include_str!("dom0/vchan.sh")),
     ("vchan_pair.sh", include_str!("dom0/vchan_pair.sh")),
 ];
