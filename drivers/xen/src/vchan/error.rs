@@ -16,6 +16,8 @@ pub enum VchanError {
     Name,
     /// A ring is to be larger than a mebibyte.
     Size,
+    /// The server would be this guest itself.
+    Own,
     /// XenStore does not do its part.
     Store(StoreError),
     /// Xen makes no event channel.
@@ -43,6 +45,7 @@ impl fmt::Display for VchanError {
                 "the port of a vchan has letters, digits, `-` and `_` only, and no more than 64"
             }
             Self::Size => "the rings of a vchan have a mebibyte each, at most",
+            Self::Own => "a vchan is between two domains; within a guest, take a channel of `sync`",
             Self::Store(error) => return error.fmt(f),
             Self::Event(error) => return write!(f, "the vchan has no event channel: {error}"),
             Self::Grant(error) => return error.fmt(f),
@@ -62,7 +65,7 @@ impl embedded_io_async::Error for VchanError {
     fn kind(&self) -> embedded_io_async::ErrorKind {
         use embedded_io_async::ErrorKind;
         match self {
-            Self::Name | Self::Size => ErrorKind::InvalidInput,
+            Self::Name | Self::Size | Self::Own => ErrorKind::InvalidInput,
             Self::Store(_) | Self::Event(_) | Self::Grant(_) | Self::Map(_) => ErrorKind::Other,
             Self::OutOfMemory => ErrorKind::OutOfMemory,
             Self::BadOffer | Self::Protocol => ErrorKind::InvalidData,

@@ -34,7 +34,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use client::{connect, connect_at};
+pub use client::connect;
 pub use error::VchanError;
 pub use lookout::Lookout;
 pub use server::{Listener, RingSizes};
