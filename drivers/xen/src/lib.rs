@@ -19,10 +19,9 @@
 //! - `front_ring`: a ring of requests and responses;
 //! - [`net`], network cards;
 //! - [`block`], disks;
-//! - [`Watchdog`], which ends a guest that hangs;
-//! - [`vchan`], streams of bytes between two domains.
 //! - [`vchan`], streams of bytes between two domains;
-//! - [`conduit`], the same by names.
+//! - [`conduit`], the same by names;
+//! - [`Watchdog`], which ends a guest that hangs.
 #![no_std]
 
 extern crate alloc;

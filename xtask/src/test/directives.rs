@@ -19,8 +19,6 @@
 //!                                watchdog; if not given, crash for a guest that dies, and otherwise
 //!                                poweroff
 //! //@ dom0: vchan.sh             a script of xtask/src/test/lab/dom0 that dom0 runs meanwhile
-//! //@ shutdown: reboot           the reason that it gives Xen: poweroff, reboot or crash; if not
-//!                                given, crash for a guest that dies, and otherwise poweroff
 //! ```
 
 use anyhow::{Context, Result, bail, ensure};
