@@ -86,7 +86,7 @@ impl BlkFront {
         {
             self.requests.renew(connection, |completion| self.answered.push_back(completion));
             connection.tell();
-        } else {
+        } else if !self.session.is_held() {
             self.requests.release();
         }
     }

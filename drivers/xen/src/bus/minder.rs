@@ -64,6 +64,8 @@ trait Connect {
     fn finish(&mut self, seen: &Seen) -> Result<(), ConnectError>;
     /// Tells the device that its back end has closed. Returns whether it still wants to hear more.
     fn lose(&mut self) -> bool;
+    /// Tells the device that its back end has heard of the end.
+    fn let_go(&mut self);
     /// Tells the device that its back end does not come back.
     fn end(&mut self);
 }
@@ -98,6 +100,10 @@ impl<C: Connector> Connect for Slot<C> {
     fn lose(&mut self) -> bool {
         self.line.post(News::Lost);
         !self.line.is_unheard()
+    }
+
+    fn let_go(&mut self) {
+        self.line.post(News::Heard);
     }
 
     fn end(&mut self) {
@@ -179,6 +185,7 @@ async fn again(
 ) -> Result<Frontend<Connected>, ConnectError> {
     loop {
         let frontend = Frontend::end(Rc::clone(link)).await?.begin_again().await?;
+        device.let_go();
         match connect(frontend, device).await {
             // It may be back only to go again. If the device was detached, the next try finds out.
             Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => {}

@@ -3,6 +3,7 @@
 use alloc::{rc::Rc, sync::Arc};
 use core::{
     cell::{Cell, RefCell},
+    mem,
     task::Context,
 };
 
@@ -13,8 +14,11 @@ use crate::event_channel::EventChannel;
 
 /// What the device is told of its back end.
 pub(crate) enum News<C> {
-    /// It went away; it may come back.
+    /// It went away; it may come back. What it was granted must stay as it is: a back end that was
+    /// bound anew may work through the old rings until it hears that they are not used.
     Lost,
+    /// It has heard.
+    Heard,
     /// It came back.
     Connected(C),
     /// It will not come back.
@@ -71,8 +75,20 @@ impl<C> Line<C> {
 
 enum State<C> {
     Connected(C),
-    Away,
-    Ended(DeviceError),
+    /// With what the back end may still use.
+    Away(Option<C>),
+    /// As well.
+    Ended(DeviceError, Option<C>),
+}
+
+impl<C> State<C> {
+    /// What the back end may use.
+    fn into_connection(self) -> Option<C> {
+        match self {
+            Self::Connected(connection) => Some(connection),
+            Self::Away(kept) | Self::Ended(_, kept) => kept,
+        }
+    }
 }
 
 /// A device's end of the line, and its connection while there is one.
@@ -87,7 +103,7 @@ impl<C> Session<C> {
     /// A device that hears what is posted to `line`, and goes by what was.
     pub(super) fn new(line: &Line<C>) -> Self {
         let mut session =
-            Self { line: Line(Rc::clone(&line.0)), state: State::Away, is_new: false };
+            Self { line: Line(Rc::clone(&line.0)), state: State::Away(None), is_new: false };
         session.accept();
         session.is_new = false;
         session
@@ -102,14 +118,13 @@ impl<C> Session<C> {
     pub(crate) fn accept(&mut self) -> bool {
         self.line.0.has_news.set(false);
         let news = self.line.0.news.take();
-        if matches!(self.state, State::Ended(_)) {
-            return false;
-        }
+        let Some(news) = news.filter(|_| self.error().is_none()) else { return false };
+        let before = mem::replace(&mut self.state, State::Away(None)).into_connection();
         self.state = match news {
-            None => return false,
-            Some(News::Lost) => State::Away,
-            Some(News::Connected(connection)) => State::Connected(connection),
-            Some(News::Gone) => State::Ended(DeviceError::Gone),
+            News::Lost => State::Away(before),
+            News::Heard => State::Away(None),
+            News::Connected(connection) => State::Connected(connection),
+            News::Gone => State::Ended(DeviceError::Gone, before),
         };
         self.is_new = self.connection().is_some();
         self.is_new
@@ -119,14 +134,20 @@ impl<C> Session<C> {
     pub(crate) fn connection(&mut self) -> Option<&mut C> {
         match &mut self.state {
             State::Connected(connection) => Some(connection),
-            State::Away | State::Ended(_) => None,
+            State::Away(_) | State::Ended(..) => None,
         }
+    }
+
+    /// Whether the back end may still use what it was granted.
+    pub(crate) fn is_held(&self) -> bool {
+        !matches!(self.state, State::Away(None) | State::Ended(_, None))
     }
 
     /// Ends it for good, because the back end broke the protocol.
     pub(crate) fn fail(&mut self, device: &str) {
-        if !matches!(self.state, State::Ended(_)) {
-            self.state = State::Ended(DeviceError::Protocol);
+        if self.error().is_none() {
+            let before = mem::replace(&mut self.state, State::Away(None)).into_connection();
+            self.state = State::Ended(DeviceError::Protocol, before);
             log::error!("{device}: {}", DeviceError::Protocol);
         }
     }
@@ -134,14 +155,14 @@ impl<C> Session<C> {
     /// Why there will be no connection any more.
     pub(crate) fn error(&self) -> Option<DeviceError> {
         match self.state {
-            State::Ended(error) => Some(error),
-            State::Connected(_) | State::Away => None,
+            State::Ended(error, _) => Some(error),
+            State::Connected(_) | State::Away(_) => None,
         }
     }
 
     /// Whether there is a connection that this was not asked about.
     pub(crate) fn take_new(&mut self) -> bool {
-        core::mem::take(&mut self.is_new)
+        mem::take(&mut self.is_new)
     }
 
     /// Wakes the task of `cx` when there is something to hear from now on.

@@ -6,6 +6,7 @@
 extern crate std;
 
 mod back;
+mod device;
 mod events;
 mod ring;
 
@@ -20,7 +21,11 @@ use std::{
 };
 
 use self::events::Channels;
-pub(crate) use self::{back::Back, ring::BackRing};
+pub(crate) use self::{
+    back::Back,
+    device::{Started, Working},
+    ring::BackRing,
+};
 use crate::{
     Sharing,
     events::EventChannels,

@@ -5,11 +5,14 @@ use core::task::Poll;
 use proptest::prelude::*;
 
 use super::*;
+use crate::{block::wire::WORDS, fake::BackRing};
 
 /// The back end comes back and connects.
 fn come_back(disk: &mut Disk<'_>) {
     disk.back.set_state(6);
     assert_eq!(disk.back.front_state().as_deref(), Some("1"));
+    // The disk hears that the old rings are not used any more.
+    disk.device.flush_queue();
     disk.back.set_state(2);
     disk.blkback = BlkBack::map(&disk.back);
     disk.back.set_state(4);
@@ -69,6 +72,51 @@ fn what_was_not_answered_is_asked_again_in_order() {
     }
     assert!(disk.device.complete().is_none());
     assert_eq!(guest.resources(), in_use);
+}
+
+/// A back end that was bound anew works through the rings that it finds until it hears that they are
+/// not used any more: what they lead to is as it was.
+#[test]
+fn what_was_granted_stays_until_the_back_end_has_heard() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[]);
+    disk.submit(1, 8, BlockOperation::Read(zeroed(8)));
+    disk.submit(2, 16, BlockOperation::Read(zeroed(8)));
+    disk.device.flush_queue();
+    let BlkBack { ring, .. } = disk.blkback;
+    drop(ring);
+    disk.back.set_state(2);
+    assert_eq!(disk.back.front_state().as_deref(), Some("6"));
+    assert!(disk.waiter.poll(|cx| disk.device.poll_ready(cx)).is_pending());
+    // It has not heard yet.
+    disk.blkback = BlkBack::map(&disk.back);
+    let mut memory = pattern(5, SECTORS);
+    for request in disk.blkback.take_all() {
+        assert_eq!(request.pages.len(), 1);
+        request.run(&mut memory);
+        disk.blkback.answer(request, OKAY);
+    }
+    assert!(disk.device.complete().is_none());
+    let old = disk.back.reference("ring-ref");
+    let BlkBack { ring, .. } = disk.blkback;
+    drop(ring);
+    disk.back.set_state(6);
+    disk.device.flush_queue();
+    assert!(BackRing::<WORDS>::map(&guest, old).is_none(), "it could still be used");
+    disk.back.set_state(2);
+    disk.blkback = BlkBack::map(&disk.back);
+    disk.back.set_state(4);
+    disk.device.flush_queue();
+    for request in disk.blkback.take_all() {
+        request.run(&mut memory);
+        disk.blkback.answer(request, OKAY);
+    }
+    for id in [1, 2] {
+        let completion = disk.device.complete().unwrap();
+        assert_eq!((completion.id, completion.result), (id, Ok(())));
+        let at = id as usize * 8 * UNIT;
+        assert_eq!(&*completion.buffer.unwrap(), &memory[at..at + 8 * UNIT]);
+    }
 }
 
 #[test]

@@ -14,8 +14,8 @@ use mayfly_device::{BlockBuffer, BlockDevice, BlockOperation, BlockRequest, Devi
 use self::back::{BlkBack, DISCARD, FLUSH, OKAY, READ, WRITE};
 use super::start;
 use crate::{
-    bus::{BusError, ConnectError, Minder},
-    fake::{Back, Guest, Waiter},
+    bus::{BusError, ConnectError},
+    fake::{Back, Guest, Started, Waiter, Working},
 };
 
 /// Sectors of the disk.
@@ -29,19 +29,13 @@ const FEATURES: &[(&str, &str)] = &[
     ("feature-discard", "1"),
 ];
 
-type Started = Result<(Box<dyn BlockDevice>, Minder), ConnectError>;
-
 fn back(guest: &Guest) -> Back<'_> {
     Back::new(guest, "device/vbd/51712")
 }
 
 /// Has the guest connect the disk.
-fn begin(back: &Back<'_>) -> Rc<Cell<Option<Started>>> {
-    let store = back.guest.bench.store.clone();
-    let (sharing, directory) = (back.guest.sharing, back.directory);
-    let started = back.guest.spawn(async move { start(&store, sharing, directory).await });
-    back.guest.settle();
-    started
+fn begin(back: &Back<'_>) -> Rc<Cell<Option<Started<dyn BlockDevice>>>> {
+    back.begin(start)
 }
 
 /// A disk that works, with what minds it running.
@@ -53,20 +47,11 @@ struct Disk<'a> {
     waiter: Waiter,
 }
 
+/// A disk whose back end has these nodes beside the usual ones, or instead of them.
 fn connect<'a>(guest: &'a Guest, nodes: &[(&str, &str)]) -> Disk<'a> {
     let back = back(guest);
-    back.attach(&[]);
-    back.offer(FEATURES);
-    for (name, value) in nodes {
-        back.put(name, value);
-    }
-    let started = begin(&back);
-    assert_eq!(back.front_state().as_deref(), Some("4"));
-    let blkback = BlkBack::map(&back);
-    back.set_state(4);
-    let Some(Ok((device, minder))) = started.take() else { panic!("it does not connect") };
-    let end = guest.spawn(minder.run());
-    guest.settle();
+    let features = [FEATURES, nodes].concat();
+    let (Working { device, end }, blkback) = back.connect(start, &[], &features, BlkBack::map);
     Disk { back, blkback, device, end, waiter: Waiter::new() }
 }
 

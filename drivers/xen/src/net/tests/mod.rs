@@ -15,26 +15,20 @@ use mayfly_device::{DeviceError, FrameBuf, NetDevice};
 use self::back::{BLANK, NetBack};
 use super::start;
 use crate::{
-    bus::{ConnectError, Minder},
-    fake::{Back, Guest, Waiter},
+    bus::ConnectError,
+    fake::{Back, Guest, Started, Waiter, Working},
 };
 
 const FRONT: &[(&str, &str)] = &[("mac", "00:16:3e:01:02:03"), ("handle", "0")];
 const FEATURES: &[(&str, &str)] = &[("feature-rx-copy", "1"), ("feature-ipv6-csum-offload", "1")];
-
-type Started = Result<(Box<dyn NetDevice>, Minder), ConnectError>;
 
 fn back(guest: &Guest) -> Back<'_> {
     Back::new(guest, "device/vif/0")
 }
 
 /// Has the guest connect the card.
-fn begin(back: &Back<'_>) -> Rc<Cell<Option<Started>>> {
-    let store = back.guest.bench.store.clone();
-    let (sharing, directory) = (back.guest.sharing, back.directory);
-    let started = back.guest.spawn(async move { start(&store, sharing, directory).await });
-    back.guest.settle();
-    started
+fn begin(back: &Back<'_>) -> Rc<Cell<Option<Started<dyn NetDevice>>>> {
+    back.begin(start)
 }
 
 /// A card that works, with what minds it running.
@@ -57,15 +51,8 @@ fn connect_with<'a>(
     features: &[(&str, &str)],
 ) -> Card<'a> {
     let back = back(guest);
-    back.attach(&[FRONT, front].concat());
-    back.offer(&[FEATURES, features].concat());
-    let started = begin(&back);
-    assert_eq!(back.front_state().as_deref(), Some("4"));
-    let netback = NetBack::map(&back);
-    back.set_state(4);
-    let Some(Ok((device, minder))) = started.take() else { panic!("it does not connect") };
-    let end = guest.spawn(minder.run());
-    guest.settle();
+    let (front, features) = ([FRONT, front].concat(), [FEATURES, features].concat());
+    let (Working { device, end }, netback) = back.connect(start, &front, &features, NetBack::map);
     netback.events();
     Card { back, netback, device, end, waiter: Waiter::new() }
 }
