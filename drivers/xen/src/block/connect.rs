@@ -4,7 +4,10 @@ use alloc::boxed::Box;
 
 use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
 
-use super::{BlkFront, Connection, MAX_PAGES, SLOTS, wire::UNIT};
+use super::{
+    BlkFront, Connection, MAX_PAGES, SLOTS,
+    wire::{LAYOUT, UNIT},
+};
 use crate::{
     Sharing,
     bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, granted_ring},
@@ -14,11 +17,6 @@ use crate::{
 
 /// In `info`: writes fail (`VDISK_READONLY`).
 const READ_ONLY: u32 = 4;
-
-/// How the words of a request are laid out: as they are in the memory of the guest, which is the
-/// same for all three architectures.
-const PROTOCOLS: [(&str, &str); 3] =
-    [("x86_64", "x86_64-abi"), ("aarch64", "arm-abi"), ("armv7", "arm-abi")];
 
 /// Connects the disk whose front end has this directory. The back end may take its time, and go and
 /// come back later: it gets anew what it has not answered then. Returns the disk, and who is to watch
@@ -66,10 +64,9 @@ impl Connector for BlockConnector {
         let (ring, reference) = granted_ring(&entries, domain)?;
         let channel = self.sharing.events.alloc_unbound(domain)?;
         line.listen(&channel)?;
-        let protocol = PROTOCOLS.iter().find(|(arch, _)| *arch == mayfly_arch::NAME);
         offer.add("ring-ref", reference);
         offer.add("event-channel", channel.port().number());
-        offer.add("protocol", protocol.map_or("x86_64-abi", |(_, name)| name));
+        offer.add("protocol", LAYOUT);
         Ok(Connection { ring, domain, entries, channel })
     }
 

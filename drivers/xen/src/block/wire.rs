@@ -6,6 +6,11 @@ use super::MAX_PAGES;
 /// Words of a request; the response, in the same entry, takes fewer.
 pub(super) const WORDS: usize = 28;
 
+/// How the words are laid out, whatever the processor: numbers of 64 bits are at multiples of 8
+/// bytes (`protocol`, `XEN_IO_PROTO_ABI_X86_64` in xen/include/public/io/protocols.h; ARM's has
+/// another name and is the same, and a back end takes this one there, too).
+pub(super) const LAYOUT: &str = "x86_64-abi";
+
 /// Bytes in a sector of the protocol.
 pub(super) const UNIT: usize = 512;
 
