@@ -20,6 +20,8 @@ pub struct BlockInfo {
     pub sectors: u64,
     /// Writes fail.
     pub read_only: bool,
+    /// It is a CD, or something else that can be taken out.
+    pub removable: bool,
     /// Most sectors in one request.
     pub max_sectors: usize,
     /// The device has a volatile cache that `Flush` empties.

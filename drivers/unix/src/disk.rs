@@ -50,6 +50,7 @@ impl Disk {
             sector_size: MIN_SECTOR_SIZE,
             sectors,
             read_only,
+            removable: false,
             max_sectors: MAX_SECTORS,
             can_flush: true,
             can_discard: !read_only,

@@ -59,6 +59,11 @@ impl Disk {
         self.shared.info.read_only
     }
 
+    /// Whether the disk is a CD, or something else that can be taken out.
+    pub fn is_removable(&self) -> bool {
+        self.shared.info.removable
+    }
+
     /// Whether [`discard`](Self::discard) is possible.
     pub fn can_discard(&self) -> bool {
         self.shared.info.can_discard && !self.is_read_only()

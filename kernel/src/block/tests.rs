@@ -39,6 +39,7 @@ impl Handle {
             sector_size: 512,
             sectors: 64,
             read_only: false,
+            removable: false,
             max_sectors: 4,
             can_flush: true,
             can_discard: true,

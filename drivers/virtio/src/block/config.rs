@@ -55,6 +55,7 @@ pub(super) fn read(transport: &Transport, features: u64) -> Result<BlockInfo, St
         sector_size,
         sectors: capacity / (sector_size / UNIT) as u64,
         read_only: has(RO),
+        removable: false,
         max_sectors,
         can_flush: has(FLUSH),
         can_discard,

@@ -41,6 +41,7 @@ fn the_device_is_described() {
             sector_size: 4096,
             sectors: 100,
             read_only: true,
+            removable: false,
             max_sectors: 16,
             can_flush: true,
             can_discard: false,

@@ -2,21 +2,32 @@
 
 use alloc::boxed::Box;
 
+use mayfly_arch::PAGE_SIZE;
 use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
 
 use super::{
-    BlkFront, Connection, MAX_PAGES, SLOTS,
-    wire::{LAYOUT, UNIT},
+    BlkFront, MAX_PAGES,
+    connection::{Connection, Offers},
+    wire::{LAYOUT, MAX_DESCRIBED, MAX_SEGMENTS, UNIT, WORDS},
 };
 use crate::{
     Sharing,
-    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, granted_ring},
+    bus::{
+        self, ConnectError, Connector, GrantedRing, Line, Minder, Node, Offer, Seen, granted_ring,
+    },
     grants::DomainId,
     store::Store,
 };
 
-/// In `info`: writes fail (`VDISK_READONLY`).
+/// In `info`: the disk is a CD (`VDISK_CDROM`) or can be taken out otherwise (`VDISK_REMOVABLE`),
+/// and writes fail (`VDISK_READONLY`).
+const REMOVABLE: u32 = 1 | 2;
 const READ_ONLY: u32 = 4;
+
+/// How many of the largest requests can have their data granted at a time.
+const LARGEST_AT_ONCE: usize = 4;
+/// Entries of the ring.
+const SLOTS: usize = GrantedRing::<WORDS>::SIZE;
 
 /// Connects the disk whose front end has this directory. The back end may take its time, and go and
 /// come back later: it gets anew what it has not answered then. Returns the disk, and who is to watch
@@ -29,7 +40,12 @@ pub async fn start(
     sharing: Sharing,
     front: &str,
 ) -> Result<(Box<dyn BlockDevice>, Minder), ConnectError> {
-    let (info, session, minder) = bus::start(store, front, BlockConnector { sharing }).await?;
+    let connector = BlockConnector { sharing };
+    let (mut info, mut session, minder) = bus::start(store, front, connector).await?;
+    if let Some(connection) = session.connection() {
+        info.can_flush = connection.offers.flush().is_some();
+        info.can_discard = connection.offers.discard;
+    }
     Ok((Box::new(BlkFront::new(info, session)), minder))
 }
 
@@ -42,7 +58,9 @@ const SECTORS: Node = Node::Back("sectors");
 const SECTOR_SIZE: Node = Node::Back("sector-size");
 const FLAGS: Node = Node::Back("info");
 const FLUSH: &str = "feature-flush-cache";
+const BARRIER: &str = "feature-barrier";
 const DISCARD: &str = "feature-discard";
+const INDIRECT: Node = Node::Back("feature-max-indirect-segments");
 
 impl Connector for BlockConnector {
     type Info = BlockInfo;
@@ -50,8 +68,15 @@ impl Connector for BlockConnector {
 
     const FEATURES: &'static [Node] = &[];
     // The back end only knows the disk when it is connected.
-    const PROPERTIES: &'static [Node] =
-        &[SECTORS, SECTOR_SIZE, FLAGS, Node::Back(FLUSH), Node::Back(DISCARD)];
+    const PROPERTIES: &'static [Node] = &[
+        SECTORS,
+        SECTOR_SIZE,
+        FLAGS,
+        Node::Back(FLUSH),
+        Node::Back(BARRIER),
+        Node::Back(DISCARD),
+        INDIRECT,
+    ];
 
     fn offer(
         &self,
@@ -60,33 +85,53 @@ impl Connector for BlockConnector {
         line: &Line<Connection>,
         offer: &mut Offer,
     ) -> Result<Connection, ConnectError> {
-        let entries = self.sharing.grants.reserve(SLOTS * MAX_PAGES + 1)?;
-        let (ring, reference) = granted_ring(&entries, domain)?;
+        let (ring, reference) = granted_ring(&self.sharing.grants.reserve(1)?, domain)?;
         let channel = self.sharing.events.alloc_unbound(domain)?;
         line.listen(&channel)?;
         offer.add("ring-ref", reference);
         offer.add("event-channel", channel.port().number());
         offer.add("protocol", LAYOUT);
-        Ok(Connection { ring, domain, entries, channel })
+        // How many entries data takes is known when it has connected.
+        let entries = self.sharing.grants.reserve(0)?;
+        Ok(Connection::new(ring, domain, entries, channel))
     }
 
-    fn finish(&self, seen: &Seen, _: &mut Connection) -> Result<BlockInfo, ConnectError> {
-        const NO_SIZE: &str = "its back end does not say how large it is";
-        const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
-        let sectors: u64 = seen.number(SECTORS).ok_or(ConnectError::Unsuitable(NO_SIZE))?;
-        let sector_size: usize = seen.number(SECTOR_SIZE).unwrap_or(UNIT);
-        let most = MAX_PAGES * mayfly_arch::PAGE_SIZE;
-        if !sector_size.is_power_of_two() || !(MIN_SECTOR_SIZE..=most).contains(&sector_size) {
-            return Err(ConnectError::Unsuitable(BAD_SECTOR_SIZE));
-        }
-        let flags: u32 = seen.number(FLAGS).unwrap_or(0);
-        Ok(BlockInfo {
-            sector_size,
-            sectors: sectors / (sector_size / UNIT) as u64,
-            read_only: flags & READ_ONLY != 0,
-            max_sectors: most / sector_size,
-            can_flush: seen.has_feature(FLUSH),
-            can_discard: seen.has_feature(DISCARD),
-        })
+    fn finish(&self, seen: &Seen, connection: &mut Connection) -> Result<BlockInfo, ConnectError> {
+        let info = info(seen)?;
+        let pages = seen.number(INDIRECT).unwrap_or(0_usize);
+        let pages = pages.clamp(MAX_SEGMENTS, MAX_PAGES.min(MAX_DESCRIBED));
+        // Data, and a page of descriptors for each entry of the ring.
+        let data = (SLOTS * MAX_SEGMENTS).max(LARGEST_AT_ONCE * pages);
+        connection.entries = self.sharing.grants.reserve(data + SLOTS)?;
+        connection.offers = Offers {
+            pages,
+            flush: seen.has_feature(FLUSH),
+            barrier: seen.has_feature(BARRIER),
+            discard: seen.has_feature(DISCARD),
+        };
+        Ok(info)
     }
+}
+
+/// What the disk is. What its back end can do is another matter: it may come back and be able to do
+/// more or less.
+fn info(seen: &Seen) -> Result<BlockInfo, ConnectError> {
+    const NO_SIZE: &str = "its back end does not say how large it is";
+    const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
+    let sectors: u64 = seen.number(SECTORS).ok_or(ConnectError::Unsuitable(NO_SIZE))?;
+    let sector_size: usize = seen.number(SECTOR_SIZE).unwrap_or(UNIT);
+    let most = MAX_PAGES * PAGE_SIZE;
+    if !sector_size.is_power_of_two() || !(MIN_SECTOR_SIZE..=most).contains(&sector_size) {
+        return Err(ConnectError::Unsuitable(BAD_SECTOR_SIZE));
+    }
+    let flags: u32 = seen.number(FLAGS).unwrap_or(0);
+    Ok(BlockInfo {
+        sector_size,
+        sectors: sectors / (sector_size / UNIT) as u64,
+        read_only: flags & READ_ONLY != 0,
+        removable: flags & REMOVABLE != 0,
+        max_sectors: most / sector_size,
+        can_flush: false,
+        can_discard: false,
+    })
 }

@@ -2,8 +2,15 @@
 //!
 //! One ring and one event channel. The data of a request is on pages of their own, which the back
 //! end is granted as long as it has the request, so that nothing is copied. It answers in any order.
+//!
+//! - `connect`: the nodes that both sides write;
+//! - `connection`: the ring, and the parts of requests that the back end has;
+//! - `requests`: the requests of the kernel, in as many parts as the back end needs;
+//! - `pending`: one of them, and its data;
+//! - `wire`: the words of requests and answers.
 
 mod connect;
+mod connection;
 mod pending;
 mod requests;
 mod wire;
@@ -20,20 +27,15 @@ use mayfly_device::{
 
 pub use self::connect::start;
 use self::{
+    connection::Connection,
     pending::{Asked, Pending},
     requests::Requests,
-    wire::{Operation, UNIT, WORDS},
+    wire::{Operation, UNIT},
 };
-use crate::{
-    bus::{GrantedRing, Session},
-    event_channel::EventChannel,
-    grants::{DomainId, Reservation},
-};
+use crate::bus::Session;
 
-/// Most pages of data in a request (`BLKIF_MAX_SEGMENTS_PER_REQUEST`).
-const MAX_PAGES: usize = 11;
-/// Requests that may be under way: as many as the ring has entries.
-const SLOTS: usize = GrantedRing::<WORDS>::SIZE;
+/// Most pages of data in a request of the kernel: 1 MiB, which Linux takes in one part.
+const MAX_PAGES: usize = 256;
 
 /// A disk.
 struct BlkFront {
@@ -44,26 +46,9 @@ struct BlkFront {
     answered: VecDeque<Completion>,
 }
 
-/// What it uses while its back end is there.
-struct Connection {
-    ring: GrantedRing<WORDS>,
-    domain: DomainId,
-    entries: Reservation,
-    channel: EventChannel,
-}
-
-impl Connection {
-    /// Tells the back end of what was queued, if it wants to know.
-    fn tell(&mut self) {
-        if self.ring.publish() {
-            self.channel.notify();
-        }
-    }
-}
-
 impl BlkFront {
     fn new(info: BlockInfo, session: Session<Connection>) -> Self {
-        Self { info, session, requests: Requests::new(), answered: VecDeque::new() }
+        Self { info, session, requests: Requests::default(), answered: VecDeque::new() }
     }
 
     fn fail(&mut self) {
@@ -77,17 +62,25 @@ impl BlkFront {
         }
         // What it has answered before it went is not asked again.
         if let Some(connection) = self.session.connection() {
-            while let Ok(Some(completion)) = self.requests.take_answer(&mut connection.ring) {
+            while let Ok(Some(completion)) = self.requests.take_answer(connection) {
                 self.answered.push_back(completion);
             }
         }
-        if self.session.accept()
-            && let Some(connection) = self.session.connection()
-        {
-            self.requests.renew(connection, |completion| self.answered.push_back(completion));
-            connection.tell();
+        if self.session.accept() {
+            self.requests.renew();
+            self.pump();
         } else if !self.session.is_held() {
             self.requests.release();
+        }
+    }
+
+    /// Queues what waits for room.
+    fn pump(&mut self) {
+        if self.requests.is_waiting()
+            && let Some(connection) = self.session.connection()
+        {
+            self.requests.pump(connection, |completion| self.answered.push_back(completion));
+            connection.tell();
         }
     }
 
@@ -96,40 +89,25 @@ impl BlkFront {
         sector.saturating_mul((self.info.sector_size / UNIT) as u64)
     }
 
-    /// Queues a request with data. Gives it back if there is no room.
-    fn transfer(
-        &mut self,
-        (id, sector): (u64, u64),
-        operation: Operation,
-        buffer: BlockBuffer,
-    ) -> Result<(), BlockRequest> {
-        let asked = Asked { operation, first: self.first(sector), count: 0 };
+    /// Queues a request. Gives it back if there is no room.
+    fn push(&mut self, pending: Pending, sector: u64) -> Result<(), BlockRequest> {
         let pending = match self.session.connection() {
-            Some(connection) => Pending::new(id, asked, buffer, connection),
-            None => Err(Some(buffer)),
+            Some(connection) => self.requests.submit(pending, connection),
+            None => Err(pending),
         };
-        match pending {
-            Ok(pending) => self.push(pending),
-            Err(Some(buffer)) => {
-                let operation = match operation {
-                    Operation::Write => BlockOperation::Write(buffer),
-                    _ => BlockOperation::Read(buffer),
-                };
-                return Err(BlockRequest { id, sector, operation });
-            }
-            Err(None) => self.answer(id, None, DeviceError::Protocol),
-        }
-        Ok(())
+        let Err(pending) = pending else { return Ok(()) };
+        let refused = pending.into_request(sector);
+        refused.map_or_else(
+            |answer| {
+                self.answered.push_back(answer);
+                Ok(())
+            },
+            Err,
+        )
     }
 
-    fn push(&mut self, pending: Pending) {
-        if let Some(connection) = self.session.connection() {
-            self.requests.push(pending, &mut connection.ring);
-        }
-    }
-
-    fn answer(&mut self, id: u64, buffer: Option<BlockBuffer>, error: DeviceError) {
-        self.answered.push_back(Completion { id, buffer, result: Err(error) });
+    fn answer(&mut self, id: u64, buffer: Option<BlockBuffer>, result: Result<(), DeviceError>) {
+        self.answered.push_back(Completion { id, buffer, result });
     }
 }
 
@@ -140,28 +118,35 @@ impl BlockDevice for BlkFront {
 
     fn submit(&mut self, request: BlockRequest) -> Result<(), BlockRequest> {
         self.hear();
-        if self.session.connection().is_none() || !self.requests.has_room() {
-            return Err(request);
-        }
         let BlockRequest { id, sector, operation } = request;
-        match operation {
-            BlockOperation::Read(buffer) => self.transfer((id, sector), Operation::Read, buffer)?,
-            BlockOperation::Write(buffer) => {
-                self.transfer((id, sector), Operation::Write, buffer)?;
-            }
+        let mut asked = Asked { operation: Operation::Read, first: self.first(sector), count: 0 };
+        let (operation, buffer) = match operation {
+            BlockOperation::Read(buffer) => (Operation::Read, Some(buffer)),
+            BlockOperation::Write(buffer) => (Operation::Write, Some(buffer)),
             BlockOperation::Flush => {
-                let asked = Asked { operation: Operation::Flush, first: 0, count: 0 };
-                self.push(Pending::without_data(id, asked));
+                asked.first = 0;
+                (Operation::Flush, None)
             }
             BlockOperation::Discard(count) => {
-                let (first, count) = (self.first(sector), self.first(count.into()));
-                let asked = Asked { operation: Operation::Discard, first, count };
-                self.push(Pending::without_data(id, asked));
+                asked.count = self.first(count.into());
+                (Operation::Discard, None)
             }
             // A disk of Xen has no serial number.
             BlockOperation::Identify(buffer) => {
-                self.answer(id, Some(buffer), DeviceError::Unsupported);
+                self.answer(id, Some(buffer), Err(DeviceError::Unsupported));
+                return Ok(());
             }
+        };
+        asked.operation = operation;
+        let offers = self.session.connection().map(|connection| connection.offers);
+        match operation {
+            Operation::Flush if offers.is_some_and(|offers| offers.flush().is_none()) => {
+                self.answer(id, None, Ok(()));
+            }
+            Operation::Discard if offers.is_some_and(|offers| !offers.discard) => {
+                self.answer(id, None, Err(DeviceError::Unsupported));
+            }
+            _ => return self.push(Pending::new(id, asked, buffer), sector),
         }
         Ok(())
     }
@@ -178,11 +163,13 @@ impl BlockDevice for BlkFront {
         if let Some(answered) = self.answered.pop_front() {
             return Some(answered);
         }
-        let ring = &mut self.session.connection()?.ring;
-        self.requests.take_answer(ring).unwrap_or_else(|_| {
+        let completion = self.requests.take_answer(self.session.connection()?);
+        let completion = completion.unwrap_or_else(|_| {
             self.fail();
             None
-        })
+        });
+        self.pump();
+        completion.or_else(|| self.answered.pop_front())
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
@@ -199,6 +186,6 @@ impl BlockDevice for BlkFront {
         }
         // Away: the session wakes who waits when it is back.
         let Some(connection) = self.session.connection() else { return Poll::Pending };
-        if connection.ring.wants_event_after(1) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if connection.wants_event() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }

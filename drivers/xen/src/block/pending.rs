@@ -1,29 +1,29 @@
-//! A request that the back end has.
+//! A request that the back end has, or had when it went away, or is to get.
 
 use alloc::rc::Rc;
 
-use heapless::Vec;
 use mayfly_arch::{PAGE_SIZE, mmu};
-use mayfly_device::{BlockBuffer, Completion, DeviceError};
+use mayfly_device::{BlockBuffer, BlockOperation, BlockRequest, Completion, DeviceError};
 
 use super::{
-    Connection, MAX_PAGES,
-    wire::{self, Operation, Segment, Status, UNIT, WORDS},
+    connection::Connection,
+    wire::{Operation, Segment, Status, UNIT},
 };
-use crate::grants::{Access, Grant, Grantable};
+use crate::grants::{Access, GrantError, GrantablePages, GrantedPages};
 
-/// A page of a buffer, which is kept by all of its pages.
-struct Page {
-    buffer: Rc<BlockBuffer>,
-    index: usize,
-}
+/// The data of a request.
+pub(super) struct Data(BlockBuffer);
 
 // SAFETY: a buffer has pages of its own, which stay where they are until it is dropped, and nobody
 // looks at them as long as one is granted: `Pending` has the only other reference, and gives the
 // buffer out when it is the last. Any bytes are data.
-unsafe impl Grantable for Page {
-    fn frame(&self) -> Option<u64> {
-        let start = self.buffer.as_ptr().wrapping_add(self.index * PAGE_SIZE);
+unsafe impl GrantablePages for Data {
+    fn count(&self) -> usize {
+        self.0.len().div_ceil(PAGE_SIZE)
+    }
+
+    fn frame(&self, page: usize) -> Option<u64> {
+        let start = self.0.as_ptr().wrapping_add(page * PAGE_SIZE);
         Some(mmu::virt_to_phys(start)?.0 / PAGE_SIZE as u64)
     }
 }
@@ -45,101 +45,114 @@ impl Asked {
     }
 }
 
-type Grants = Vec<Grant<Page>, MAX_PAGES>;
-
-/// A request under way: its number, and what the back end has of it.
+/// A request of the kernel, which the back end gets in one or more parts.
 pub(super) struct Pending {
     id: u64,
-    asked: Asked,
-    buffer: Option<Rc<BlockBuffer>>,
-    grants: Grants,
+    pub(super) asked: Asked,
+    data: Option<Rc<Data>>,
+    granted: Option<GrantedPages<Data>>,
+    /// Parts that the back end has not answered.
+    left: usize,
+    /// The worst of its answers.
+    status: Status,
+    /// How many requests there were before it.
+    pub(super) order: u64,
 }
 
 impl Pending {
-    /// A request without data.
-    pub(super) fn without_data(id: u64, asked: Asked) -> Self {
-        Self { id, asked, buffer: None, grants: Vec::new() }
+    /// A request that the back end does not have yet.
+    pub(super) fn new(id: u64, asked: Asked, buffer: Option<BlockBuffer>) -> Self {
+        let data = buffer.map(|buffer| Rc::new(Data(buffer)));
+        Self { id, asked, data, granted: None, left: 0, status: Status::Okay, order: 0 }
     }
 
-    /// Grants a buffer to the back end.
+    /// Whether it is to make durable what was written.
+    pub(super) fn is_flush(&self) -> bool {
+        self.asked.operation == Operation::Flush
+    }
+
+    /// Pages of data.
+    pub(super) fn pages(&self) -> usize {
+        self.data.as_ref().map_or(0, |data| data.count())
+    }
+
+    /// Grants the data to the back end.
     ///
     /// # Errors
-    /// The buffer, if there are too few entries at the moment or it has more pages than a request;
-    /// nothing, if the back end was quick to take what it has not been told of.
-    pub(super) fn new(
-        id: u64,
-        asked: Asked,
-        buffer: BlockBuffer,
-        connection: &Connection,
-    ) -> Result<Self, Option<BlockBuffer>> {
-        let buffer = Rc::new(buffer);
-        match grant(&buffer, asked.access(), connection) {
-            Some(grants) => Ok(Self { id, asked, buffer: Some(buffer), grants }),
-            None => Err(Rc::try_unwrap(buffer).ok()),
+    /// If there are too few entries at the moment, or no memory.
+    pub(super) fn grant(&mut self, connection: &Connection) -> Result<(), GrantError> {
+        if let Some(data) = &self.data {
+            let (entries, domain) = (&connection.entries, connection.domain);
+            self.granted = Some(entries.grant_pages(domain, data, self.asked.access())?);
         }
+        Ok(())
     }
 
     /// Ends the back end's access to the data. What it still has mapped is kept until it has not.
     pub(super) fn release(&mut self) {
-        self.grants.clear();
+        self.granted = None;
     }
 
-    /// Grants the data to a back end that has come back, instead of to the one that went away. Returns
-    /// whether that worked.
-    pub(super) fn renew(&mut self, connection: &Connection) -> bool {
-        self.release();
-        let Some(buffer) = &self.buffer else { return true };
-        let grants = grant(buffer, self.asked.access(), connection);
-        grants.map(|grants| self.grants = grants).is_some()
+    /// The back end has it, in so many parts.
+    pub(super) fn begin(&mut self, parts: usize) {
+        (self.left, self.status) = (parts, Status::Okay);
     }
 
-    /// The words of the request.
-    pub(super) fn words(&self, slot: u16) -> [u32; WORDS] {
-        let Asked { operation, first, count } = self.asked;
-        match operation {
-            Operation::Discard => wire::discard(slot, first, count),
-            _ => wire::transfer(operation, slot, first, &self.segments()),
-        }
+    /// The back end has answered a part of it. Returns whether that was the last.
+    pub(super) fn take_answer(&mut self, status: Status) -> bool {
+        self.left = self.left.saturating_sub(1);
+        self.status = self.status.max(status);
+        self.left == 0
     }
 
-    /// What the back end is told of the data.
-    fn segments(&self) -> Vec<Segment, MAX_PAGES> {
-        let size = self.buffer.as_ref().map_or(0, |buffer| buffer.len());
-        let pages = self.grants.iter().enumerate();
-        pages
-            .map(|(index, grant)| {
-                let left = size.saturating_sub(index * PAGE_SIZE).min(PAGE_SIZE);
-                let last = (left / UNIT).saturating_sub(1) as u8;
-                Segment { reference: grant.reference().0, last }
-            })
-            .collect()
+    /// The worst of the answers.
+    pub(super) fn status(&self) -> Status {
+        self.status
+    }
+
+    /// What the back end is told of the data from page `first` on.
+    pub(super) fn segments(&self, first: usize) -> impl Iterator<Item = Segment> {
+        let size = self.data.as_ref().map_or(0, |data| data.0.len());
+        let references = self.granted.iter().flat_map(GrantedPages::references);
+        references.enumerate().skip(first).map(move |(page, reference)| {
+            let left = size.saturating_sub(page * PAGE_SIZE).min(PAGE_SIZE);
+            let last = (left / UNIT).saturating_sub(1) as u8;
+            Segment { reference: reference.0, last }
+        })
+    }
+
+    /// The data again, and the request's number. The data is missing if the back end did not let go
+    /// of it.
+    fn into_buffer(self) -> (u64, Option<Option<BlockBuffer>>) {
+        drop(self.granted);
+        (self.id, self.data.map(|data| Rc::into_inner(data).map(|data| data.0)))
+    }
+
+    /// What the kernel has asked for with its `sector`, as the back end was not told of it.
+    ///
+    /// # Errors
+    /// The answer, if the back end was quick to take what it has not been told of.
+    pub(super) fn into_request(self, sector: u64) -> Result<BlockRequest, Completion> {
+        let operation = self.asked.operation;
+        let discarded = self.asked.count;
+        let (id, buffer) = self.into_buffer();
+        let operation = match (operation, buffer) {
+            (_, Some(None)) => {
+                return Err(Completion { id, buffer: None, result: Err(DeviceError::Protocol) });
+            }
+            (Operation::Write, Some(Some(buffer))) => BlockOperation::Write(buffer),
+            (_, Some(Some(buffer))) => BlockOperation::Read(buffer),
+            (Operation::Discard, None) => BlockOperation::Discard(discarded as u32),
+            (_, None) => BlockOperation::Flush,
+        };
+        Ok(BlockRequest { id, sector, operation })
     }
 
     /// The answer to the request. The buffer is missing if the back end did not let go of it.
-    pub(super) fn complete(self, status: Status) -> Completion {
-        drop(self.grants);
-        let buffer = self.buffer.map(Rc::try_unwrap);
-        let result = match (status, &buffer) {
-            (Status::Okay, None | Some(Ok(_))) => Ok(()),
-            (Status::Unsupported, _) => Err(DeviceError::Unsupported),
-            (Status::Okay, Some(Err(_))) => Err(DeviceError::Protocol),
-            (Status::Error, _) => Err(DeviceError::Io),
-        };
-        Completion { id: self.id, buffer: buffer.and_then(Result::ok), result }
+    pub(super) fn complete(self, result: Result<(), DeviceError>) -> Completion {
+        let (id, buffer) = self.into_buffer();
+        let is_kept = matches!(buffer, Some(None));
+        let result = if is_kept { result.and(Err(DeviceError::Protocol)) } else { result };
+        Completion { id, buffer: buffer.flatten(), result }
     }
-}
-
-/// Grants all pages of a buffer. `None` if that cannot be done.
-fn grant(buffer: &Rc<BlockBuffer>, access: Access, connection: &Connection) -> Option<Grants> {
-    let count = buffer.len().div_ceil(PAGE_SIZE);
-    if count > MAX_PAGES || count > connection.entries.left() {
-        return None;
-    }
-    let mut grants = Vec::new();
-    for index in 0..count {
-        let page = Page { buffer: Rc::clone(buffer), index };
-        let granted = connection.entries.grant(connection.domain, page, access).ok()?;
-        grants.push(granted).ok()?;
-    }
-    Some(grants)
 }

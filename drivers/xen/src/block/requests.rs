@@ -1,101 +1,156 @@
-//! The requests that the back end has, or had when it went away.
+//! The requests of the kernel that are not answered yet.
 
-use alloc::vec::Vec;
+use alloc::{
+    collections::{TryReserveError, VecDeque},
+    vec::Vec,
+};
 
 use mayfly_device::{Completion, DeviceError};
 
-use super::{
-    Connection, SLOTS,
-    pending::Pending,
-    wire::{Response, Status, WORDS},
-};
-use crate::{bus::GrantedRing, byte_ring::BadIndex};
+use super::{connection::Connection, pending::Pending, wire::Status};
+use crate::byte_ring::BadIndex;
 
-/// Requests under way, by the number that the back end knows.
+/// Most requests that are under way at a time, as many as the largest ring has entries.
+const MAX: usize = 256;
+
+/// Requests that the back end has, and those that it had when it went away and gets again.
+#[derive(Default)]
 pub(super) struct Requests {
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Option<Pending>>,
+    /// Places that are free; there is room for all.
     free: Vec<u16>,
+    /// Those that the back end does not have, in their order. There is room for all.
+    waiting: VecDeque<u16>,
     /// Requests so far.
     count: u64,
 }
 
-struct Slot {
-    pending: Pending,
-    /// How many there were before it.
-    order: u64,
-}
-
 impl Requests {
-    pub(super) fn new() -> Self {
-        let slots = (0..SLOTS).map(|_| None).collect();
-        Self { slots, free: (0..SLOTS as u16).collect(), count: 0 }
-    }
-
-    /// Whether one more can be pushed.
-    pub(super) fn has_room(&self) -> bool {
-        !self.free.is_empty()
-    }
-
-    /// Queues a request. There is room.
-    pub(super) fn push(&mut self, pending: Pending, ring: &mut GrantedRing<WORDS>) {
-        let Some(slot) = self.free.pop() else { return };
-        // There are as many slots as entries in the ring.
-        let fits = ring.push(&pending.words(slot));
-        debug_assert!(fits);
-        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
-            *place = Some(Slot { pending, order: self.count });
+    /// Queues a request.
+    ///
+    /// # Errors
+    /// The request, if there is no room.
+    pub(super) fn submit(
+        &mut self,
+        mut pending: Pending,
+        connection: &mut Connection,
+    ) -> Result<(), Pending> {
+        // Those that wait were first.
+        if !self.waiting.is_empty() || self.make_free().is_err() {
+            return Err(pending);
         }
+        let Some(place) = self.free.pop() else { return Err(pending) };
+        if !connection.send(place, &mut pending) {
+            self.free.push(place);
+            return Err(pending);
+        }
+        pending.order = self.count;
         self.count += 1;
+        if let Some(slot) = self.slots.get_mut(usize::from(place)) {
+            *slot = Some(pending);
+        }
+        Ok(())
     }
 
-    /// The next answer of the back end.
+    /// Adds a place if none is free and there may be more.
+    fn make_free(&mut self) -> Result<(), TryReserveError> {
+        let count = self.slots.len();
+        if self.free.is_empty() && count < MAX {
+            self.slots.try_reserve(1)?;
+            self.free.try_reserve(count + 1)?;
+            self.waiting.try_reserve(count + 1)?;
+            self.slots.push(None);
+            self.free.push(count as u16);
+        }
+        Ok(())
+    }
+
+    /// The next request that the back end has answered all parts of.
     ///
     /// # Errors
     /// If it answers what it was not asked.
     pub(super) fn take_answer(
         &mut self,
-        ring: &mut GrantedRing<WORDS>,
-    ) -> Result<Option<Completion>, BadIndex> {
-        let Some(words) = ring.pop()? else { return Ok(None) };
-        let Response { id, status } = Response::read(words);
-        let number = u16::try_from(id).map_err(|_| BadIndex)?;
-        let slot = self.slots.get_mut(usize::from(number)).and_then(Option::take);
-        let slot = slot.ok_or(BadIndex)?;
-        self.free.push(number);
-        Ok(Some(slot.pending.complete(status)))
-    }
-
-    /// Ends the back end's access to the data, as it went away.
-    pub(super) fn release(&mut self) {
-        for slot in self.slots.iter_mut().flatten() {
-            slot.pending.release();
-        }
-    }
-
-    /// Queues all of them again, in their order, for a back end that has come back. What it cannot be
-    /// given is answered.
-    pub(super) fn renew(
-        &mut self,
         connection: &mut Connection,
-        mut answer: impl FnMut(Completion),
-    ) {
-        let mut order: heapless::Vec<(u64, u16), SLOTS> = (0_u16..)
-            .zip(&self.slots)
-            .filter_map(|(number, slot)| Some((slot.as_ref()?.order, number)))
-            .collect();
-        order.sort_unstable();
-        for (_, number) in order {
-            let Some(place) = self.slots.get_mut(usize::from(number)) else { continue };
-            let Some(mut slot) = place.take() else { continue };
-            if slot.pending.renew(connection) {
-                // As in `push`: the ring is empty.
-                let fits = connection.ring.push(&slot.pending.words(number));
-                debug_assert!(fits);
-                *place = Some(slot);
-            } else {
-                self.free.push(number);
-                let failed = slot.pending.complete(Status::Error);
-                answer(Completion { result: Err(DeviceError::OutOfMemory), ..failed });
+    ) -> Result<Option<Completion>, BadIndex> {
+        while let Some((place, status)) = connection.take_answer()? {
+            let slot = self.slots.get_mut(usize::from(place)).and_then(Option::as_mut);
+            let pending = slot.ok_or(BadIndex)?;
+            if !pending.take_answer(status) {
+                continue;
+            }
+            let is_flush = pending.is_flush();
+            let status = match pending.status() {
+                // It may say at any time that it cannot, after all. There is another way to flush,
+                // or else no cache.
+                Status::Unsupported if is_flush && connection.offers.flush().is_some() => {
+                    self.waiting.push_back(place);
+                    return Ok(None);
+                }
+                Status::Unsupported if is_flush => {
+                    log::warn!("a disk does not flush, though it has said that it would");
+                    Status::Okay
+                }
+                status => status,
+            };
+            return Ok(self.take(place).map(|pending| pending.complete(status.result())));
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, place: u16) -> Option<Pending> {
+        let pending = self.slots.get_mut(usize::from(place)).and_then(Option::take);
+        if pending.is_some() {
+            self.free.push(place);
+        }
+        pending
+    }
+
+    /// Ends the back end's access to the data, as it went away and has let go of it.
+    pub(super) fn release(&mut self) {
+        self.slots.iter_mut().flatten().for_each(Pending::release);
+    }
+
+    /// All of them are for a back end that has come back, in their order.
+    pub(super) fn renew(&mut self) {
+        self.release();
+        self.waiting.clear();
+        let places =
+            (0_u16..).zip(&self.slots).filter_map(|(place, slot)| slot.as_ref().map(|_| place));
+        self.waiting.extend(places);
+        let order = |place: &u16| {
+            let slot = self.slots.get(usize::from(*place));
+            slot.and_then(Option::as_ref).map(|pending| pending.order)
+        };
+        self.waiting.make_contiguous().sort_unstable_by_key(order);
+    }
+
+    /// Whether [`pump`](Self::pump) has something to do.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Queues what waits, as far as there is room. Answers what there will never be room for, and
+    /// what need not be done.
+    pub(super) fn pump(&mut self, connection: &mut Connection, mut answer: impl FnMut(Completion)) {
+        while let Some(place) = self.waiting.front().copied() {
+            let slot = self.slots.get_mut(usize::from(place)).and_then(Option::as_mut);
+            let result = match slot {
+                Some(pending) if pending.is_flush() && connection.offers.flush().is_none() => {
+                    Some(Ok(()))
+                }
+                Some(pending) => match connection.send(place, pending) {
+                    true => None,
+                    false if connection.is_idle() => Some(Err(DeviceError::OutOfMemory)),
+                    false => return,
+                },
+                None => None,
+            };
+            self.waiting.pop_front();
+            if let Some(result) = result
+                && let Some(pending) = self.take(place)
+            {
+                answer(pending.complete(result));
             }
         }
     }

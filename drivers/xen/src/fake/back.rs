@@ -77,6 +77,11 @@ impl<'a> Back<'a> {
         self.guest.bench.put(&format!("{}/{name}", self.back), value, 0);
     }
 
+    /// One of the back end's nodes, a number.
+    pub(crate) fn number(&self, name: &str) -> Option<usize> {
+        self.guest.bench.value(&format!("{}/{name}", self.back))?.parse().ok()
+    }
+
     /// Writes what it can do, and that it waits for the front end.
     pub(crate) fn offer(&self, nodes: &[(&str, &str)]) {
         for (name, value) in nodes {

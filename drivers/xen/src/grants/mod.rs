@@ -16,6 +16,7 @@
 //! - `entry`: one entry, and how its access begins and ends;
 //! - `table`: which entries are free, and more of them;
 //! - `grant`: a page that is granted;
+//! - `run`: several of them, of the same memory;
 //! - `deferred`: pages that are not granted any more, but still in use;
 //! - `reservation`: entries that a device can count on;
 //! - `waiting`: tasks that wait for entries;
@@ -30,6 +31,7 @@ mod foreign;
 mod grant;
 mod operations;
 mod reservation;
+mod run;
 mod table;
 mod waiting;
 
@@ -44,6 +46,7 @@ pub use foreign::{ForeignPages, Mapping};
 pub use grant::{Grant, Grantable};
 pub(crate) use operations::{Handle, Operations};
 pub use reservation::Reservation;
+pub(crate) use run::{GrantablePages, GrantedPages};
 pub use table::GrantTable;
 pub use waiting::Free;
 

@@ -36,6 +36,14 @@ impl Reservation {
         self.0.table.grant_with(domain, page, access, Some(&self.0))
     }
 
+    pub(super) fn table(&self) -> &'static GrantTable {
+        self.0.table
+    }
+
+    pub(super) fn quota(&self) -> &Rc<Quota> {
+        &self.0
+    }
+
     /// How many entries are left.
     pub fn left(&self) -> usize {
         self.0.left.get()

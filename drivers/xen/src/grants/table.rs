@@ -173,6 +173,20 @@ impl GrantTable {
         }
     }
 
+    /// Grants access to a frame with an entry of a reservation, which is the caller's to end.
+    pub(super) fn begin(
+        &self,
+        domain: DomainId,
+        frame: u64,
+        access: Access,
+        quota: &Quota,
+    ) -> Result<GrantRef, GrantError> {
+        let frame = entry_frame(frame).ok_or(GrantError::NoFrame)?;
+        let (reference, entry) = self.take(Some(quota))?;
+        entry.begin(domain, frame, access);
+        Ok(reference)
+    }
+
     /// Takes a free entry, after making one if necessary.
     fn take(&self, quota: Option<&Quota>) -> Result<(GrantRef, Entry<'static>), GrantError> {
         match quota {

@@ -119,6 +119,54 @@ fn what_was_granted_stays_until_the_back_end_has_heard() {
     }
 }
 
+/// It comes back and can do less: what was one request takes more of them, and they take their turns.
+#[test]
+fn a_back_end_that_comes_back_may_do_less() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[("feature-max-indirect-segments", "256")]);
+    let mut memory = pattern(4, SECTORS);
+    for id in 0..4 {
+        disk.submit(id, id % 2 * 2048, BlockOperation::Read(zeroed(2048)));
+    }
+    disk.submit(4, 0, BlockOperation::Flush);
+    disk.submit(5, 0, BlockOperation::Discard(1));
+    disk.device.flush_queue();
+    assert_eq!(disk.blkback.take_all().len(), 6);
+    disk.back.set_state(5);
+    for (name, value) in [
+        ("feature-max-indirect-segments", "0"),
+        ("feature-flush-cache", "0"),
+        ("feature-discard", "0"),
+    ] {
+        disk.back.put(name, value);
+    }
+    come_back(&mut disk);
+    let (mut counts, mut done) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        disk.device.flush_queue();
+        let requests = disk.blkback.take_all();
+        counts.push(requests.len());
+        for request in requests {
+            if request.operation == DISCARD {
+                disk.blkback.answer(request, UNSUPPORTED);
+            } else {
+                request.run(&mut memory);
+                disk.blkback.answer(request, OKAY);
+            }
+        }
+        done.extend(core::iter::from_fn(|| disk.device.complete()));
+    }
+    // 24 parts each, of 32 that there is room for.
+    assert_eq!(counts, [24, 24, 24, 25, 0, 0, 0, 0, 0, 0]);
+    // A flush that is none need not wait for what was not answered.
+    let ids: Vec<_> = done.iter().map(|done| (done.id, done.result.is_ok())).collect();
+    assert_eq!(ids, [(0, true), (1, true), (2, true), (4, true), (3, true), (5, false)]);
+    for completion in done.into_iter().filter(|done| done.id < 4) {
+        let at = completion.id as usize % 2 * 2048 * UNIT;
+        assert!(completion.buffer.unwrap()[..] == memory[at..at + 2048 * UNIT]);
+    }
+}
+
 #[test]
 fn a_disk_of_another_size_in_its_place_is_not_used() {
     let guest = Guest::new();

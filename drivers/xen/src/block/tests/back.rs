@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use core::sync::atomic::Ordering;
 use std::{vec, vec::Vec};
 
 use crate::{
@@ -13,18 +14,25 @@ use crate::{
 pub(super) const READ: u32 = 0;
 pub(super) const WRITE: u32 = 1;
 pub(super) const FLUSH: u32 = 3;
+pub(super) const BARRIER: u32 = 2;
 pub(super) const DISCARD: u32 = 5;
+const INDIRECT: u32 = 6;
 pub(super) const OKAY: i16 = 0;
+pub(super) const UNSUPPORTED: i16 = -2;
 
 /// blkback, connected.
 pub(super) struct BlkBack<'a> {
     back: Back<'a>,
     pub(super) ring: BackRing<WORDS>,
     pub(super) port: u32,
+    /// Most pages that it takes in a request.
+    most: usize,
 }
 
 /// A request, with its pages mapped.
 pub(super) struct Request {
+    /// What told of the pages, if that was not the ring.
+    pub(super) descriptors: Option<PeerPage>,
     pub(super) operation: u32,
     pub(super) id: u32,
     pub(super) sector: usize,
@@ -41,22 +49,39 @@ impl<'a> BlkBack<'a> {
             back: back.clone(),
             ring: BackRing::map(back.guest, back.reference("ring-ref")).unwrap(),
             port: back.front("event-channel").unwrap().parse().unwrap(),
+            most: back.number("feature-max-indirect-segments").unwrap_or(0),
         }
     }
 
     /// The next request.
     pub(super) fn take(&mut self) -> Option<Request> {
         let words = self.ring.take()?;
-        let operation = words[0] & 0xff;
         let grants = self.back.guest.sharing.grants;
+        let is_indirect = words[0] & 0xff == INDIRECT;
+        let operation = if is_indirect { words[0] >> 8 & 0xff } else { words[0] & 0xff };
         let access = if operation == WRITE { Access::ReadOnly } else { Access::ReadWrite };
-        let count = if operation == DISCARD { 0 } else { (words[0] >> 8 & 0xff) as usize };
-        let segments = words[6..].chunks_exact(2).take(count);
-        let pages = segments.map(|segment| {
-            let reference = GrantRef(segment[0]);
-            let (first, last) = (segment[1] & 0xff, segment[1] >> 8 & 0xff);
+        let descriptors = is_indirect.then(|| {
+            assert!(PeerPage::map(grants, DOM0, GrantRef(words[7]), Access::ReadWrite).is_none());
+            PeerPage::map(grants, DOM0, GrantRef(words[7]), Access::ReadOnly).unwrap()
+        });
+        let segments: Vec<[u32; 2]> = match &descriptors {
+            Some(page) => {
+                let count = (words[0] >> 16) as usize;
+                assert!((12..=self.most).contains(&count), "{count} pages");
+                let word = |index| page.word(4 * index).load(Ordering::SeqCst);
+                (0..count).map(|index| [word(2 * index), word(2 * index + 1)]).collect()
+            }
+            None => {
+                let count = if operation == DISCARD { 0 } else { words[0] >> 8 & 0xff };
+                assert!(count <= 11);
+                let segments = words[6..].chunks_exact(2).take(count as usize);
+                segments.map(|segment| [segment[0], segment[1]]).collect()
+            }
+        };
+        let pages = segments.into_iter().map(|[reference, sectors]| {
+            let (first, last) = (sectors & 0xff, sectors >> 8 & 0xff);
             assert!(first == 0 && last < 8);
-            let page = PeerPage::map(grants, DOM0, reference, access).unwrap();
+            let page = PeerPage::map(grants, DOM0, GrantRef(reference), access).unwrap();
             (page, (last as usize + 1) * UNIT)
         });
         Some(Request {
@@ -65,6 +90,7 @@ impl<'a> BlkBack<'a> {
             sector: words[4] as usize,
             count: if operation == DISCARD { words[6] as usize } else { 0 },
             pages: pages.collect(),
+            descriptors,
         })
     }
 
@@ -82,7 +108,7 @@ impl<'a> BlkBack<'a> {
 
     /// Answers, after it has let go of the pages.
     pub(super) fn answer(&mut self, request: Request, status: i16) {
-        drop(request.pages);
+        drop((request.pages, request.descriptors));
         self.respond([request.id, 0], status);
     }
 

@@ -134,11 +134,12 @@ type Case<'a> = (&'a str, &'a str, Option<(usize, u64)>);
 #[test]
 fn what_blkback_says_of_the_disk_is_checked() {
     let max = u64::MAX.to_string();
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 13] = [
         ("512", "4096", Some((512, 4096))),
         ("4096", "4097", Some((4096, 512))),
         ("32768", "4096", Some((32768, 64))),
-        ("65536", "4096", None),
+        ("1048576", "4096", Some((1 << 20, 2))),
+        ("2097152", "4096", None),
         ("4294967296", "4096", None),
         ("18446744073709551616", "4096", Some((512, 4096))),
         ("256", "4096", None),

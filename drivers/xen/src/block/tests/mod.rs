@@ -11,7 +11,7 @@ use std::{boxed::Box, cell::Cell, rc::Rc, string::ToString, vec, vec::Vec};
 
 use mayfly_device::{BlockBuffer, BlockDevice, BlockOperation, BlockRequest, DeviceError};
 
-use self::back::{BlkBack, DISCARD, FLUSH, OKAY, READ, WRITE};
+use self::back::{BARRIER, BlkBack, DISCARD, FLUSH, OKAY, READ, UNSUPPORTED, WRITE};
 use super::start;
 use crate::{
     bus::{BusError, ConnectError},

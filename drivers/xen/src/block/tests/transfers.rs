@@ -6,32 +6,44 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Runs what the back end has to do. Returns how many requests that were.
+fn run_all(disk: &mut Disk<'_>, memory: &mut [u8]) -> usize {
+    let requests = disk.blkback.take_all();
+    let count = requests.len();
+    for request in requests {
+        request.run(memory);
+        disk.blkback.answer(request, OKAY);
+    }
+    count
+}
+
 #[test]
 fn every_size_is_written_and_read_again() {
-    let guest = Guest::new();
-    let mut disk = connect(&guest, &[]);
-    let info = disk.device.info();
-    assert_eq!((info.sectors, info.sector_size, info.max_sectors), (4096, 512, 88));
-    assert!(info.can_flush && info.can_discard && !info.read_only);
-    let mut memory = vec![0; SECTORS * UNIT];
-    for sectors in 1..=info.max_sectors {
-        let bytes = pattern(sectors, sectors);
-        for operation in
-            [BlockOperation::Write(buffer(&bytes)), BlockOperation::Read(zeroed(sectors))]
-        {
-            disk.submit(9, sectors as u64, operation);
-            assert!(disk.waiter.poll(|cx| disk.device.poll_ready(cx)).is_pending());
-            disk.device.flush_queue();
-            let request = disk.blkback.take().unwrap();
-            assert_eq!(request.sector, sectors);
-            request.run(&mut memory);
-            disk.blkback.answer(request, OKAY);
-            assert!(disk.waiter.is_woken());
-            let completion = disk.device.complete().unwrap();
-            assert_eq!((completion.id, completion.result), (9, Ok(())));
-            assert_eq!(&*completion.buffer.unwrap(), bytes);
+    let sizes = (1..=90).chain([95, 96, 97, 1000, 1024, 2040, 2041, 2047, 2048]);
+    for (indirect, most) in [("0", 11), ("12", 12), ("32", 32), ("256", 256), ("99999999999", 256)]
+    {
+        let guest = Guest::new();
+        let mut disk = connect(&guest, &[("feature-max-indirect-segments", indirect)]);
+        let info = disk.device.info();
+        assert_eq!((info.sectors, info.sector_size, info.max_sectors), (4096, 512, 2048));
+        assert!(info.can_flush && info.can_discard && !info.read_only && !info.removable);
+        let mut memory = vec![0; SECTORS * UNIT];
+        for sectors in sizes.clone() {
+            let bytes = pattern(sectors, sectors);
+            for operation in
+                [BlockOperation::Write(buffer(&bytes)), BlockOperation::Read(zeroed(sectors))]
+            {
+                disk.submit(9, sectors as u64, operation);
+                assert!(disk.waiter.poll(|cx| disk.device.poll_ready(cx)).is_pending());
+                disk.device.flush_queue();
+                assert_eq!(run_all(&mut disk, &mut memory), sectors.div_ceil(8).div_ceil(most));
+                assert!(disk.waiter.is_woken());
+                let completion = disk.device.complete().unwrap();
+                assert_eq!((completion.id, completion.result), (9, Ok(())));
+                assert_eq!(&*completion.buffer.unwrap(), bytes);
+            }
+            assert_eq!(&memory[sectors * UNIT..2 * sectors * UNIT], bytes);
         }
-        assert_eq!(&memory[sectors * UNIT..2 * sectors * UNIT], bytes);
     }
 }
 
@@ -39,8 +51,52 @@ fn every_size_is_written_and_read_again() {
 fn a_request_is_no_longer_than_the_maximum() {
     let guest = Guest::new();
     let mut disk = connect(&guest, &[]);
-    let operation = BlockOperation::Read(zeroed(89));
+    let operation = BlockOperation::Read(zeroed(33 * 11 * 8));
     assert!(disk.device.submit(BlockRequest { id: 1, sector: 0, operation }).is_err());
+}
+
+#[test]
+fn large_requests_take_one_entry_each() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[("feature-max-indirect-segments", "256")]);
+    let free = guest.resources().0;
+    let mut memory = pattern(3, SECTORS);
+    for round in 0..5 {
+        for id in 0..4 {
+            disk.submit(id, id % 2 * 2048, BlockOperation::Read(zeroed(2048)));
+        }
+        let operation = BlockOperation::Read(zeroed(2048));
+        let fifth = disk.device.submit(BlockRequest { id: 5, sector: 0, operation });
+        assert!(fifth.is_err(), "there is no entry in the grant table for it");
+        disk.submit(6, 0, BlockOperation::Flush);
+        disk.device.flush_queue();
+        assert_eq!((run_all(&mut disk, &mut memory), disk.blkback.events()), (5, 1), "{round}");
+        for id in 0..4 {
+            let completion = disk.device.complete().unwrap();
+            let at = id as usize % 2 * 2048 * UNIT;
+            assert_eq!((completion.id, completion.result), (id, Ok(())));
+            assert_eq!(&*completion.buffer.unwrap(), &memory[at..at + 2048 * UNIT]);
+        }
+        assert_eq!(disk.device.complete().unwrap().id, 6);
+    }
+    assert_eq!(guest.resources().0, free, "descriptors come from the reservation");
+}
+
+#[test]
+fn a_request_fails_if_a_part_of_it_does() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[]);
+    for bad in 0..3 {
+        disk.submit(1, 0, BlockOperation::Read(zeroed(200)));
+        disk.device.flush_queue();
+        for (index, request) in disk.blkback.take_all().into_iter().enumerate() {
+            assert!(disk.device.complete().is_none());
+            disk.blkback.answer(request, if index == bad { -1 } else { OKAY });
+        }
+        let completion = disk.device.complete().unwrap();
+        assert_eq!(completion.result, Err(DeviceError::Io));
+        assert!(completion.buffer.is_some());
+    }
 }
 
 #[test]
@@ -94,12 +150,43 @@ fn flush_and_discard_reach_the_disk() {
 #[test]
 fn what_the_back_end_cannot_do_is_not_offered() {
     let guest = Guest::new();
-    let disk = connect(
-        &guest,
-        &[("info", "4"), ("feature-flush-cache", "0"), ("feature-discard", "none")],
-    );
+    let nodes = [("info", "6"), ("feature-flush-cache", "0"), ("feature-discard", "none")];
+    let mut disk = connect(&guest, &nodes);
     let info = disk.device.info();
-    assert!(info.read_only && !info.can_flush && !info.can_discard);
+    assert!(info.read_only && info.removable && !info.can_flush && !info.can_discard);
+    disk.submit(1, 0, BlockOperation::Flush);
+    assert_eq!(disk.device.complete().unwrap().result, Ok(()));
+    disk.submit(2, 0, BlockOperation::Discard(1));
+    assert_eq!(disk.device.complete().unwrap().result, Err(DeviceError::Unsupported));
+    assert!(disk.blkback.take().is_none());
+}
+
+/// `feature-flush-cache` and `feature-barrier`, and by what is flushed then.
+#[test]
+fn a_flush_is_a_barrier_where_there_is_nothing_else_and_may_be_refused_at_any_time() {
+    for (flush, barrier, expected) in
+        [("1", "1", &[FLUSH, BARRIER][..]), ("0", "1", &[BARRIER]), ("1", "0", &[FLUSH])]
+    {
+        let guest = Guest::new();
+        let nodes = [("feature-flush-cache", flush), ("feature-barrier", barrier)];
+        let mut disk = connect(&guest, &nodes);
+        assert!(disk.device.info().can_flush);
+        disk.submit(1, 7, BlockOperation::Flush);
+        disk.device.flush_queue();
+        for operation in expected {
+            let request = disk.blkback.take().unwrap();
+            assert_eq!((request.operation, request.sector), (*operation, 0));
+            assert!(request.pages.is_empty() && disk.device.complete().is_none());
+            disk.blkback.answer(request, UNSUPPORTED);
+            let done = disk.device.complete();
+            assert_eq!(done.is_some(), operation == expected.last().unwrap());
+            assert!(done.is_none_or(|done| done.id == 1 && done.result == Ok(())));
+        }
+        // It is known now.
+        disk.submit(2, 0, BlockOperation::Flush);
+        assert_eq!(disk.device.complete().unwrap().result, Ok(()));
+        assert!(disk.blkback.take().is_none());
+    }
 }
 
 #[test]
@@ -155,11 +242,16 @@ fn all_is_back_when_the_disk_is_dropped() {
 proptest! {
     #[test]
     fn a_disk_remembers_what_was_written(
-        steps in prop::collection::vec((any::<bool>(), 0..200usize, 1..=88usize, any::<usize>()), 1..60),
+        indirect in prop_oneof![0..40usize, 0..1000usize],
+        steps in prop::collection::vec(
+            (any::<bool>(), 0..200usize, prop_oneof![1..=88usize, 1..=2048usize], any::<usize>()),
+            1..20,
+        ),
     ) {
         let guest = Guest::new();
-        let mut disk = connect(&guest, &[]);
-        let (mut memory, mut expected) = (pattern(0, 512), pattern(0, 512));
+        let indirect = indirect.to_string();
+        let mut disk = connect(&guest, &[("feature-max-indirect-segments", &indirect)]);
+        let (mut memory, mut expected) = (pattern(0, SECTORS), pattern(0, SECTORS));
         for (id, (is_write, sector, sectors, order)) in steps.into_iter().enumerate() {
             let bytes = pattern(order % 1000, sectors);
             let range = sector * UNIT..(sector + sectors) * UNIT;
@@ -171,13 +263,16 @@ proptest! {
             };
             disk.submit(id as u64, sector as u64, operation);
             disk.device.flush_queue();
-            let request = disk.blkback.take().unwrap();
-            request.run(&mut memory);
-            disk.blkback.answer(request, OKAY);
+            let mut requests = disk.blkback.take_all();
+            while !requests.is_empty() {
+                let request = requests.swap_remove(order % requests.len());
+                request.run(&mut memory);
+                disk.blkback.answer(request, OKAY);
+            }
             let completion = disk.device.complete().unwrap();
             prop_assert_eq!(completion.id, id as u64);
-            prop_assert_eq!(&*completion.buffer.unwrap(), &expected[range]);
+            prop_assert!(completion.buffer.unwrap()[..] == expected[range]);
         }
-        prop_assert_eq!(memory, expected);
+        prop_assert!(memory == expected);
     }
 }
