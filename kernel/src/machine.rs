@@ -1,5 +1,6 @@
 //! What the app's `main` is given: the machine that it runs on.
 
+mod attached;
 mod slots;
 
 use alloc::{boxed::Box, vec::Vec};
@@ -172,6 +173,13 @@ impl Startable for Found {
     fn again(&self) -> Option<Self> {
         match self {
             Self::Xen(device) => Some(Self::Xen(device.clone())),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Xen(device) => Some(device.directory()),
             _ => None,
         }
     }

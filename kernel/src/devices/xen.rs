@@ -34,6 +34,11 @@ impl Xen {
 }
 
 impl Found {
+    /// The directory of its front end.
+    pub(crate) fn directory(&self) -> &str {
+        &self.directory
+    }
+
     /// Connects a network card, as soon as its back end is ready.
     pub(super) async fn start_net(self) -> Option<Box<dyn NetDevice>> {
         let sharing = mayfly_xen::sharing()?;
