@@ -6,6 +6,7 @@
 
 use mayfly::{Error, Result};
 
+pub mod sha256;
 pub mod violate;
 
 /// Ends a test guest: prints the verdict line, and gives `main` the result to return.

@@ -8,7 +8,8 @@
 //! //@ arguments: key=value       boot arguments
 //! //@ arch: x86_64               architectures that it is for; all if not given
 //! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3, or qemu for all
-//!                                of these, which is so if not given; and xen, to run it in the lab
+//!                                of these, which is so if not given; and xen, to run it in the lab;
+//!                                or lab, if a test in the lab tells the guest what to do
 //! //@ memory: 4M 8G              memory; a test for each size
 //! //@ cpu: default max           processors; a test for each
 //! //@ smp: 4                     number of processors
@@ -30,6 +31,9 @@ use crate::lab::Reason;
 /// All machines of QEMU's, and the machine of guests that run in the lab.
 const QEMU: &str = "qemu";
 const XEN: &str = "xen";
+
+/// No machine: tests in the lab run the guest, and tell it what to do.
+const LAB: &str = "lab";
 
 /// How a test guest is run, and what must come out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +171,7 @@ fn known(
     name: fn(Arch, &'static Variant) -> &'static str,
 ) -> Result<Vec<String>> {
     let of = |&arch: &Arch| variant::of(arch).iter().map(move |variant| name(arch, variant));
-    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).chain([QEMU, XEN]).collect();
+    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).chain([QEMU, XEN, LAB]).collect();
     match words.iter().find(|word| !names.contains(&word.as_str())) {
         Some(unknown) => bail!("`{unknown}` is none of {}", names.join(", ")),
         None => Ok(words),

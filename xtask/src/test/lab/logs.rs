@@ -9,7 +9,7 @@ use crate::test::case::Case;
 /// What may be printed: parts of lines. Xen of x86 copies the state of a processor for a guest that
 /// is created, and says so; Linux for ARM says that there is no NUMA; interfaces of guests come and
 /// go on the bridge, and disks by blkback; and the machine that all this is emulated on may be busy.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
     " save: ",
     " restore: ",
     "Unknown online node for memory",
@@ -19,6 +19,7 @@ const HARMLESS: [&str; 10] = [
     "Guest Rx ready",
     ": detected capacity change",
     ": using 1 queues, protocol",
+    ": prepare for reconnect",
     "hrtimer: interrupt took",
 ];
 

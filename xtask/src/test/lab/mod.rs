@@ -1,9 +1,9 @@
 //! Xen: the lab itself, and guests of its Xen.
 //!
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
-//! others need it, then [`guests`] one by one, over the [`network`], with many bytes ([`bulk`]), when they
-//! are needed ([`summon`]) and several of them [`together`], and at last whether Xen and dom0 have
-//! complained about any of it ([`logs`]).
+//! others need it, then [`guests`] one by one, with [`disks`], over the [`network`], with many bytes
+//! ([`bulk`]), under the hand of xl ([`control`]), when they are needed ([`summon`]) and several of
+//! them [`together`], and at last whether Xen and dom0 have complained about any of it ([`logs`]).
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::lab::{Hardware, Session, Xen};
 
 mod bulk;
 mod control;
+mod disks;
 mod guests;
 mod logs;
 mod machine;
@@ -54,6 +55,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
             // would be worth another two minutes.
             if !how.release {
                 cases.extend(guests::cases(&machine, arch, how)?);
+                cases.extend(disks::cases(&machine, arch, how)?);
             }
         }
         cases.push(together::case(&machine, &arches, how));
@@ -93,6 +95,9 @@ pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
         bulk::compile(arch, how)?;
         guests::compile(arch, how, names)?;
         summon::compile(arch)?;
+        if disks::are_among(names, arch) {
+            disks::compile(arch, how)?;
+        }
     }
     Ok(())
 }

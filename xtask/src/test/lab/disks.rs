@@ -1,0 +1,254 @@
+//! Disks of a guest that does what dom0 tells it to: what one side writes is what the other side
+//! reads, disks come and go, and their back end does.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Shared;
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How, Image};
+use crate::lab::{Domain, Session};
+use crate::test::case::Case;
+use crate::test::guest::failure;
+use crate::test::guests::package;
+use crate::tools::quote;
+use crate::xl_cfg::Config;
+
+/// The test guest.
+const GUEST: &str = "disk_agent";
+
+/// Memory, in MiB.
+const MEMORY: u64 = 48;
+
+/// The size of the disks, in MiB.
+const SIZE: u64 = 4;
+
+/// How often the back end goes and comes back.
+const REBINDS: usize = 5;
+
+/// How long the guest may take for something, in tenths of a second.
+const PATIENCE: u32 = 600;
+
+type Test = fn(&mut Agent<'_>) -> Result<()>;
+
+const TESTS: [(&str, Test); 3] =
+    [("disk-both-ways", both_ways), ("disk-attached", attached), ("disk-rebound", rebound)];
+
+/// The tests of an architecture.
+///
+/// # Errors
+/// If the test guests cannot be found.
+pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
+    let app = App { binary: GUEST.into(), ..package()?.app };
+    let case = |(name, test): (&str, Test)| {
+        let (app, how) = (app.clone(), how.clone());
+        machine.case(format!("lab/xen/{name}/{arch}"), move |session| {
+            let image = build::image_of(&app, arch, &how, &app.binary);
+            let mut console = Vec::new();
+            run(session, &app, &image, test, &mut console).map_err(|error| {
+                let console = String::from_utf8_lossy(&console).replace('\r', "");
+                failure(&error, &console, Some(&image))
+            })
+        })
+    };
+    Ok(TESTS.into_iter().map(case).collect())
+}
+
+/// Whether these tests are among those called `names`.
+pub fn are_among(names: &[String], arch: Arch) -> bool {
+    TESTS.iter().any(|(name, _)| names.contains(&format!("lab/xen/{name}/{arch}")))
+}
+
+/// Builds the guest.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn compile(arch: Arch, how: &How) -> Result<()> {
+    build::build_all(&package()?.app, arch, how, &[GUEST.into()])?;
+    Ok(())
+}
+
+fn run(
+    session: &mut Session,
+    app: &App,
+    image: &Image,
+    test: Test,
+    console: &mut Vec<u8>,
+) -> Result<()> {
+    let mut config = Config::for_lab(app, image, Some(MEMORY), &[])?;
+    config.name = format!("disks-{}", image.arch);
+    let file = format!("/guests/{}.img", config.name);
+    session.succeed(&format!("head -c {} /dev/urandom >{file}", SIZE << 20))?;
+    config.disks = vec![file.clone()];
+    let content = std::fs::read(&image.path)
+        .with_context(|| format!("cannot read {}", image.path.display()))?;
+    session.send(&quote(&config.kernel), &content)?;
+    let mut domain = Domain::create(session, &config, false)?;
+    let result = domain.wait_until_there(session, Duration::from_secs(60)).and_then(|()| {
+        let id = session.succeed(&format!("xl domid {}", config.name))?.trim().to_owned();
+        test(&mut Agent { session: &mut *session, name: config.name.clone(), id, file, count: 0 })
+    });
+    // All that it has printed.
+    let mut keep = |part: &[u8]| console.extend_from_slice(part);
+    domain.follow(session, &mut keep).ok();
+    domain.destroy(session)?;
+    session.succeed(&format!("rm -f /guests/{}*.img", config.name))?;
+    result
+}
+
+/// The guest, as dom0 sees it.
+struct Agent<'a> {
+    session: &'a mut Session,
+    name: String,
+    id: String,
+    /// Its first disk.
+    file: String,
+    /// Commands so far.
+    count: u32,
+}
+
+impl Agent<'_> {
+    /// Tells it to do something.
+    fn tell(&mut self, command: &str) -> Result<()> {
+        self.count += 1;
+        let (id, count) = (&self.id, self.count);
+        let wait = until(&format!("xenstore-read /local/domain/{id}/data/answer"), "[0-9]*");
+        self.session.succeed(&format!(
+            "{wait} && xenstore-write /local/domain/{id}/data/command '{count} {command}'"
+        ))?;
+        Ok(())
+    }
+
+    /// What it has answered.
+    fn answer(&mut self) -> Result<String> {
+        let (id, count) = (&self.id, self.count);
+        let read = format!("xenstore-read /local/domain/{id}/data/answer");
+        let text =
+            self.session.succeed(&format!("{} && {read}", until(&read, &format!("{count} *"))))?;
+        Ok(text.trim().split_once(' ').map_or_else(String::new, |(_, answer)| answer.to_owned()))
+    }
+
+    fn ask(&mut self, command: &str) -> Result<String> {
+        self.tell(command)?;
+        self.answer().with_context(|| format!("it does not answer to `{command}`"))
+    }
+
+    /// SHA-256 of a file.
+    fn sum(&mut self, file: &str) -> Result<String> {
+        let text = self.session.succeed(&format!("sha256sum <{file}"))?;
+        Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
+    }
+
+    /// Both sides see the same on a disk.
+    fn same(&mut self, disk: usize, file: &str) -> Result<()> {
+        let (sum, hash) = (self.sum(file)?, self.ask(&format!("hash {disk}"))?);
+        ensure!(sum == hash, "dom0 has {sum} on disk {disk}, the guest reads {hash}");
+        Ok(())
+    }
+
+    /// Has the guest write to a disk, and looks at the file.
+    fn filled(&mut self, disk: usize, seed: u32, file: &str) -> Result<()> {
+        let hash = self.ask(&format!("fill {disk} {seed}"))?;
+        let sum = self.sum(file)?;
+        ensure!(sum == hash, "the guest has written {hash} to disk {disk}, dom0 has {sum}");
+        Ok(())
+    }
+}
+
+/// A command for dom0's shell: waits until another one prints what matches a pattern of the shell.
+fn until(command: &str, pattern: &str) -> String {
+    format!(
+        "{{ i=0; until case \"$({command} 2>/dev/null)\" in {pattern}) true;; *) false;; esac; do \
+         i=$((i+1)); [ $i -lt {PATIENCE} ] || {{ {command}; exit 1; }}; sleep 0.1; done; }}",
+        pattern = pattern.replace(' ', "\\ ")
+    )
+}
+
+/// What dom0 has written is what the guest reads, and the other way round.
+fn both_ways(agent: &mut Agent<'_>) -> Result<()> {
+    let file = agent.file.clone();
+    let info = agent.ask("info 0")?;
+    ensure!(info == format!("{} 512 discard", SIZE << 20), "the guest says of its disk: {info}");
+    agent.same(0, &file)?;
+    agent.filled(0, 1, &file)?;
+    agent.same(0, &file)?;
+    // What is written behind the guest's back.
+    agent.session.succeed(&format!(
+        "dd if=/dev/urandom of={file} bs=64k seek=3 count=20 conv=notrunc 2>/dev/null"
+    ))?;
+    agent.same(0, &file)
+}
+
+/// Disks that come and go, also while they are used; one is for reading only.
+fn attached(agent: &mut Agent<'_>) -> Result<()> {
+    let name = agent.name.clone();
+    let other = format!("/guests/{name}-other.img");
+    agent.session.succeed(&format!("head -c 1572864 /dev/urandom >{other}"))?;
+    let attach = |access: &str| {
+        format!("xl block-attach {name} format=raw,vdev=xvdb,access={access},target={other}")
+    };
+    let detach = format!("xl block-detach {name} xvdb");
+    // Before the guest waits for it, and while it does.
+    agent.session.succeed(&attach("rw"))?;
+    let size = agent.ask("attached")?;
+    ensure!(size == 1_572_864.to_string(), "the attached disk has {size} bytes");
+    agent.same(1, &other)?;
+    agent.filled(1, 2, &other)?;
+    agent.tell("gone 1")?;
+    agent.session.succeed(&detach)?;
+    let error = agent.answer()?;
+    ensure!(error.contains("gone"), "a disk that was detached says: {error}");
+    agent.tell("attached")?;
+    agent.session.succeed(&attach("ro"))?;
+    agent.answer()?;
+    let info = agent.ask("info 2")?;
+    ensure!(info.contains("read-only"), "a disk for reading only says: {info}");
+    let error = agent.ask("refused 2")?;
+    ensure!(error.contains("read-only"), "it is written to: {error}");
+    agent.same(2, &other)?;
+    agent.session.succeed(&detach)?;
+    // Detached while it is written to.
+    agent.tell("attached")?;
+    agent.session.succeed(&attach("rw"))?;
+    agent.answer()?;
+    agent.ask("load 3 1")?;
+    agent.session.succeed(&format!("sleep 1; {detach}"))?;
+    let error = agent.ask("stop")?;
+    ensure!(error.contains("gone"), "a disk that was detached under load says: {error}");
+    let file = agent.file.clone();
+    agent.same(0, &file)?;
+    agent.filled(0, 4, &file)
+}
+
+/// The back end goes and comes back while the guest reads and writes: nothing is lost.
+fn rebound(agent: &mut Agent<'_>) -> Result<()> {
+    let (file, id) = (agent.file.clone(), agent.id.clone());
+    let driver = "/sys/bus/xen-backend/drivers/vbd";
+    let state = format!("xenstore-read /local/domain/{id}/device/vbd/51712/state");
+    agent.ask("load 0 100")?;
+    for round in 0..REBINDS {
+        // At once, or with a pause.
+        let pause = if round % 2 == 0 { "" } else { "sleep 0.3;" };
+        let connected =
+            until(&format!("{state}; xenstore-read backend/vbd/{id}/51712/state"), "*4?4");
+        agent.session.succeed(&format!(
+            "echo vbd-{id}-51712 >{driver}/unbind && {{ {pause} echo vbd-{id}-51712 >{driver}/bind; }} \
+             && sleep 0.5 && {connected} && sleep 0.5"
+        ))?;
+    }
+    let seed = agent.ask("stop")?;
+    ensure!(seed.parse().is_ok_and(|seed: u32| seed >= 100), "the load has ended with: {seed}");
+    let (sum, hash) = (agent.sum(&file)?, agent.ask(&format!("pattern 0 {seed}"))?);
+    ensure!(sum == hash, "dom0 has {sum}, but the guest has written {hash}");
+    agent.same(0, &file)?;
+    let log = format!("/var/log/xen/console/guest-{}.log", agent.name);
+    let count = agent.session.run(&format!("grep -c 'its back end is back' {log}"))?.text();
+    ensure!(
+        count.trim().parse().is_ok_and(|count: usize| count >= REBINDS),
+        "the guest has heard of {} reconnects of {REBINDS}",
+        count.trim()
+    );
+    Ok(())
+}
