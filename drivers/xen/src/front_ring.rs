@@ -17,18 +17,29 @@
 //! An event is sent only if the other side asked for one: that is how a burst costs one. After it
 //! has asked, a side has to look again, because the other one may have written before it could know.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use mayfly_arch::PAGE_SIZE;
 
 use crate::{byte_ring::BadIndex, grants::Grant, shared_page::HeapPage};
 
-/// A page that both ends see, for as long as the value is there.
-pub(crate) trait RingPage {
-    /// Its words.
+/// Pages that both ends see one after the other, for as long as the value is there.
+pub(crate) trait RingPages {
+    /// How many there are, at least one.
+    fn count(&self) -> usize {
+        1
+    }
+
+    /// The words of the first.
     fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4];
 
-    /// The word at `offset` bytes, which is a constant of the protocol or within an entry.
+    /// The words of an entry, from this one of all words on. It may cross the end of a page.
+    fn entry(&self, start: usize, count: usize) -> impl Iterator<Item = &AtomicU32> {
+        self.words().get(start..start + count).unwrap_or_default().iter()
+    }
+
+    /// The word at `offset` bytes, which is a constant of the protocol.
     fn word(&self, offset: usize) -> &AtomicU32 {
         &self.words()[offset / 4]
     }
@@ -39,14 +50,41 @@ const REQUEST_EVENT: usize = 4;
 const RESPONSES: usize = 8;
 const RESPONSE_EVENT: usize = 12;
 const ENTRIES: usize = 64;
+const WORDS_PER_PAGE: usize = PAGE_SIZE / 4;
 
-impl RingPage for Grant<HeapPage> {
+impl RingPages for Grant<HeapPage> {
     fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
         self.page().words()
     }
 }
 
-/// The front end of a ring on one page, whose entries have `WORDS` words of 32 bits.
+/// Pages that were granted, the first and the others.
+pub(crate) struct RingMemory {
+    pub(crate) first: Grant<HeapPage>,
+    pub(crate) others: Vec<Grant<HeapPage>>,
+}
+
+impl RingPages for RingMemory {
+    fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
+        self.first.words()
+    }
+
+    fn entry(&self, start: usize, count: usize) -> impl Iterator<Item = &AtomicU32> {
+        (start..start + count).filter_map(|index| {
+            let page = match (index / WORDS_PER_PAGE).checked_sub(1) {
+                None => &self.first,
+                Some(page) => self.others.get(page)?,
+            };
+            page.words().get(index % WORDS_PER_PAGE)
+        })
+    }
+}
+
+/// The front end of a ring, whose entries have `WORDS` words of 32 bits.
 pub(crate) struct FrontRing<P, const WORDS: usize> {
     page: P,
     /// Requests that were written, and those of them that the back end can see.
@@ -56,14 +94,23 @@ pub(crate) struct FrontRing<P, const WORDS: usize> {
     responses: u32,
 }
 
-impl<P: RingPage, const WORDS: usize> FrontRing<P, WORDS> {
-    /// Entries of the ring: as many as fit, rounded down to a power of two.
-    pub(crate) const SIZE: usize = {
-        let fit = (PAGE_SIZE - ENTRIES) / (4 * WORDS);
-        1 << fit.ilog2()
-    };
+/// Entries of a ring on so many pages: as many as fit, rounded down to a power of two.
+const fn entries(pages: usize, words: usize) -> usize {
+    let fit = (pages * PAGE_SIZE - ENTRIES) / (4 * words);
+    1 << fit.ilog2()
+}
 
-    /// Makes an empty ring of a page that nobody else uses yet.
+impl<P: RingPages, const WORDS: usize> FrontRing<P, WORDS> {
+    /// Entries of a ring on one page.
+    #[cfg(test)]
+    pub(crate) const SIZE: usize = entries(1, WORDS);
+
+    /// Entries of the ring.
+    pub(crate) fn size(&self) -> usize {
+        entries(self.page.count(), WORDS)
+    }
+
+    /// Makes an empty ring of pages that nobody else uses yet.
     pub(crate) fn new(page: P) -> Self {
         for (offset, value) in
             [(REQUESTS, 0), (REQUEST_EVENT, 1), (RESPONSES, 0), (RESPONSE_EVENT, 1)]
@@ -75,7 +122,7 @@ impl<P: RingPage, const WORDS: usize> FrontRing<P, WORDS> {
 
     /// How many requests can be written.
     pub(crate) fn room(&self) -> usize {
-        Self::SIZE - self.outstanding() as usize
+        self.size() - self.outstanding() as usize
     }
 
     /// Requests without a response.
@@ -84,9 +131,8 @@ impl<P: RingPage, const WORDS: usize> FrontRing<P, WORDS> {
     }
 
     /// The words of an entry.
-    fn entry(&self, index: u32) -> &[AtomicU32] {
-        let start = ENTRIES / 4 + (index as usize % Self::SIZE) * WORDS;
-        self.page.words().get(start..start + WORDS).unwrap_or_default()
+    fn entry(&self, index: u32) -> impl Iterator<Item = &AtomicU32> {
+        self.page.entry(ENTRIES / 4 + (index as usize % self.size()) * WORDS, WORDS)
     }
 
     /// Writes a request, which the back end sees after [`publish`](Self::publish). Returns false if
@@ -96,7 +142,7 @@ impl<P: RingPage, const WORDS: usize> FrontRing<P, WORDS> {
         if self.room() == 0 {
             return false;
         }
-        for (word, value) in self.entry(self.requests).iter().zip(request) {
+        for (word, value) in self.entry(self.requests).zip(request) {
             word.store(*value, Ordering::Relaxed);
         }
         self.requests = self.requests.wrapping_add(1);
@@ -166,7 +212,7 @@ mod tests {
     use super::*;
     use crate::shared_page::SharedPage;
 
-    impl RingPage for SharedPage {
+    impl RingPages for SharedPage {
         fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
             Self::words(*self)
         }
@@ -227,6 +273,7 @@ mod tests {
         assert_eq!(FrontRing::<SharedPage, 3>::SIZE, 256);
         assert_eq!(FrontRing::<SharedPage, 2>::SIZE, 256);
         assert_eq!(FrontRing::<SharedPage, 28>::SIZE, 32);
+        assert_eq!([1, 2, 4, 8].map(|pages| entries(pages, 28)), [32, 64, 128, 256]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a disk comes to work: the nodes that both sides write (xen/include/public/io/blkif.h).
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, format};
 
 use mayfly_arch::PAGE_SIZE;
 use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
@@ -8,13 +8,11 @@ use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
 use super::{
     BlkFront, MAX_PAGES,
     connection::{Connection, Offers},
-    wire::{LAYOUT, MAX_DESCRIBED, MAX_SEGMENTS, UNIT, WORDS},
+    wire::{LAYOUT, MAX_DESCRIBED, MAX_SEGMENTS, UNIT},
 };
 use crate::{
     Sharing,
-    bus::{
-        self, ConnectError, Connector, GrantedRing, Line, Minder, Node, Offer, Seen, granted_ring,
-    },
+    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, large_ring},
     grants::DomainId,
     store::Store,
 };
@@ -26,8 +24,8 @@ const READ_ONLY: u32 = 4;
 
 /// How many of the largest requests can have their data granted at a time.
 const LARGEST_AT_ONCE: usize = 4;
-/// Entries of the ring.
-const SLOTS: usize = GrantedRing::<WORDS>::SIZE;
+/// Most pages of the ring, as a power of two: 4, which have 128 entries.
+const MOST_ORDER: u32 = 2;
 
 /// Connects the disk whose front end has this directory. The back end may take its time, and go and
 /// come back later: it gets anew what it has not answered then. Returns the disk, and who is to watch
@@ -60,13 +58,15 @@ const FLAGS: Node = Node::Back("info");
 const FLUSH: &str = "feature-flush-cache";
 const BARRIER: &str = "feature-barrier";
 const DISCARD: &str = "feature-discard";
+/// The base-2 logarithm of the pages that a ring may have.
+const ORDER: Node = Node::Back("max-ring-page-order");
 const INDIRECT: Node = Node::Back("feature-max-indirect-segments");
 
 impl Connector for BlockConnector {
     type Info = BlockInfo;
     type Connection = Connection;
 
-    const FEATURES: &'static [Node] = &[];
+    const FEATURES: &'static [Node] = &[ORDER];
     // The back end only knows the disk when it is connected.
     const PROPERTIES: &'static [Node] = &[
         SECTORS,
@@ -80,15 +80,24 @@ impl Connector for BlockConnector {
 
     fn offer(
         &self,
-        _: &Seen,
+        seen: &Seen,
         domain: DomainId,
         line: &Line<Connection>,
         offer: &mut Offer,
     ) -> Result<Connection, ConnectError> {
-        let (ring, reference) = granted_ring(&self.sharing.grants.reserve(1)?, domain)?;
+        let order = seen.number(ORDER).unwrap_or(0).min(MOST_ORDER);
+        let pages = 1 << order;
+        let (ring, references) = large_ring(&self.sharing.grants.reserve(pages)?, domain, pages)?;
         let channel = self.sharing.events.alloc_unbound(domain)?;
         line.listen(&channel)?;
-        offer.add("ring-ref", reference);
+        // Both ways to tell of a single page: a back end that went away may have been told of more.
+        offer.add("ring-page-order", order);
+        for (index, reference) in references.iter().enumerate() {
+            offer.add(&format!("ring-ref{index}"), reference.0);
+            if pages == 1 {
+                offer.add("ring-ref", reference.0);
+            }
+        }
         offer.add("event-channel", channel.port().number());
         offer.add("protocol", LAYOUT);
         // How many entries data takes is known when it has connected.
@@ -101,8 +110,9 @@ impl Connector for BlockConnector {
         let pages = seen.number(INDIRECT).unwrap_or(0_usize);
         let pages = pages.clamp(MAX_SEGMENTS, MAX_PAGES.min(MAX_DESCRIBED));
         // Data, and a page of descriptors for each entry of the ring.
-        let data = (SLOTS * MAX_SEGMENTS).max(LARGEST_AT_ONCE * pages);
-        connection.entries = self.sharing.grants.reserve(data + SLOTS)?;
+        let slots = connection.slots();
+        let data = (slots * MAX_SEGMENTS).max(LARGEST_AT_ONCE * pages);
+        connection.entries = self.sharing.grants.reserve(data + slots)?;
         connection.offers = Offers {
             pages,
             flush: seen.has_feature(FLUSH),

@@ -8,7 +8,7 @@ use super::{
     wire::{self, MAX_SEGMENTS, Operation, Request, Response, Status, WORDS},
 };
 use crate::{
-    bus::GrantedRing,
+    bus::LargeRing,
     byte_ring::BadIndex,
     event_channel::EventChannel,
     grants::{Access, DomainId, Grant, Reservation},
@@ -54,7 +54,7 @@ impl Offers {
 
 /// What a disk uses while its back end is there.
 pub(super) struct Connection {
-    ring: GrantedRing<WORDS>,
+    ring: LargeRing<WORDS>,
     pub(super) domain: DomainId,
     pub(super) entries: Reservation,
     channel: EventChannel,
@@ -79,12 +79,12 @@ struct Part {
 impl Connection {
     /// One whose back end can do nothing yet.
     pub(super) fn new(
-        ring: GrantedRing<WORDS>,
+        ring: LargeRing<WORDS>,
         domain: DomainId,
         entries: Reservation,
         channel: EventChannel,
     ) -> Self {
-        let slots = GrantedRing::<WORDS>::SIZE;
+        let slots = ring.size();
         Self {
             ring,
             domain,
@@ -95,6 +95,11 @@ impl Connection {
             free: (0..slots as u16).collect(),
             spare: Vec::with_capacity(slots),
         }
+    }
+
+    /// Parts of requests that can be under way.
+    pub(super) fn slots(&self) -> usize {
+        self.parts.len()
     }
 
     /// Tells the back end of what was queued, if it wants to know.

@@ -42,7 +42,7 @@ pub use link::devices;
 pub use minder::Minder;
 pub(crate) use minder::{Connector, start};
 pub(crate) use nodes::{Node, Offer, Seen};
-pub(crate) use ring::{GrantedRing, granted_ring};
+pub(crate) use ring::{GrantedRing, LargeRing, granted_ring, large_ring};
 pub(crate) use session::{Line, Session};
 use state::State;
 

@@ -123,7 +123,8 @@ fn what_was_granted_stays_until_the_back_end_has_heard() {
 #[test]
 fn a_back_end_that_comes_back_may_do_less() {
     let guest = Guest::new();
-    let mut disk = connect(&guest, &[("feature-max-indirect-segments", "256")]);
+    let nodes = [("feature-max-indirect-segments", "256"), ("max-ring-page-order", "4")];
+    let mut disk = connect(&guest, &nodes);
     let mut memory = pattern(4, SECTORS);
     for id in 0..4 {
         disk.submit(id, id % 2 * 2048, BlockOperation::Read(zeroed(2048)));
@@ -137,6 +138,7 @@ fn a_back_end_that_comes_back_may_do_less() {
         ("feature-max-indirect-segments", "0"),
         ("feature-flush-cache", "0"),
         ("feature-discard", "0"),
+        ("max-ring-page-order", "0"),
     ] {
         disk.back.put(name, value);
     }
@@ -228,6 +230,8 @@ proptest! {
     /// guest is answered once, and the disk has what was written.
     #[test]
     fn nothing_is_lost_and_nothing_answered_twice(
+        orders in prop::collection::vec(0..4u8, 1..5),
+        indirect in prop::collection::vec(0..40u8, 1..5),
         steps in prop::collection::vec((0..6u8, 0..60usize, 1..=24usize), 1..80),
     ) {
         let guest = Guest::new();
@@ -260,6 +264,11 @@ proptest! {
                 _ => {
                     disk.back.set_state(5);
                     held.clear();
+                    // Each time another back end.
+                    let order = orders[number % orders.len()].to_string();
+                    let indirect = indirect[number % indirect.len()].to_string();
+                    disk.back.put("max-ring-page-order", &order);
+                    disk.back.put("feature-max-indirect-segments", &indirect);
                     come_back(&mut disk);
                 }
             }

@@ -3,7 +3,7 @@
 extern crate std;
 
 use core::sync::atomic::Ordering;
-use std::{vec, vec::Vec};
+use std::{format, vec, vec::Vec};
 
 use crate::{
     block::wire::{UNIT, WORDS},
@@ -29,6 +29,15 @@ pub(super) struct BlkBack<'a> {
     most: usize,
 }
 
+/// What leads to the ring's pages, for a back end that knows of rings with several or does not.
+fn references(back: &Back<'_>) -> Vec<GrantRef> {
+    if back.number("max-ring-page-order").is_none() {
+        return vec![back.reference("ring-ref")];
+    }
+    let order: u32 = back.front("ring-page-order").unwrap().parse().unwrap();
+    (0..1 << order).map(|page| back.reference(&format!("ring-ref{page}"))).collect()
+}
+
 /// A request, with its pages mapped.
 pub(super) struct Request {
     /// What told of the pages, if that was not the ring.
@@ -47,7 +56,7 @@ impl<'a> BlkBack<'a> {
     pub(super) fn map(back: &Back<'a>) -> Self {
         Self {
             back: back.clone(),
-            ring: BackRing::map(back.guest, back.reference("ring-ref")).unwrap(),
+            ring: BackRing::map_pages(back.guest, &references(back)).unwrap(),
             port: back.front("event-channel").unwrap().parse().unwrap(),
             most: back.number("feature-max-indirect-segments").unwrap_or(0),
         }

@@ -23,13 +23,13 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let id = prop_oneof![
-        4 => (0..8u32).prop_map(|id| [31 - id, 0]),
+        4 => (0..8u32).prop_map(|id| [id, 0]),
         1 => any::<[u32; 2]>(),
     ];
     let offset = prop_oneof![0..4usize, 0..1024usize].prop_map(|word| 4 * word);
     let value = prop_oneof![0..40u32, any::<u32>()];
     let step = prop_oneof![
-        (0..89usize).prop_map(Step::Submit),
+        prop_oneof![0..89usize, 0..700usize].prop_map(Step::Submit),
         Just(Step::Complete),
         (offset, value).prop_map(|(offset, value)| Step::Scribble { offset, value }),
         (id, -3..2i16).prop_map(|(id, status)| Step::Answer { id, status }),
@@ -53,11 +53,19 @@ fn complete(disk: &mut Disk<'_>) -> Vec<u64> {
 
 proptest! {
     #[test]
-    fn nothing_that_blkback_writes_does_harm(steps in steps()) {
+    fn nothing_that_blkback_writes_does_harm(
+        order in 0..3u8,
+        indirect in 0..40u8,
+        steps in steps(),
+    ) {
         let guest = Guest::new();
-        drop(guest.sharing.grants.reserve(1).unwrap());
+        drop(guest.sharing.grants.reserve(1600).unwrap());
         let before = guest.resources();
-        let mut disk = connect(&guest, &[]);
+        let (order, indirect) = (order.to_string(), indirect.to_string());
+        let nodes =
+            [("max-ring-page-order", &*order), ("feature-max-indirect-segments", &*indirect)];
+        let mut disk = connect(&guest, &nodes);
+        let slots = 32_u32 << order.parse::<u32>().unwrap();
         let (mut stolen, mut done, mut next) = (Vec::new(), Vec::new(), 0);
         for step in steps {
             match step {
@@ -75,6 +83,10 @@ proptest! {
                 Step::Scribble { offset, value } => {
                     disk.blkback.ring.page.write(offset, &value.to_le_bytes());
                 }
+                // Those that are used first are the highest.
+                Step::Answer { id: [id @ 0..8, 0], status } => {
+                    disk.blkback.respond([slots - 1 - id, 0], status);
+                }
                 Step::Answer { id, status } => disk.blkback.respond(id, status),
                 Step::Steal => stolen.extend(disk.blkback.steal()),
             }
@@ -88,7 +100,7 @@ proptest! {
         prop_assert!(done.iter().all(|id| *id < next));
         let Disk { device, blkback, back, .. } = disk;
         drop(device);
-        prop_assert_eq!(guest.resources().1, stolen.len() + 1);
+        prop_assert_eq!(guest.resources().1, stolen.len() + (1 << order.parse::<u32>().unwrap()));
         drop((stolen, blkback));
         back.detach();
         guest.settle();

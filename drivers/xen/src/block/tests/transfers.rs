@@ -101,30 +101,37 @@ fn a_request_fails_if_a_part_of_it_does() {
 
 #[test]
 fn many_requests_are_under_way_and_answered_in_any_order() {
-    let guest = Guest::new();
-    let mut disk = connect(&guest, &[]);
-    let mut memory = pattern(1, SECTORS);
-    for id in 0..32 {
-        disk.submit(id, id * 88, BlockOperation::Read(zeroed(88)));
+    for (order, slots) in
+        [("", 32), ("0", 32), ("1", 64), ("2", 128), ("4", 128), ("4294967295", 128)]
+    {
+        let guest = Guest::new();
+        let mut disk = connect(&guest, &[("max-ring-page-order", order)]);
+        let mut memory = pattern(1, SECTORS);
+        // The ring goes round three times.
+        for _ in 0..3 {
+            for id in 0..slots {
+                disk.submit(id, id * 24, BlockOperation::Read(zeroed(24)));
+            }
+            let full = BlockRequest { id: 999, sector: 0, operation: BlockOperation::Flush };
+            assert!(disk.device.submit(full).is_err());
+            assert!(disk.blkback.take_all().is_empty());
+            disk.device.flush_queue();
+            assert_eq!(disk.blkback.events(), 1);
+            let mut requests = disk.blkback.take_all();
+            assert_eq!(requests.len(), slots as usize);
+            for step in 0..slots as usize {
+                let request = requests.remove(step * 7 % requests.len());
+                request.run(&mut memory);
+                disk.blkback.answer(request, OKAY);
+            }
+            for _ in 0..slots {
+                let completion = disk.device.complete().unwrap();
+                let at = completion.id as usize * 24 * UNIT;
+                assert_eq!(&*completion.buffer.unwrap(), &memory[at..at + 24 * UNIT]);
+            }
+            assert!(disk.device.complete().is_none());
+        }
     }
-    let full = BlockRequest { id: 99, sector: 0, operation: BlockOperation::Flush };
-    assert!(disk.device.submit(full).is_err());
-    assert!(disk.blkback.take_all().is_empty());
-    disk.device.flush_queue();
-    assert_eq!(disk.blkback.events(), 1);
-    let mut requests = disk.blkback.take_all();
-    assert_eq!(requests.len(), 32);
-    for step in 0..32 {
-        let request = requests.remove(step * 7 % requests.len());
-        request.run(&mut memory);
-        disk.blkback.answer(request, OKAY);
-    }
-    for _ in 0..32 {
-        let completion = disk.device.complete().unwrap();
-        let at = completion.id as usize * 88 * UNIT;
-        assert_eq!(&*completion.buffer.unwrap(), &memory[at..at + 88 * UNIT]);
-    }
-    assert!(disk.device.complete().is_none());
 }
 
 #[test]
@@ -242,6 +249,7 @@ fn all_is_back_when_the_disk_is_dropped() {
 proptest! {
     #[test]
     fn a_disk_remembers_what_was_written(
+        order in 0..4u8,
         indirect in prop_oneof![0..40usize, 0..1000usize],
         steps in prop::collection::vec(
             (any::<bool>(), 0..200usize, prop_oneof![1..=88usize, 1..=2048usize], any::<usize>()),
@@ -249,8 +257,10 @@ proptest! {
         ),
     ) {
         let guest = Guest::new();
-        let indirect = indirect.to_string();
-        let mut disk = connect(&guest, &[("feature-max-indirect-segments", &indirect)]);
+        let (order, indirect) = (order.to_string(), indirect.to_string());
+        let nodes =
+            [("max-ring-page-order", &*order), ("feature-max-indirect-segments", &*indirect)];
+        let mut disk = connect(&guest, &nodes);
         let (mut memory, mut expected) = (pattern(0, SECTORS), pattern(0, SECTORS));
         for (id, (is_write, sector, sectors, order)) in steps.into_iter().enumerate() {
             let bytes = pattern(order % 1000, sectors);
