@@ -137,8 +137,9 @@ struct Guest {
 }
 
 /// The scripts that dom0 runs, by their names.
-const SCRIPTS: [(&str, &str); 3] = [
+const SCRIPTS: [(&str, &str); 4] = [
     ("conduit.sh", include_str!("dom0/conduit.sh")),
+    ("type.sh", include_str!("dom0/type.sh")),
     ("vchan.sh", include_str!("dom0/vchan.sh")),
     ("vchan_pair.sh", include_str!("dom0/vchan_pair.sh")),
 ];
