@@ -7,12 +7,13 @@
 //! add a check of an example, add a function to its file in `xtask/src/test/examples` and a line to
 //! its list.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::arch::{Arch, ArchChoice};
 use crate::build::How;
 use crate::lab::Xen;
+use crate::run::interrupted;
 use crate::{setup, ui};
 
 mod case;
@@ -155,7 +156,7 @@ impl Options {
         let names: Vec<String> = groups.iter().flatten().map(|case| case.name.clone()).collect();
         let machines = self.arch.list().iter().map(|&arch| Xen::of(arch).arch().qemu());
         self.need(names.len(), &machines.collect::<Vec<_>>())?;
-        let built = if self.list { Ok(()) } else { lab::compile(self.arch.list(), &how, &names) };
+        let built = self.build(&|| lab::compile(self.arch.list(), &how, &names));
         match built {
             Ok(()) => runner.groups(groups),
             Err(error) => runner.one_by_one(failing(&names, &error)),
@@ -176,11 +177,17 @@ impl Options {
         compile: &dyn Fn(&[String]) -> Result<()>,
     ) {
         let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
-        let built = if self.list { Ok(()) } else { compile(&names) };
+        let built = self.build(&|| compile(&names));
         match built {
             Ok(()) => runner.side_by_side(cases),
             Err(error) => runner.one_by_one(failing(&names, &error)),
         }
+    }
+
+    /// Builds what tests need, unless they are only listed, or nobody waits for them any more.
+    fn build(&self, build: &dyn Fn() -> Result<()>) -> Result<()> {
+        ensure!(!interrupted(), "interrupted");
+        if self.list { Ok(()) } else { build() }
     }
 
     /// The cases that the command line asks for.
