@@ -12,12 +12,19 @@ use core::time::Duration;
 
 use guests::{check, fail};
 use mayfly::{
-    Machine, Result,
+    BootArguments, Machine, Result,
     alloc::vec,
     println, spawn,
     time::{Instant, timeout},
     xen::{RingSizes, Vchan, VchanError, Xen},
 };
+
+#[derive(BootArguments)]
+struct Args {
+    /// This guest connects, and waits to be destroyed.
+    #[arg(default = false)]
+    victim: bool,
+}
 
 const DOM0: u16 = 0;
 /// How long anything may take.
@@ -28,7 +35,11 @@ const LARGE: usize = 8 << 20;
 
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
+    let args: Args = machine.arguments()?;
     let Some(xen) = machine.xen() else { return fail("this guest is for Xen") };
+    if args.victim {
+        return be_destroyed(&xen).await;
+    }
     let before = resources();
     serve(&xen, "small", RingSizes::default(), SMALL).await?;
     serve(&xen, "mixed", RingSizes { input: 1 << 14, output: 0 }, SMALL).await?;
@@ -161,4 +172,14 @@ async fn ends(xen: &Xen, stage: &str, mut stream: Vchan) -> Result {
     };
     println!("{stage}: write gives {written:?}");
     check(written == Err(VchanError::Closed), "a write does not tell of the end")
+}
+
+/// Connects in both roles, and does nothing more.
+async fn be_destroyed(xen: &Xen) -> Result {
+    let mut listener = xen.vchan_listen(DOM0, "victim-server").await?;
+    let _accepted = listener.accept().await?;
+    let _connected = xen.vchan_connect(DOM0, "victim-client").await?;
+    xen.store().write("data/stage", "victim").await?;
+    mayfly::time::sleep(PATIENCE).await;
+    fail("it was not destroyed")
 }

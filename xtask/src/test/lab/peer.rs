@@ -27,6 +27,7 @@ pub fn vchan_echo(xen: Xen) -> Result<PathBuf> {
     setup::rust_standard_library(&target)?;
     let libraries = [
         tree.join("usr/lib").join(triplet).join("libxenvchan.so.4.17"),
+        tree.join("usr/lib").join(triplet).join("libxenstore.so.4"),
         tree.join("lib").join(triplet).join("libc.so.6"),
     ];
     let program = paths::repository().join("target").join(target.as_str()).join("vchan-echo");

@@ -52,5 +52,22 @@ kill -9 $!
 vchan-socket-proxy -m server "$id" "$here/killed-server" - <>vchan.pipe >vchan.out &
 await kill-server
 kill -9 $!
-rm -f vchan.*
+
+# Another guest of the same image, which is destroyed while it is connected: both programs end.
+sed "s/^name = .*/name = \"$1-victim\"/; s/^extra = .*/extra = \"victim=yes\"/" "$1.cfg" >other.cfg
+xl create other.cfg >/dev/null || fail "the other guest cannot be created"
+id=$(xl domid "$1-victim")
+own=/local/domain/$id/data
+timeout 60 ./vchan-echo client "$id" "$own/vchan/0/victim-server" >vchan.client &
+client=$!
+timeout 60 ./vchan-echo server "$id" "/local/domain/0/data/vchan/$id/victim-client" 0 0 >vchan.server &
+server=$!
+await victim
+xl destroy "$1-victim"
+wait $client || fail "the client of a domain that is gone ends with $?"
+wait $server || fail "the server of a domain that is gone ends with $?"
+for side in client server; do
+    grep -q "the domain is gone" vchan.$side || fail "the $side: $(cat vchan.$side)"
+done
+rm -f vchan.* other.cfg
 exit 0

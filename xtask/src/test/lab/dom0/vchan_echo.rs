@@ -1,4 +1,5 @@
-//! A program for dom0: one end of a vchan, which sends back what it gets.
+//! A program for dom0: one end of a vchan, which sends back what it gets until the other side closes, or
+//! its domain is gone, of which libxenvchan does not tell.
 //!
 //! ```text
 //! vchan-echo server DOMAIN PATH LEFT RIGHT    rings for at least so many bytes
@@ -50,8 +51,19 @@ core::arch::global_asm!(
     "brk #0",
 );
 
-/// `struct libxenvchan`, which is the library's own business.
+/// `struct libxenvchan` and `struct xs_handle`, which are the libraries' own business.
 type Vchan = c_void;
+type Store = c_void;
+
+/// `struct pollfd` of poll(2).
+#[repr(C)]
+struct PollFd {
+    fd: c_int,
+    events: i16,
+    revents: i16,
+}
+
+const POLLIN: i16 = 1;
 
 unsafe extern "C" {
     fn libxenvchan_server_init(
@@ -68,9 +80,19 @@ unsafe extern "C" {
     ) -> *mut Vchan;
     fn libxenvchan_read(vchan: *mut Vchan, data: *mut c_void, size: usize) -> c_int;
     fn libxenvchan_write(vchan: *mut Vchan, data: *const c_void, size: usize) -> c_int;
+    fn libxenvchan_data_ready(vchan: *mut Vchan) -> c_int;
+    fn libxenvchan_buffer_space(vchan: *mut Vchan) -> c_int;
+    fn libxenvchan_fd_for_select(vchan: *mut Vchan) -> c_int;
     fn libxenvchan_wait(vchan: *mut Vchan) -> c_int;
     fn libxenvchan_is_open(vchan: *mut Vchan) -> c_int;
     fn libxenvchan_close(vchan: *mut Vchan);
+    fn xs_open(flags: usize) -> *mut Store;
+    fn xs_watch(store: *mut Store, path: *const c_char, token: *const c_char) -> bool;
+    fn xs_fileno(store: *mut Store) -> c_int;
+    fn xs_read_watch(store: *mut Store, count: *mut u32) -> *mut c_void;
+    fn xs_is_domain_introduced(store: *mut Store, domain: u32) -> bool;
+    fn poll(fds: *mut PollFd, count: usize, timeout: c_int) -> c_int;
+    fn free(memory: *mut c_void);
     fn printf(format: *const c_char, ...) -> c_int;
     fn usleep(microseconds: u32) -> c_int;
     fn abort() -> !;
@@ -115,8 +137,16 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
     if vchan.is_null() {
         return 3;
     }
-    // SAFETY: a vchan of the library's.
-    let total = unsafe { echo(vchan) };
+    // SAFETY: any program may.
+    let store = unsafe { xs_open(0) };
+    // SAFETY: texts that end; a store that is there.
+    let is_watched =
+        !store.is_null() && unsafe { xs_watch(store, c"@releaseDomain".as_ptr(), c"".as_ptr()) };
+    if !is_watched {
+        return 4;
+    }
+    let end = End { vchan, store, domain: domain as u32 };
+    let total = end.echo();
     // SAFETY: a format for one number.
     unsafe { printf(c"%lu bytes were sent back\n".as_ptr(), total) };
     0
@@ -127,33 +157,61 @@ fn number(argument: Option<*const c_char>) -> Option<usize> {
     unsafe { CStr::from_ptr(argument?) }.to_str().ok()?.parse().ok()
 }
 
-/// Sends back what comes, until the other side closes. Returns how many bytes that were.
-///
-/// # Safety
-/// `vchan` is one, and is not used afterwards.
-unsafe fn echo(vchan: *mut Vchan) -> usize {
-    let mut buffer = [0_u8; 1 << 14];
-    let mut total = 0;
-    // SAFETY: the caller's promise; the buffer is as long as is said.
-    unsafe {
+/// This end of a vchan, and what tells of the other domain. Both are there.
+struct End {
+    vchan: *mut Vchan,
+    store: *mut Store,
+    domain: u32,
+}
+
+impl End {
+    /// Sends back what comes, until the other side is gone. Returns how many bytes that were.
+    fn echo(self) -> usize {
+        let mut buffer = [0_u8; 1 << 14];
+        let mut total = 0;
         loop {
-            let read = libxenvchan_read(vchan, buffer.as_mut_ptr().cast(), buffer.len());
-            let Ok(read) = usize::try_from(read) else { break };
-            if read == 0 && (libxenvchan_is_open(vchan) == 0 || libxenvchan_wait(vchan) != 0) {
+            // Before what there is to be read: what was written before it closed counts.
+            // SAFETY: the vchan is there.
+            let is_open = unsafe { libxenvchan_is_open(self.vchan) != 0 };
+            // SAFETY: as above; the buffer is as long as is said.
+            let count = unsafe {
+                let ready = usize::try_from(libxenvchan_data_ready(self.vchan)).unwrap_or(0);
+                let room = usize::try_from(libxenvchan_buffer_space(self.vchan)).unwrap_or(0);
+                let count = ready.min(room).min(buffer.len());
+                if count > 0 {
+                    libxenvchan_read(self.vchan, buffer.as_mut_ptr().cast(), count);
+                    libxenvchan_write(self.vchan, buffer.as_ptr().cast(), count);
+                }
+                count
+            };
+            total += count;
+            if count == 0 && (!is_open || !self.wait()) {
                 break;
             }
-            let mut rest = buffer.get(..read).unwrap_or_default();
-            while !rest.is_empty() {
-                let written = libxenvchan_write(vchan, rest.as_ptr().cast(), rest.len());
-                if written < 0 || (written == 0 && libxenvchan_wait(vchan) != 0) {
-                    libxenvchan_close(vchan);
-                    return total;
-                }
-                total += written as usize;
-                rest = rest.get(written as usize..).unwrap_or_default();
-            }
         }
-        libxenvchan_close(vchan);
+        // SAFETY: nobody uses it afterwards.
+        unsafe { libxenvchan_close(self.vchan) };
+        total
     }
-    total
+
+    /// Waits until something happens. Returns whether the other domain is there.
+    fn wait(&self) -> bool {
+        // SAFETY: both are there; the array is as long as is said.
+        unsafe {
+            let fds = [libxenvchan_fd_for_select(self.vchan), xs_fileno(self.store)];
+            let mut fds = fds.map(|fd| PollFd { fd, events: POLLIN, revents: 0 });
+            poll(fds.as_mut_ptr(), fds.len(), -1);
+            if fds[0].revents != 0 {
+                libxenvchan_wait(self.vchan);
+            }
+            if fds[1].revents != 0 {
+                free(xs_read_watch(self.store, &mut 0));
+                if !xs_is_domain_introduced(self.store, self.domain) {
+                    printf(c"the domain is gone, ".as_ptr());
+                    return false;
+                }
+            }
+            true
+        }
+    }
 }
