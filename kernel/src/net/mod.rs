@@ -27,6 +27,7 @@ mod deadlines;
 mod emit;
 mod error;
 mod flow_map;
+mod merge;
 mod neighbors;
 mod network;
 mod phy;

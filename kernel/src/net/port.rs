@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::{
     num::{NonZeroU16, NonZeroUsize},
+    ops::RangeInclusive,
     task::{Context, Poll},
 };
 
@@ -12,7 +13,7 @@ use smoltcp::{
     wire::ETHERNET_HEADER_LEN,
 };
 
-use super::{checksum, segments::Layout, stats::Stats};
+use super::{checksum, merge::Merge, segments::Layout, stats::Stats};
 use crate::memory;
 
 /// Longest frame that is given to a device to be cut: an IPv4 packet of 65,535 bytes.
@@ -36,6 +37,10 @@ pub(super) struct Port {
     spare: Option<FrameBuf>,
     /// The same for a packet that is to be cut into segments.
     large: Option<Large>,
+    /// How long the TCP packets over IPv6 are that the device cuts, if it does; and one that is not
+    /// complete.
+    merged: Option<RangeInclusive<usize>>,
+    merge: Option<Merge>,
     /// Frames that the device is known to take.
     room: usize,
     unflushed: bool,
@@ -87,7 +92,12 @@ impl Port {
         (checksums.ipv4, checksums.tcp, checksums.udp) = (done, done, done);
         let large_pool = device.large_pool().filter(|_| info.checksums.on_transmit);
         let longest = device.segmentation().tcp_ipv4.min(MAX_FRAME);
-        // Not for IPv6: there smoltcp 0.14 drops what is longer than the MTU, whoever cuts it.
+        // Not for IPv6: there smoltcp 0.14 drops what is longer than the MTU, whoever cuts it. See
+        // `merge`.
+        let longest_merge = device.segmentation().tcp_ipv6.min(MAX_FRAME);
+        let merges = large_pool.is_some() && longest_merge > LONG;
+        let merged =
+            merges.then_some(info.mtu.saturating_add(ETHERNET_HEADER_LEN + 1)..=longest_merge);
         if large_pool.is_some() && longest > LONG {
             capabilities.segmentation.tcpv4 = NonZeroUsize::new(longest);
         }
@@ -99,6 +109,8 @@ impl Port {
             capabilities,
             spare: None,
             large: None,
+            merged,
+            merge: None,
             room: 0,
             unflushed: false,
             last_segment: 0,
@@ -116,6 +128,8 @@ impl Port {
     /// Whether a frame can be sent now.
     pub(super) fn has_room(&mut self) -> bool {
         if self.room == 0 {
+            // It takes room that the device is to be asked for, should there be none.
+            self.end_merge();
             self.room = self.device.transmit_room();
         }
         self.room > 0
@@ -137,7 +151,8 @@ impl Port {
     fn take_buffer(&mut self) -> Option<FrameBuf> {
         let headroom = self.info.headroom;
         FrameBuf::allocate(&self.pool, headroom).or_else(|| {
-            self.room = self.device.transmit_room();
+            let room = self.device.transmit_room();
+            self.room = room.saturating_sub(usize::from(self.merge.is_some()));
             FrameBuf::allocate(&self.pool, headroom)
         })
     }
@@ -146,7 +161,8 @@ impl Port {
     fn take_large_buffer(&mut self) -> Option<FrameBuf> {
         let (pool, headroom) = (self.large_pool.as_ref()?, self.info.headroom);
         FrameBuf::allocate(pool, headroom).or_else(|| {
-            self.room = self.device.transmit_room();
+            let room = self.device.transmit_room();
+            self.room = room.saturating_sub(usize::from(self.merge.is_some()));
             FrameBuf::allocate(pool, headroom)
         })
     }
@@ -173,6 +189,9 @@ impl Port {
 
     /// Tells the device of what was queued, if anything was.
     pub(super) fn flush(&mut self) {
+        if self.merge.is_some() {
+            self.end_merge();
+        }
         if self.unflushed {
             self.unflushed = false;
             self.device.flush();
@@ -240,7 +259,11 @@ impl Port {
                 let on_transmit = self.info.checksums.on_transmit;
                 let segment = checksum::fill(frame.bytes_mut(), on_transmit);
                 self.last_segment = segment.unwrap_or(0);
-                self.send(frame);
+                if self.merges() && Merge::is_ipv6(frame.bytes()) {
+                    self.merge(frame);
+                } else {
+                    self.send(frame);
+                }
             }
             Outgoing::ToCut(mut frame, size) => {
                 checksum::fill(frame.bytes_mut(), true);
@@ -251,6 +274,55 @@ impl Port {
                 self.cut(bytes.get(..length).unwrap_or_default(), size);
             }
             Outgoing::Lost(_) => self.stats.unsent_frames += 1,
+        }
+    }
+
+    /// Whether segments of TCP over IPv6 are put together.
+    pub(super) fn merges(&self) -> bool {
+        self.merged.is_some()
+    }
+
+    /// Sends a frame, or has it wait for those that continue it.
+    fn merge(&mut self, frame: FrameBuf) {
+        if let Some(()) = self.add(&frame) {
+            return;
+        }
+        self.end_merge();
+        match Merge::begin(frame) {
+            Ok(merge) => {
+                self.merge = Some(merge);
+                // It will take that.
+                self.room = self.room.saturating_sub(1);
+            }
+            Err(frame) => self.send(frame),
+        }
+    }
+
+    /// Adds a frame to the packet that is not complete, if it continues that.
+    fn add(&mut self, frame: &FrameBuf) -> Option<()> {
+        let merge = self.merge.as_ref()?;
+        let payload = merge.continuation(frame.bytes(), self.merged.as_ref()?)?;
+        let needs_more = merge.room() < payload.len();
+        let buffer = if needs_more { Some(self.take_large_buffer()?) } else { None };
+        let merge = self.merge.as_mut()?;
+        if let Some(buffer) = buffer {
+            merge.move_to(buffer)?;
+        }
+        merge.add(frame.bytes(), payload)
+    }
+
+    /// Sends the packet that others may have been added to.
+    fn end_merge(&mut self) {
+        let Some(merge) = self.merge.take() else { return };
+        let (mut frame, size) = merge.end();
+        self.room += 1;
+        match size {
+            None => self.send(frame),
+            Some(size) => {
+                checksum::fill(frame.bytes_mut(), true);
+                let result = self.device.transmit_segmented(frame, size);
+                self.sent(result);
+            }
         }
     }
 

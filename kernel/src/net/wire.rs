@@ -31,6 +31,13 @@ pub(super) struct Flow {
     pub(super) remote: IpEndpoint,
 }
 
+impl Flow {
+    /// Whether it is one of IPv6.
+    pub(super) fn is_ipv6(&self) -> bool {
+        matches!(self.remote.addr, IpAddress::Ipv6(_))
+    }
+}
+
 /// A TCP segment or UDP datagram within a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {

@@ -73,12 +73,13 @@ fn a_transfer_with_few_buffers() {
 
 #[test]
 fn the_device_cuts_long_packets() {
-    for buffers in [0, 1, 8] {
+    for (buffers, is_v6) in [0, 1, 8].map(|buffers| [(buffers, false), (buffers, true)]).concat() {
         simulate(async move {
             let faults = Faults { offload: Some(buffers), ..Faults::default() };
-            let (link, a, b) = pair(faults, 1);
+            let (link, a, b) = if is_v6 { pair_v6(faults, 1) } else { pair(faults, 1) };
+            let target = if is_v6 { server_v6(80) } else { server(80) };
             let mut listener = TcpListener::bind(&a, 80).await.unwrap();
-            let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
+            let mut stream = TcpStream::connect(&b, target).await.unwrap();
             let (mut accepted, _) = listener.accept().await.unwrap();
             let data = pattern(500_000, 2);
             let sent = data.clone();
@@ -91,7 +92,7 @@ fn the_device_cuts_long_packets() {
             }
             write.await.unwrap().unwrap();
             assert!(got == data);
-            println!("{buffers}: {} cut, {:?}", link.cut_by(1), b.stats());
+            println!("{buffers} {is_v6}: {} cut, {:?}", link.cut_by(1), b.stats());
             assert_eq!(link.cut_by(1) > 10, buffers > 0);
             assert_eq!(b.stats().unsent_frames, 0);
         });

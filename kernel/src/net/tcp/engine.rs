@@ -27,6 +27,8 @@ use crate::net::{
 const HANDSHAKE_TIME: Duration = Duration::from_secs(60);
 /// Segments that one connection may send before others have their turn.
 const MAX_BURST: usize = 16;
+/// The same where segments are put together: those of a packet that is as long as can be.
+const MAX_MERGED_BURST: usize = 46;
 /// The shortest time after which smoltcp 0.14 sends a segment again.
 const MIN_RETRANSMISSION_TIME: Duration = Duration::from_secs(1);
 /// When to look again at a connection that wants to send but sends nothing.
@@ -186,9 +188,12 @@ impl Stack {
         let turn = core::mem::take(&mut connection.turn);
         let socket = connection.socket();
         let (state, payload) = (socket.state(), socket.send_capacity());
+        // What is longer than the MTU is only made for IPv4.
+        let is_ipv6 = self.connections.flow(id).is_some_and(|flow| flow.is_ipv6());
+        let payload = if is_ipv6 { 0 } else { payload };
         let mut wanted = if turn == Turn::Send { Some(self.now) } else { self.wanted(id) };
         let mut is_stalled = false;
-        let mut burst = MAX_BURST;
+        let mut burst = if self.port.merges() { MAX_MERGED_BURST } else { MAX_BURST };
         while wanted.is_some_and(|deadline| deadline <= self.now) && burst > 0 && !is_stalled {
             let Some(connection) = self.connections.get_mut(id) else { return true };
             if !self.port.has_room() {
