@@ -6,7 +6,7 @@ use alloc::{
 };
 use core::{
     ptr::NonNull,
-    sync::atomic::{AtomicU8, AtomicU32},
+    sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering},
 };
 
 use mayfly_arch::{PAGE_SIZE, PhysAddr, PhysRange, mmu};
@@ -223,6 +223,52 @@ impl HeapPage {
     pub fn bytes(&self) -> &[AtomicU8; PAGE_SIZE] {
         // SAFETY: as in `words` and `SharedPage::bytes`.
         unsafe { self.0.cast().as_ref() }
+    }
+}
+
+/// Bytes of a processor word, and those of a block that is copied at a time.
+const WORD: usize = size_of::<usize>();
+const BLOCK: usize = 8 * WORD;
+
+impl HeapPage {
+    /// The page in blocks of words, by which it is copied fastest.
+    fn blocks(&self) -> &[[AtomicUsize; BLOCK / WORD]; PAGE_SIZE / BLOCK] {
+        // SAFETY: the same memory, all of it, which is aligned for anything; all accesses are
+        // atomic, of words and of their parts, as in `SharedPage::bytes`.
+        unsafe { self.0.cast().as_ref() }
+    }
+
+    /// Copies data to the start of the page. Its length is a multiple of 64 bytes.
+    pub(crate) fn write(&self, data: &[u8]) {
+        let store = |to: &AtomicUsize, from: &[u8; WORD]| {
+            to.store(usize::from_ne_bytes(*from), Ordering::Relaxed);
+        };
+        for (block, bytes) in self.blocks().iter().zip(data.as_chunks::<BLOCK>().0) {
+            let [a, b, c, d, e, f, g, h] = block;
+            // One by one, since a loop would cost as much as what it does.
+            if let [i, j, k, l, m, n, o, p] = bytes.as_chunks().0 {
+                store(a, i);
+                store(b, j);
+                store(c, k);
+                store(d, l);
+                store(e, m);
+                store(f, n);
+                store(g, o);
+                store(h, p);
+            }
+        }
+    }
+
+    /// Copies the start of the page. The length is a multiple of 64 bytes.
+    pub(crate) fn read(&self, data: &mut [u8]) {
+        let load = |from: &AtomicUsize| from.load(Ordering::Relaxed).to_ne_bytes();
+        for (block, bytes) in self.blocks().iter().zip(data.as_chunks_mut::<BLOCK>().0) {
+            let [a, b, c, d, e, f, g, h] = block;
+            if let [i, j, k, l, m, n, o, p] = bytes.as_chunks_mut().0 {
+                (*i, *j, *k, *l) = (load(a), load(b), load(c), load(d));
+                (*m, *n, *o, *p) = (load(e), load(f), load(g), load(h));
+            }
+        }
     }
 }
 

@@ -11,7 +11,12 @@ use mayfly_xen::{
 };
 
 use super::not_used;
-use crate::{executor, xen::Xen};
+use crate::{executor, memory, xen::Xen};
+
+/// Pages of memory that a disk may keep for its back end: so many of 32 MiB and more, and a part of
+/// less.
+const MOST_KEPT: usize = 512;
+const KEPT_SHARE: usize = 16;
 
 /// A device by the directory of its front end.
 #[derive(Clone, Debug)]
@@ -49,7 +54,8 @@ impl Found {
     /// Connects a disk, as soon as its back end is ready.
     pub(super) async fn start_block(self) -> Option<Box<dyn BlockDevice>> {
         let sharing = mayfly_xen::sharing()?;
-        let started = block::start(&self.store, sharing, &self.directory).await;
+        let budget = MOST_KEPT.min(memory::stats().total_frames / KEPT_SHARE);
+        let started = block::start(&self.store, sharing, &self.directory, budget).await;
         self.watch_over("blkfront", started)
     }
 

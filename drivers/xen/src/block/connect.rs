@@ -8,6 +8,7 @@ use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
 use super::{
     BlkFront, MAX_PAGES,
     connection::{Connection, Offers},
+    pool::Pool,
     wire::{LAYOUT, MAX_DESCRIBED, MAX_SEGMENTS, UNIT},
 };
 use crate::{
@@ -28,8 +29,8 @@ const LARGEST_AT_ONCE: usize = 4;
 const MOST_ORDER: u32 = 2;
 
 /// Connects the disk whose front end has this directory. The back end may take its time, and go and
-/// come back later: it gets anew what it has not answered then. Returns the disk, and who is to watch
-/// over it.
+/// come back later: it gets anew what it has not answered then. If it wants to keep pages mapped, so
+/// many pages of memory may be spent on that. Returns the disk, and who is to watch over it.
 ///
 /// # Errors
 /// [`ConnectError`]
@@ -37,8 +38,9 @@ pub async fn start(
     store: &Store,
     sharing: Sharing,
     front: &str,
+    budget: usize,
 ) -> Result<(Box<dyn BlockDevice>, Minder), ConnectError> {
-    let connector = BlockConnector { sharing };
+    let connector = BlockConnector { sharing, budget };
     let (mut info, mut session, minder) = bus::start(store, front, connector).await?;
     if let Some(connection) = session.connection() {
         info.can_flush = connection.offers.flush().is_some();
@@ -50,12 +52,27 @@ pub async fn start(
 /// How a disk connects.
 struct BlockConnector {
     sharing: Sharing,
+    /// Most pages that stay granted.
+    budget: usize,
+}
+
+impl BlockConnector {
+    /// Whether the budget is enough for pages that stay granted.
+    fn can_persist(&self) -> bool {
+        self.budget >= 2 * MAX_SEGMENTS
+    }
+
+    /// Most pages of data in a request of the kernel: pages that stay granted are enough for two.
+    fn most_pages(&self) -> usize {
+        if self.can_persist() { MAX_PAGES.min(1 << (self.budget / 2).ilog2()) } else { MAX_PAGES }
+    }
 }
 
 const SECTORS: Node = Node::Back("sectors");
 const SECTOR_SIZE: Node = Node::Back("sector-size");
 const FLAGS: Node = Node::Back("info");
 const FLUSH: &str = "feature-flush-cache";
+const PERSISTENT: &str = "feature-persistent";
 const BARRIER: &str = "feature-barrier";
 const DISCARD: &str = "feature-discard";
 /// The base-2 logarithm of the pages that a ring may have.
@@ -74,6 +91,7 @@ impl Connector for BlockConnector {
         FLAGS,
         Node::Back(FLUSH),
         Node::Back(BARRIER),
+        Node::Back(PERSISTENT),
         Node::Back(DISCARD),
         INDIRECT,
     ];
@@ -102,11 +120,13 @@ impl Connector for BlockConnector {
         offer.add("protocol", LAYOUT);
         // How many entries data takes is known when it has connected.
         let entries = self.sharing.grants.reserve(0)?;
-        Ok(Connection::new(ring, domain, entries, channel))
+        let pool = self.can_persist().then(|| Pool::new(self.most_pages(), self.budget)).flatten();
+        offer.add(PERSISTENT, u8::from(pool.is_some()));
+        Ok(Connection::new(ring, domain, entries, channel, pool))
     }
 
     fn finish(&self, seen: &Seen, connection: &mut Connection) -> Result<BlockInfo, ConnectError> {
-        let info = info(seen)?;
+        let info = info(seen, self.most_pages())?;
         let pages = seen.number(INDIRECT).unwrap_or(0_usize);
         let pages = pages.clamp(MAX_SEGMENTS, MAX_PAGES.min(MAX_DESCRIBED));
         // Data, and a page of descriptors for each entry of the ring.
@@ -118,19 +138,23 @@ impl Connector for BlockConnector {
             flush: seen.has_feature(FLUSH),
             barrier: seen.has_feature(BARRIER),
             discard: seen.has_feature(DISCARD),
+            persistent: seen.has_feature(PERSISTENT) && connection.pool.is_some(),
         };
+        if !connection.offers.persistent {
+            connection.pool = None;
+        }
         Ok(info)
     }
 }
 
 /// What the disk is. What its back end can do is another matter: it may come back and be able to do
 /// more or less.
-fn info(seen: &Seen) -> Result<BlockInfo, ConnectError> {
+fn info(seen: &Seen, pages: usize) -> Result<BlockInfo, ConnectError> {
     const NO_SIZE: &str = "its back end does not say how large it is";
     const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
     let sectors: u64 = seen.number(SECTORS).ok_or(ConnectError::Unsuitable(NO_SIZE))?;
     let sector_size: usize = seen.number(SECTOR_SIZE).unwrap_or(UNIT);
-    let most = MAX_PAGES * PAGE_SIZE;
+    let most = pages * PAGE_SIZE;
     if !sector_size.is_power_of_two() || !(MIN_SECTOR_SIZE..=most).contains(&sector_size) {
         return Err(ConnectError::Unsuitable(BAD_SECTOR_SIZE));
     }

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use super::{
     pending::Pending,
+    pool::Pool,
     wire::{self, MAX_SEGMENTS, Operation, Request, Response, Status, WORDS},
 };
 use crate::{
@@ -24,11 +25,19 @@ pub(super) struct Offers {
     /// Flushes, too.
     pub(super) barrier: bool,
     pub(super) discard: bool,
+    /// Keeps pages mapped; all that it is granted must stay granted, and be writable.
+    pub(super) persistent: bool,
 }
 
 impl Default for Offers {
     fn default() -> Self {
-        Self { pages: MAX_SEGMENTS, flush: false, barrier: false, discard: false }
+        Self {
+            pages: MAX_SEGMENTS,
+            flush: false,
+            barrier: false,
+            discard: false,
+            persistent: false,
+        }
     }
 }
 
@@ -65,6 +74,8 @@ pub(super) struct Connection {
     free: Vec<u16>,
     /// Pages for what does not fit into the ring's entry, granted once, that no part uses.
     spare: Vec<Grant<HeapPage>>,
+    /// For data, if the back end keeps pages mapped.
+    pub(super) pool: Option<Pool>,
 }
 
 /// A part of a request that the back end has.
@@ -83,6 +94,7 @@ impl Connection {
         domain: DomainId,
         entries: Reservation,
         channel: EventChannel,
+        pool: Option<Pool>,
     ) -> Self {
         let slots = ring.size();
         Self {
@@ -94,6 +106,7 @@ impl Connection {
             parts: (0..slots).map(|_| None).collect(),
             free: (0..slots as u16).collect(),
             spare: Vec::with_capacity(slots),
+            pool,
         }
     }
 
@@ -130,7 +143,7 @@ impl Connection {
         let described =
             usize::from(most > MAX_SEGMENTS) * (parts - 1) + usize::from(last > MAX_SEGMENTS);
         if parts > self.free.len() || !self.prepare(described) || pending.grant(self).is_err() {
-            pending.release();
+            pending.give_back(&mut self.pool);
             return false;
         }
         for part in 0..parts {
@@ -142,9 +155,10 @@ impl Connection {
 
     /// Makes sure that so many pages for descriptors are there.
     fn prepare(&mut self, count: usize) -> bool {
+        let access = if self.offers.persistent { Access::ReadWrite } else { Access::ReadOnly };
         while self.spare.len() < count {
             let Some(page) = HeapPage::zeroed() else { return false };
-            let Ok(page) = self.entries.grant(self.domain, page, Access::ReadOnly) else {
+            let Ok(page) = self.entries.grant(self.domain, page, access) else {
                 return false;
             };
             self.spare.push(page);

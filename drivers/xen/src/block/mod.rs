@@ -7,11 +7,13 @@
 //! - `connection`: the ring, and the parts of requests that the back end has;
 //! - `requests`: the requests of the kernel, in as many parts as the back end needs;
 //! - `pending`: one of them, and its data;
+//! - `pool`: pages for data that stay granted, where the back end wants that;
 //! - `wire`: the words of requests and answers.
 
 mod connect;
 mod connection;
 mod pending;
+mod pool;
 mod requests;
 mod wire;
 
@@ -96,6 +98,13 @@ impl BlkFront {
             None => Err(pending),
         };
         let Err(pending) = pending else { return Ok(()) };
+        if self.session.connection().is_some_and(|connection| connection.is_idle())
+            && !self.requests.is_waiting()
+        {
+            // Nothing will make room.
+            self.answered.push_back(pending.complete(Err(DeviceError::OutOfMemory)));
+            return Ok(());
+        }
         let refused = pending.into_request(sector);
         refused.map_or_else(
             |answer| {

@@ -1,12 +1,14 @@
 //! A request that the back end has, or had when it went away, or is to get.
 
-use alloc::rc::Rc;
+use alloc::{rc::Rc, vec::Vec};
+use core::mem;
 
 use mayfly_arch::{PAGE_SIZE, mmu};
 use mayfly_device::{BlockBuffer, BlockOperation, BlockRequest, Completion, DeviceError};
 
 use super::{
     connection::Connection,
+    pool::{self, Pool, PooledPage},
     wire::{Operation, Segment, Status, UNIT},
 };
 use crate::grants::{Access, GrantError, GrantablePages, GrantedPages};
@@ -51,6 +53,8 @@ pub(super) struct Pending {
     pub(super) asked: Asked,
     data: Option<Rc<Data>>,
     granted: Option<GrantedPages<Data>>,
+    /// The pages with the data instead, where pages stay granted.
+    staged: Vec<PooledPage>,
     /// Parts that the back end has not answered.
     left: usize,
     /// The worst of its answers.
@@ -63,7 +67,16 @@ impl Pending {
     /// A request that the back end does not have yet.
     pub(super) fn new(id: u64, asked: Asked, buffer: Option<BlockBuffer>) -> Self {
         let data = buffer.map(|buffer| Rc::new(Data(buffer)));
-        Self { id, asked, data, granted: None, left: 0, status: Status::Okay, order: 0 }
+        Self {
+            id,
+            asked,
+            data,
+            granted: None,
+            staged: Vec::new(),
+            left: 0,
+            status: Status::Okay,
+            order: 0,
+        }
     }
 
     /// Whether it is to make durable what was written.
@@ -80,17 +93,43 @@ impl Pending {
     ///
     /// # Errors
     /// If there are too few entries at the moment, or no memory.
-    pub(super) fn grant(&mut self, connection: &Connection) -> Result<(), GrantError> {
-        if let Some(data) = &self.data {
-            let (entries, domain) = (&connection.entries, connection.domain);
+    pub(super) fn grant(&mut self, connection: &mut Connection) -> Result<(), GrantError> {
+        let Some(data) = &self.data else { return Ok(()) };
+        let (entries, domain) = (&connection.entries, connection.domain);
+        if connection.offers.persistent {
+            let pool = connection.pool.as_mut();
+            let pages = pool.and_then(|pool| pool.take(data.count(), entries, domain));
+            self.staged = pages.ok_or(GrantError::ReservationUsedUp)?;
+            if self.asked.operation == Operation::Write {
+                pool::write(&self.staged, &data.0);
+            }
+        } else {
             self.granted = Some(entries.grant_pages(domain, data, self.asked.access())?);
         }
         Ok(())
     }
 
+    /// Gives pages back that the back end does not use for this request any more.
+    pub(super) fn give_back(&mut self, pool: &mut Option<Pool>) {
+        self.granted = None;
+        if let Some(pool) = pool {
+            pool.put_back(mem::take(&mut self.staged));
+        }
+    }
+
+    /// Takes the data that was read, when all parts are answered.
+    pub(super) fn take_data(&mut self) {
+        if self.asked.operation == Operation::Read
+            && let Some(data) = self.data.as_mut().and_then(Rc::get_mut)
+        {
+            pool::read(&self.staged, &mut data.0);
+        }
+    }
+
     /// Ends the back end's access to the data. What it still has mapped is kept until it has not.
     pub(super) fn release(&mut self) {
         self.granted = None;
+        self.staged = Vec::new();
     }
 
     /// The back end has it, in so many parts.
@@ -113,7 +152,8 @@ impl Pending {
     /// What the back end is told of the data from page `first` on.
     pub(super) fn segments(&self, first: usize) -> impl Iterator<Item = Segment> {
         let size = self.data.as_ref().map_or(0, |data| data.0.len());
-        let references = self.granted.iter().flat_map(GrantedPages::references);
+        let references = self.granted.iter().flat_map(GrantedPages::references).copied();
+        let references = references.chain(self.staged.iter().map(PooledPage::reference));
         references.enumerate().skip(first).map(move |(page, reference)| {
             let left = size.saturating_sub(page * PAGE_SIZE).min(PAGE_SIZE);
             let last = (left / UNIT).saturating_sub(1) as u8;

@@ -30,6 +30,7 @@ impl Requests {
     ///
     /// # Errors
     /// The request, if there is no room.
+    #[allow(clippy::result_large_err, reason = "it is given back, and smaller on ARMv7")]
     pub(super) fn submit(
         &mut self,
         mut pending: Pending,
@@ -79,6 +80,8 @@ impl Requests {
             if !pending.take_answer(status) {
                 continue;
             }
+            pending.take_data();
+            pending.give_back(&mut connection.pool);
             let is_flush = pending.is_flush();
             let status = match pending.status() {
                 // It may say at any time that it cannot, after all. There is another way to flush,

@@ -268,6 +268,7 @@ proptest! {
                     let order = orders[number % orders.len()].to_string();
                     let indirect = indirect[number % indirect.len()].to_string();
                     disk.back.put("max-ring-page-order", &order);
+                    disk.back.put("feature-persistent", ["0", "1"][number % 2]);
                     disk.back.put("feature-max-indirect-segments", &indirect);
                     come_back(&mut disk);
                 }

@@ -3,7 +3,7 @@
 extern crate std;
 
 use core::sync::atomic::Ordering;
-use std::{format, vec, vec::Vec};
+use std::{collections::BTreeMap, format, rc::Rc, vec, vec::Vec};
 
 use crate::{
     block::wire::{UNIT, WORDS},
@@ -27,6 +27,8 @@ pub(super) struct BlkBack<'a> {
     pub(super) port: u32,
     /// Most pages that it takes in a request.
     most: usize,
+    /// What it keeps mapped, if it does.
+    mapped: Option<BTreeMap<u32, Rc<PeerPage>>>,
 }
 
 /// What leads to the ring's pages, for a back end that knows of rings with several or does not.
@@ -41,14 +43,14 @@ fn references(back: &Back<'_>) -> Vec<GrantRef> {
 /// A request, with its pages mapped.
 pub(super) struct Request {
     /// What told of the pages, if that was not the ring.
-    pub(super) descriptors: Option<PeerPage>,
+    pub(super) descriptors: Option<Rc<PeerPage>>,
     pub(super) operation: u32,
     pub(super) id: u32,
     pub(super) sector: usize,
     /// Of a discard.
     pub(super) count: usize,
     /// Pages, and how many bytes of them count.
-    pub(super) pages: Vec<(PeerPage, usize)>,
+    pub(super) pages: Vec<(Rc<PeerPage>, usize)>,
 }
 
 impl<'a> BlkBack<'a> {
@@ -58,6 +60,9 @@ impl<'a> BlkBack<'a> {
             back: back.clone(),
             ring: BackRing::map_pages(back.guest, &references(back)).unwrap(),
             port: back.front("event-channel").unwrap().parse().unwrap(),
+            mapped: (back.number("feature-persistent") == Some(1)
+                && back.front("feature-persistent").as_deref() == Some("1"))
+            .then(BTreeMap::new),
             most: back.number("feature-max-indirect-segments").unwrap_or(0),
         }
     }
@@ -70,8 +75,9 @@ impl<'a> BlkBack<'a> {
         let operation = if is_indirect { words[0] >> 8 & 0xff } else { words[0] & 0xff };
         let access = if operation == WRITE { Access::ReadOnly } else { Access::ReadWrite };
         let descriptors = is_indirect.then(|| {
-            assert!(PeerPage::map(grants, DOM0, GrantRef(words[7]), Access::ReadWrite).is_none());
-            PeerPage::map(grants, DOM0, GrantRef(words[7]), Access::ReadOnly).unwrap()
+            let writable = || PeerPage::map(grants, DOM0, GrantRef(words[7]), Access::ReadWrite);
+            assert!(self.mapped.is_some() || writable().is_none());
+            self.page(words[7], Access::ReadOnly)
         });
         let segments: Vec<[u32; 2]> = match &descriptors {
             Some(page) => {
@@ -90,17 +96,35 @@ impl<'a> BlkBack<'a> {
         let pages = segments.into_iter().map(|[reference, sectors]| {
             let (first, last) = (sectors & 0xff, sectors >> 8 & 0xff);
             assert!(first == 0 && last < 8);
-            let page = PeerPage::map(grants, DOM0, GrantRef(reference), access).unwrap();
-            (page, (last as usize + 1) * UNIT)
+            (self.page(reference, access), (last as usize + 1) * UNIT)
         });
+        let pages = pages.collect();
         Some(Request {
             operation,
             id: words[2],
             sector: words[4] as usize,
             count: if operation == DISCARD { words[6] as usize } else { 0 },
-            pages: pages.collect(),
+            pages,
             descriptors,
         })
+    }
+
+    /// Maps a page, or finds it mapped: then for writing, too.
+    fn page(&mut self, reference: u32, access: Access) -> Rc<PeerPage> {
+        let grants = self.back.guest.sharing.grants;
+        let map =
+            |access| Rc::new(PeerPage::map(grants, DOM0, GrantRef(reference), access).unwrap());
+        match &mut self.mapped {
+            None => map(access),
+            Some(mapped) => {
+                Rc::clone(mapped.entry(reference).or_insert_with(|| map(Access::ReadWrite)))
+            }
+        }
+    }
+
+    /// How many pages it keeps mapped.
+    pub(super) fn kept(&self) -> usize {
+        self.mapped.as_ref().map_or(0, BTreeMap::len)
     }
 
     /// All requests that there are.

@@ -54,6 +54,7 @@ fn complete(disk: &mut Disk<'_>) -> Vec<u64> {
 proptest! {
     #[test]
     fn nothing_that_blkback_writes_does_harm(
+        persistent in 0..2u8,
         order in 0..3u8,
         indirect in 0..40u8,
         steps in steps(),
@@ -62,8 +63,11 @@ proptest! {
         drop(guest.sharing.grants.reserve(1600).unwrap());
         let before = guest.resources();
         let (order, indirect) = (order.to_string(), indirect.to_string());
-        let nodes =
-            [("max-ring-page-order", &*order), ("feature-max-indirect-segments", &*indirect)];
+        let nodes = [
+            ("max-ring-page-order", &*order),
+            ("feature-max-indirect-segments", &*indirect),
+            ("feature-persistent", &persistent.to_string()),
+        ];
         let mut disk = connect(&guest, &nodes);
         let slots = 32_u32 << order.parse::<u32>().unwrap();
         let (mut stolen, mut done, mut next) = (Vec::new(), Vec::new(), 0);

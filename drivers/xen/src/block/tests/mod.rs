@@ -12,10 +12,11 @@ use std::{boxed::Box, cell::Cell, rc::Rc, string::ToString, vec, vec::Vec};
 use mayfly_device::{BlockBuffer, BlockDevice, BlockOperation, BlockRequest, DeviceError};
 
 use self::back::{BARRIER, BlkBack, DISCARD, FLUSH, OKAY, READ, UNSUPPORTED, WRITE};
-use super::start;
 use crate::{
+    Sharing,
     bus::{BusError, ConnectError},
     fake::{Back, Guest, Started, Waiter, Working},
+    store::Store,
 };
 
 /// Sectors of the disk.
@@ -28,6 +29,13 @@ const FEATURES: &[(&str, &str)] = &[
     ("feature-flush-cache", "1"),
     ("feature-discard", "1"),
 ];
+
+/// Pages that may stay granted.
+const BUDGET: usize = 512;
+
+async fn start(store: &Store, sharing: Sharing, front: &'static str) -> Started<dyn BlockDevice> {
+    super::start(store, sharing, front, BUDGET).await
+}
 
 fn back(guest: &Guest) -> Back<'_> {
     Back::new(guest, "device/vbd/51712")

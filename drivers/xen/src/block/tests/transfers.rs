@@ -48,11 +48,47 @@ fn every_size_is_written_and_read_again() {
 }
 
 #[test]
-fn a_request_is_no_longer_than_the_maximum() {
+fn a_request_that_can_never_be_sent_fails() {
     let guest = Guest::new();
     let mut disk = connect(&guest, &[]);
-    let operation = BlockOperation::Read(zeroed(33 * 11 * 8));
-    assert!(disk.device.submit(BlockRequest { id: 1, sector: 0, operation }).is_err());
+    disk.submit(1, 0, BlockOperation::Read(zeroed(33 * 11 * 8)));
+    assert_eq!(disk.device.complete().unwrap().result, Err(DeviceError::OutOfMemory));
+}
+
+#[test]
+fn pages_stay_granted_where_the_back_end_wants_that() {
+    let guest = Guest::new();
+    let nodes = [("feature-persistent", "1"), ("feature-max-indirect-segments", "256")];
+    let mut disk = connect(&guest, &nodes);
+    assert_eq!(disk.device.info().max_sectors, 2048);
+    let mut memory = pattern(3, SECTORS);
+    for round in 0..20 {
+        let sectors = [8, 2048, 96, 1, 1000][round % 5];
+        let bytes = pattern(round, sectors);
+        disk.submit(1, 0, BlockOperation::Write(buffer(&bytes)));
+        disk.submit(2, 2048, BlockOperation::Read(zeroed(sectors)));
+        disk.submit(3, 0, BlockOperation::Flush);
+        disk.device.flush_queue();
+        assert_eq!(run_all(&mut disk, &mut memory), 3);
+        assert!(disk.device.complete().unwrap().buffer.unwrap()[..] == bytes);
+        let read = disk.device.complete().unwrap();
+        assert_eq!((read.id, read.result), (2, Ok(())));
+        assert!(read.buffer.unwrap()[..] == memory[2048 * UNIT..(2048 + sectors) * UNIT]);
+        assert!(memory[..sectors * UNIT] == bytes);
+        assert_eq!(disk.device.complete().unwrap().id, 3);
+    }
+    // Data of two requests, and their descriptors.
+    assert_eq!(disk.blkback.kept(), 514);
+    // As much as the pool has is under way, and no more.
+    for id in 0..2 {
+        disk.submit(id, 0, BlockOperation::Read(zeroed(2048)));
+    }
+    let third = BlockRequest { id: 3, sector: 0, operation: BlockOperation::Read(zeroed(1)) };
+    assert!(disk.device.submit(third).is_err());
+    disk.device.flush_queue();
+    assert_eq!(run_all(&mut disk, &mut memory), 2);
+    assert!(disk.device.complete().is_some() && disk.device.complete().is_some());
+    disk.submit(3, 0, BlockOperation::Read(zeroed(1)));
 }
 
 #[test]
@@ -249,6 +285,7 @@ fn all_is_back_when_the_disk_is_dropped() {
 proptest! {
     #[test]
     fn a_disk_remembers_what_was_written(
+        persistent in 0..2u8,
         order in 0..4u8,
         indirect in prop_oneof![0..40usize, 0..1000usize],
         steps in prop::collection::vec(
@@ -258,8 +295,11 @@ proptest! {
     ) {
         let guest = Guest::new();
         let (order, indirect) = (order.to_string(), indirect.to_string());
-        let nodes =
-            [("max-ring-page-order", &*order), ("feature-max-indirect-segments", &*indirect)];
+        let nodes = [
+            ("max-ring-page-order", &*order),
+            ("feature-max-indirect-segments", &*indirect),
+            ("feature-persistent", &persistent.to_string()),
+        ];
         let mut disk = connect(&guest, &nodes);
         let (mut memory, mut expected) = (pattern(0, SECTORS), pattern(0, SECTORS));
         for (id, (is_write, sector, sectors, order)) in steps.into_iter().enumerate() {
