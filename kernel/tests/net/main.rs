@@ -5,6 +5,7 @@
 mod addresses;
 mod adopt;
 mod bulk;
+mod flood;
 mod heap;
 mod hostile;
 mod link;

@@ -49,6 +49,8 @@ pub(in crate::net) struct Listener {
     /// Those that wait to be accepted, in order.
     pub(in crate::net) ready: VecDeque<Id>,
     requests: VecDeque<Request>,
+    /// Whether those are being answered.
+    is_answering: bool,
     searched_at: Instant,
     pub(in crate::net) waker: WakerSlot,
     options: TcpOptions,
@@ -67,6 +69,7 @@ impl Listener {
             pending: 0,
             ready: VecDeque::new(),
             requests: VecDeque::new(),
+            is_answering: false,
             searched_at: Instant::ZERO,
             waker: WakerSlot::new(),
             options,
@@ -110,6 +113,22 @@ impl Stack {
 
     /// Answers requests that wait, as long as there is room.
     pub(super) fn answer_requests(&mut self, port: u16) {
+        let Some(listener) = self.listeners.get_mut(port) else { return };
+        // A request that comes to nothing leaves room for the next, and leads here from within:
+        // there may be more of them than the stack holds.
+        if core::mem::replace(&mut listener.is_answering, true) {
+            return;
+        }
+        self.answer_waiting(port);
+        if let Some(listener) = self.listeners.get_mut(port) {
+            listener.is_answering = false;
+            if listener.requests.is_empty() {
+                listener.requests = VecDeque::new();
+            }
+        }
+    }
+
+    fn answer_waiting(&mut self, port: u16) {
         while let Some(listener) = self.listeners.get_mut(port)
             && listener.has_room()
             && let Some(request) = listener.requests.pop_front()
@@ -122,11 +141,6 @@ impl Stack {
             {
                 self.open(&request.frame, &segment);
             }
-        }
-        if let Some(listener) = self.listeners.get_mut(port)
-            && listener.requests.is_empty()
-        {
-            listener.requests = VecDeque::new();
         }
     }
 
