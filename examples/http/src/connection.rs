@@ -119,8 +119,8 @@ fn look(collected: &mut Vec<u8>, bytes: &[u8], answer: &mut Option<Answer>) -> (
     }
     let before = collected.len();
     let bytes = bytes.get(..MAX_HEAD.saturating_sub(before)).unwrap_or(bytes);
-    if before > 0 {
-        collected.extend_from_slice(bytes);
+    if before > 0 && !collect(collected, bytes) {
+        return (0, Seen::End);
     }
     let head = if before > 0 { &collected[..] } else { bytes };
     // Nothing but the end of a line completes a head that was not complete before.
@@ -128,10 +128,20 @@ fn look(collected: &mut Vec<u8>, bytes: &[u8], answer: &mut Option<Answer>) -> (
     if may_end && let Some(length) = read(head, answer) {
         return (length.saturating_sub(before), Seen::Request);
     }
-    if before == 0 {
-        collected.extend_from_slice(bytes);
+    if before == 0 && !collect(collected, bytes) {
+        return (0, Seen::End);
     }
     (bytes.len(), Seen::Partial)
+}
+
+/// Keeps bytes for later. Returns false if there is no memory for them: clients decide how many are
+/// kept.
+fn collect(collected: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let has_room = collected.try_reserve(bytes.len()).is_ok();
+    if has_room {
+        collected.extend_from_slice(bytes);
+    }
+    has_room
 }
 
 /// Finds the answer to the request that `head` starts with, and returns the length of its head, if

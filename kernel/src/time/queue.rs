@@ -72,15 +72,13 @@ impl TimerQueue {
         self.heap.peek().map(|first| first.0.moment.0)
     }
 
-    /// Sets a new timer that wakes `waker` at `deadline`.
-    ///
-    /// # Panics
-    /// When there is no memory for the timer.
-    pub(super) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerId {
-        let timer = self.timers.insert("a timer").unwrap_or_else(|error| panic!("{error}"));
+    /// Sets a new timer that wakes `waker` at `deadline`. `None` if there is no memory for it.
+    pub(super) fn insert(&mut self, deadline: u64, waker: &Waker) -> Option<TimerId> {
+        self.heap.try_reserve(1).ok()?;
+        let timer = self.timers.insert("a timer").ok()?;
         let moment = self.moment(deadline);
-        self.set(timer, moment).waker = Some(waker);
-        TimerId(timer)
+        self.set(timer, moment).waker = Some(waker.clone());
+        Some(TimerId(timer))
     }
 
     fn moment(&mut self, deadline: u64) -> Moment {
@@ -88,6 +86,7 @@ impl TimerQueue {
         (deadline, self.sequence)
     }
 
+    /// Puts a deadline in the heap, which has room for it.
     fn set(&mut self, timer: u32, moment: Moment) -> &mut Timer {
         self.heap.push(Reverse(Due { moment, timer }));
         let timer = self.timers.get_mut(timer);
@@ -107,19 +106,24 @@ impl TimerQueue {
         false
     }
 
-    /// Changes the deadline of a timer, whether or not it has fired.
-    pub(super) fn reset(&mut self, id: TimerId, deadline: u64) {
+    /// Changes the deadline of a timer, whether or not it has fired. Returns false if there is no
+    /// memory for that, and then the timer is as it was.
+    pub(super) fn reset(&mut self, id: TimerId, deadline: u64) -> bool {
         let moment = self.moment(deadline);
         let timer = self.timers.get_mut(id.0);
         if timer.is_set && timer.queued <= moment {
             timer.wanted = moment;
-            return;
+            return true;
+        }
+        if self.heap.try_reserve(1).is_err() {
+            return false;
         }
         let was_due = timer.take_due(id.0);
         self.set(id.0, moment);
         if let Some(due) = was_due {
             self.forget(due);
         }
+        true
     }
 
     /// Removes a timer, and returns its waker to be dropped.
@@ -251,7 +255,7 @@ mod tests {
             for (step, sequence) in steps.into_iter().zip(0u32..) {
                 match step {
                     Step::Insert(deadline) => {
-                        let id = queue.insert(deadline, Waker::noop().clone());
+                        let id = queue.insert(deadline, Waker::noop()).unwrap();
                         model.insert((deadline, sequence, id));
                     }
                     Step::Remove(which) => {
@@ -261,7 +265,7 @@ mod tests {
                     }
                     Step::Reset(which, deadline) => {
                         if let Some(id) = take(&mut model, which) {
-                            queue.reset(id, deadline);
+                            prop_assert!(queue.reset(id, deadline));
                             model.insert((deadline, sequence, id));
                         }
                     }
@@ -293,7 +297,7 @@ mod tests {
     fn only_the_last_waker_is_woken() {
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let mut queue = TimerQueue::new();
-        let id = queue.insert(5, Waker::from(Arc::clone(&first)));
+        let id = queue.insert(5, &Waker::from(Arc::clone(&first))).unwrap();
         assert!(!queue.poll(id, &Waker::from(Arc::clone(&second))));
         assert!(queue.pop_due(4).is_none());
         queue.pop_due(5).unwrap().wake();

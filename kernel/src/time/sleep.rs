@@ -1,9 +1,13 @@
 //! Waiting for a point in time.
+//!
+//! Others may decide how many wait, as clients of a server do, and each timer takes memory. One for
+//! which there is none right now does without: its task has its turn again and again, between those
+//! of others, until there is memory or the time has come.
 
 use core::{
     marker::PhantomData,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -40,9 +44,18 @@ impl Sleep {
     /// `Sleep` when done again and again.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        if let Some(timer) = self.timer {
-            Timers::with(|queue| queue.reset(timer, deadline.as_nanos()));
+        let Some(timer) = self.timer else { return };
+        if !Timers::with(|queue| queue.reset(timer, deadline.as_nanos()))
+            && let Some(waker) = self.remove()
+        {
+            waker.wake();
         }
+    }
+
+    /// Does without the timer. Returns whom it would have woken.
+    fn remove(&mut self) -> Option<Waker> {
+        let timer = self.timer.take()?;
+        Timers::with(|queue| queue.remove(timer))
     }
 }
 
@@ -54,13 +67,15 @@ impl Future for Sleep {
         let has_fired = match self.timer {
             Some(timer) => TIMERS.with(|timers| timers.queue.borrow_mut().poll(timer, cx.waker())),
             None => {
-                let waker = cx.waker().clone();
-                self.timer = Some(Timers::with(|queue| queue.insert(deadline, waker)));
-                false
+                self.timer = Timers::with(|queue| queue.insert(deadline, cx.waker()));
+                self.timer.is_none() && self.deadline <= Instant::now()
             }
         };
         if has_fired {
             return Poll::Ready(());
+        }
+        if self.timer.is_none() {
+            cx.waker().wake_by_ref();
         }
         executor::describe(Awaiting::new("its timer at {time}", deadline));
         Poll::Pending
@@ -69,9 +84,6 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            let waker = Timers::with(|queue| queue.remove(timer));
-            drop(waker);
-        }
+        drop(self.remove());
     }
 }

@@ -15,6 +15,7 @@ use smoltcp::{
 use super::{
     TcpOptions,
     connection::{Connection, Owner},
+    grow::free_memory,
     peer_options::PeerOptions,
 };
 use crate::net::{
@@ -32,6 +33,9 @@ const REQUEST_TIME: Duration = Duration::from_secs(1);
 const MAX_REQUEST: usize = 14 + 40 + 60;
 /// A handshake that takes longer may be given up when others wait for its place.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of memory that are left to those who are connected, and to the app: with less, nobody else
+/// is let in.
+const LAST_MEMORY: usize = 64 * 1024;
 /// Time between two searches for such handshakes.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -162,7 +166,10 @@ impl Stack {
         let full = self.full_segment(&local.addr, peer);
         let listener = self.listeners.get(local.port)?;
         let owner = Owner::HalfOpen(local.port);
-        let Some(mut connection) = Connection::new(&listener.options, full, owner, self.now) else {
+        let has_memory = free_memory() >= LAST_MEMORY;
+        let connection =
+            has_memory.then(|| Connection::new(&listener.options, full, owner, self.now));
+        let Some(mut connection) = connection.flatten() else {
             self.port.stats.out_of_memory += 1;
             return None;
         };
@@ -189,9 +196,9 @@ impl Stack {
             return;
         }
         listener.searched_at = now;
-        let ids: Vec<Id> = self.connections.ids().collect();
-        for id in ids {
-            if let Some(connection) = self.connections.get(id)
+        for slot in 0..self.connections.slots() as u32 {
+            if let Some(id) = self.connections.id_of_slot(slot)
+                && let Some(connection) = self.connections.get(id)
                 && connection.owner == Owner::HalfOpen(port)
                 && now >= connection.since + PATIENCE
             {

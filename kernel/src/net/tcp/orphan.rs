@@ -1,7 +1,5 @@
 //! Connections whose stream is gone: they send what is left, say goodbye and return their memory.
 
-use alloc::vec::Vec;
-
 use smoltcp::{socket::tcp::State, time::Duration};
 
 use super::{connection::Owner, grow::free_memory};
@@ -61,8 +59,8 @@ impl Stack {
     }
 
     fn reset_slow_orphans(&mut self) {
-        let ids: Vec<Id> = self.connections.ids().collect();
-        for id in ids {
+        for slot in 0..self.connections.slots() as u32 {
+            let Some(id) = self.connections.id_of_slot(slot) else { continue };
             let Some(connection) = self.connections.get(id) else { continue };
             if connection.owner == Owner::Orphan && self.now >= connection.since + HURRY_TIME {
                 self.discard(id);
