@@ -13,7 +13,8 @@
 //! The guest makes connections of the records ([`Network::adopt`]), and removes them. It writes
 //! "managed" first, and listens to the tree from then on, so that a SYN that is recorded meanwhile is
 //! not lost. What is in the tree is an allegation of whoever may write there; a record that cannot be
-//! used is removed, with a line in the log. Only one for a port at which nobody listens stays.
+//! used is removed, with a line in the log; one that cannot be removed is not used. One for a port at
+//! which nobody listens stays.
 
 mod record;
 
@@ -28,11 +29,7 @@ use core::{
 };
 
 use super::{Store, StoreError, Watch, Xen};
-use crate::{
-    executor,
-    net::{AdoptError, Network},
-    time,
-};
+use crate::{executor, net::Network, time};
 
 /// What a guest writes to its address.
 const MANAGED: &str = "managed";
@@ -117,18 +114,25 @@ impl Handover {
                 // Not written yet, or removed meanwhile.
                 continue;
             }
+            if !self.network.has_listener(client.local.port()) {
+                continue;
+            }
+            // First, so that one that stays there is not taken over again and again.
+            match self.store.remove(&client.path).await {
+                Ok(()) | Err(StoreError::NotFound) => {}
+                Err(error @ StoreError::Denied) => {
+                    refuse(&client, &error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             let ends = (client.local, client.remote);
             match record::read(ends, &values, time::wall_clock()) {
                 Ok(record) => match self.network.adopt(&record) {
                     Ok(()) => count += 1,
-                    Err(AdoptError::NotListening) => continue,
                     Err(error) => refuse(&client, &error),
                 },
                 Err(error) => refuse(&client, &error),
-            }
-            match self.store.remove(&client.path).await {
-                Err(StoreError::NotFound) => {}
-                result => result?,
             }
         }
         Ok(count)
@@ -139,14 +143,14 @@ impl Handover {
         let mut clients = Vec::new();
         let own = self.path();
         for port in self.below(&own).await? {
-            let Ok(local) = port.parse() else { continue };
+            let Some(local) = number(&port) else { continue };
             let local = SocketAddr::new(self.address.into(), local);
             let path = format!("{own}/{port}");
             for host in self.below(&path).await? {
                 let Some(address) = undashed(&host) else { continue };
                 let path = format!("{path}/{host}");
                 for port in self.below(&path).await? {
-                    let Ok(remote) = port.parse() else { continue };
+                    let Some(remote) = number(&port) else { continue };
                     let remote = SocketAddr::new(address.into(), remote);
                     clients.push(Client { path: format!("{path}/{port}"), local, remote });
                 }
@@ -178,6 +182,11 @@ impl fmt::Display for Dashed {
     }
 }
 
+/// The port that a node is named after. Every port has one name.
+fn number(name: &str) -> Option<u16> {
+    name.parse().ok().filter(|port: &u16| port.to_string() == name)
+}
+
 /// The address that a node is named after.
 fn undashed(name: &str) -> Option<Ipv4Addr> {
     if name.contains('.') {
@@ -197,6 +206,14 @@ mod tests {
         assert_eq!(undashed("192-168-2-140"), Some(address));
         for name in ["192.168.2.140", "192-168-2", "192-168-2-256", "", "-", "1-2-3-4-5"] {
             assert_eq!(undashed(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_port_has_one_name() {
+        assert_eq!((number("80"), number("65535"), number("0")), (Some(80), Some(65_535), Some(0)));
+        for name in ["080", "+80", "65536", "-1", "", "x"] {
+            assert_eq!(number(name), None, "{name}");
         }
     }
 }

@@ -95,6 +95,11 @@ impl Network {
     pub fn adopt(&self, record: &SynRecord) -> Result<(), AdoptError> {
         self.with(|stack| stack.adopt(record))
     }
+
+    /// Whether somebody listens on a TCP port.
+    pub(crate) fn has_listener(&self, port: u16) -> bool {
+        self.with(|stack| stack.listeners.contains(port))
+    }
 }
 
 impl Stack {

@@ -31,6 +31,8 @@ const ADDRESS: &str = "10.99.0.77";
 const NODE: &str = "/ip/10-99-0-77";
 /// A record that nobody can use, of a client that is not there.
 const BAD_RECORD: &str = "/ip/10-99-0-77/80/10-99-0-200/5/syn/sequence";
+/// One that the guest can read, and not remove.
+const STUBBORN_RECORD: &str = "/ip/10-99-0-77/80/10-99-0-201/6";
 /// How the page ends.
 const PAGE: &str = "<p>Just in time.\n";
 
@@ -89,7 +91,10 @@ fn record(session: &mut Session, arch: Arch) -> Result<()> {
     ))?;
     until(session, "grep -q listening recorder.log", "the recorder does not start")?;
     // In place of who announces the guest's address to the network.
-    session.succeed(&format!("arp -s {ADDRESS} {LAB_MAC}; xenstore-write {BAD_RECORD} 7"))?;
+    session.succeed(&format!(
+        "arp -s {ADDRESS} {LAB_MAC}; xenstore-write {BAD_RECORD} 7; \
+         xenstore-write {STUBBORN_RECORD}/syn/sequence 7; xenstore-chmod -r {STUBBORN_RECORD} r0"
+    ))?;
     clients(session, CLIENTS)?;
     let recorded = format!("[ $(grep -c recorded recorder.log) = {CLIENTS} ]");
     until(session, &recorded, "the connections are not recorded")
@@ -169,11 +174,12 @@ fn check(session: &mut Session, name: &str, console: &str) -> Result<()> {
     let state = session.succeed(&format!("xenstore-read {NODE}; xenstore-list {NODE}"))?;
     ensure!(state == "managed\n80\n", "the tree has `{state}`");
     let left = session.succeed(&format!("xenstore-ls {NODE}"))?;
-    ensure!(!left.contains("syn"), "records are left:\n{left}");
+    ensure!(left.matches("syn").count() == 1, "one record cannot be removed, of these:\n{left}");
     let ready = format!("xenstore-read /local/domain/$(xl domid {name})/data/ready");
     ensure!(session.succeed(&ready)? == "1\n", "it does not say that it is ready");
     let refused = "10.99.0.200:5 to 10.99.0.77:80 is not taken over: its `options`";
-    for expected in [&format!("{answered} clients were there before"), refused] {
+    let stubborn = "10.99.0.201:6 to 10.99.0.77:80 is not taken over: XenStore does not permit it";
+    for expected in [&format!("{answered} clients were there before"), refused, stubborn] {
         ensure!(console.contains(expected), "the console does not show `{expected}`");
     }
     Ok(())
