@@ -22,14 +22,16 @@ pub fn report(
     registers: &dyn fmt::Display,
     frame: StackFrame,
 ) -> ! {
-    if !start::has_started() {
+    let is_looking = !mmu::is_sealed() && address.is_some_and(mmu::is_device);
+    if !start::has_started() || is_looking {
         start::cannot_boot(&WhileStarting { cause, address, pc: frame.pc });
     }
     let place = |address| image::protected_part(address).or_else(|| mmu::window_of(address));
     upcall::fault(&Fault { cause, address, hit: address.and_then(place), registers, frame })
 }
 
-/// A fault before the kernel runs: the device tree describes another machine.
+/// A fault before the kernel runs, or while it looks for devices: the device tree describes another
+/// machine.
 struct WhileStarting<'a> {
     cause: &'a dyn fmt::Display,
     address: Option<usize>,

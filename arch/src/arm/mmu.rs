@@ -266,12 +266,17 @@ pub fn is_sealed() -> bool {
     SEALED.load(Ordering::Relaxed)
 }
 
+/// Whether `address` is where registers of devices are mapped.
+pub(crate) fn is_device(address: usize) -> bool {
+    (layout::DEVICE_BASE..layout::DEVICE_END).contains(&address)
+}
+
 /// Names the place outside of the image that `address` lies in, for the fault report.
 pub(crate) fn window_of(address: usize) -> Option<&'static str> {
     let direct_end = layout::DIRECT_BASE + layout::DIRECT.size() as usize;
     if (layout::DIRECT_BASE..direct_end).contains(&address) {
         Some("direct map of RAM")
-    } else if (layout::DEVICE_BASE..layout::DEVICE_END).contains(&address) {
+    } else if is_device(address) {
         Some("device window")
     } else {
         None
