@@ -26,6 +26,7 @@ mod unix;
 mod xen;
 
 pub use machine::{Guest, Hardware, Machine, guest_status};
+pub use memory::bytes;
 pub use network::{Forward, Network, Protocol, declared};
 pub use ports::{Reserved, choose_host_ports};
 pub use probe::answers;

@@ -10,7 +10,8 @@
 //! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3, or qemu for all
 //!                                of these, which is so if not given; and xen, to run it in the lab;
 //!                                or lab, if a test in the lab tells the guest what to do
-//! //@ memory: 4M 8G              memory; a test for each size
+//! //@ memory: least 8G           memory; a test for each size, of which QEMU can do; the least is
+//!                                2M, but 3M on AArch64
 //! //@ cpu: default max           processors; a test for each
 //! //@ smp: 4                     number of processors
 //! //@ disk: 1M                   an empty disk of this size; may be repeated
@@ -46,7 +47,7 @@ pub struct Directives {
     pub reports: Vec<String>,
     /// Boot arguments.
     pub arguments: Vec<String>,
-    /// Sizes of memory to run it with.
+    /// Sizes of memory to run it with, or [`LEAST_MEMORY`](variant::LEAST_MEMORY).
     pub memory: Vec<String>,
     /// Processors to run it on; `default` is QEMU's own.
     pub cpus: Vec<String>,

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::case::{Case, Failure};
 use super::directives::Directives;
 use super::guest::TestGuest;
-use super::variant::Variant;
+use super::variant::{self, Variant};
 use crate::app::{self, App};
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -68,9 +68,13 @@ fn trials(
     for variant in directives.variants(arch) {
         for memory in &directives.memory {
             for cpu in &directives.cpus {
+                let size = variant::memory(memory, arch);
+                if !variant::exists(arch, cpu, size) {
+                    continue;
+                }
                 let mut name = format!("guests/{binary}/{arch}/{}", variant.name);
                 if directives.memory.len() > 1 {
-                    name += &format!("/{memory}");
+                    name += &format!("/{size}");
                 }
                 if directives.cpus.len() > 1 {
                     name += &format!("/{cpu}");
@@ -78,7 +82,7 @@ fn trials(
                 let trial = Trial {
                     image: build::image_of(app, arch, how, binary),
                     variant,
-                    memory: memory.clone(),
+                    memory: size.to_owned(),
                     cpu: Some(cpu.clone()).filter(|cpu| cpu != "default"),
                     directives: directives.clone(),
                 };

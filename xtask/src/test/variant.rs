@@ -1,7 +1,27 @@
 //! The machines that each test guest runs on.
 
 use crate::arch::Arch;
-use crate::run::{Hardware, Machine};
+use crate::run::{Hardware, Machine, bytes};
+
+/// Stands for as little memory as QEMU starts a guest with, see [`memory`].
+pub const LEAST_MEMORY: &str = "least";
+
+/// The size of memory that stands for `size` on `arch`.
+pub fn memory(size: &str, arch: Arch) -> &str {
+    match (size, arch) {
+        // With less, QEMU does not find a place for the device tree.
+        (LEAST_MEMORY, Arch::Aarch64) => "3M",
+        (LEAST_MEMORY, _) => "2M",
+        _ => size,
+    }
+}
+
+/// Whether QEMU makes a machine with such a processor and so much memory: on ARMv7, its `max` has
+/// addresses of 32 bits only, and is refused more memory than these reach.
+pub fn exists(arch: Arch, cpu: &str, memory: &str) -> bool {
+    let reached = 3 << 30;
+    arch != Arch::Armv7 || cpu != "max" || bytes(memory).is_none_or(|bytes| bytes <= reached)
+}
 
 /// A machine to test on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,5 +55,23 @@ impl Variant {
     /// The hardware.
     pub fn hardware(self) -> Hardware {
         Hardware { machine: Some(self.machine), gic: Some(self.gic), ..Hardware::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_memory_is_what_qemu_can_do_with() {
+        assert_eq!(memory(LEAST_MEMORY, Arch::Aarch64), "3M");
+        assert_eq!(memory(LEAST_MEMORY, Arch::Armv7), "2M");
+        assert_eq!(memory("64M", Arch::Aarch64), "64M");
+    }
+
+    #[test]
+    fn machines_that_qemu_refuses_are_left_out() {
+        assert!(exists(Arch::Armv7, "max", "3G") && exists(Arch::Armv7, "default", "8G"));
+        assert!(!exists(Arch::Armv7, "max", "8G") && exists(Arch::Aarch64, "max", "8G"));
     }
 }

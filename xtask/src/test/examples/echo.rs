@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::client;
-use super::{Check, LEAST_MEMORY, check};
+use super::{Check, check};
 use crate::run::Protocol;
 use crate::test::guest::TestGuest;
+use crate::test::variant::LEAST_MEMORY;
 
 pub const CHECKS: &[Check] = &[
     check("tcp", tcp),

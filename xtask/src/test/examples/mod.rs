@@ -32,9 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The usual memory.
 const MEMORY: &str = "64M";
 
-/// As little memory as QEMU can start a guest with: 2 MiB, but see [`memory`].
-const LEAST_MEMORY: &str = "2M";
-
 /// Something to be checked of an example.
 struct Check {
     /// What it is called.
@@ -114,14 +111,6 @@ fn run_on_unix(example: &str, check: &Check, how: &How) -> Result<(), Failure> {
     (check.body)(&mut guest).map_err(|error| guest.failure(&error))
 }
 
-/// The memory of a guest. On AArch64, QEMU cannot place the device tree in less than 3 MiB.
-fn memory(check: &Check, arch: Arch) -> &'static str {
-    match (check.memory, arch) {
-        (LEAST_MEMORY, Arch::Aarch64) => "3M",
-        (memory, _) => memory,
-    }
-}
-
 /// Builds the examples that the tests called `names` use.
 pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
     for (example, _) in EXAMPLES {
@@ -144,7 +133,7 @@ fn run(
     let image = build::image_of(&app, arch, how, &app.binary);
     let disk = check.disk.map(TemporaryFile::disk).transpose()?;
     let hardware = Hardware {
-        memory: memory(check, arch).into(),
+        memory: variant::memory(check.memory, arch).into(),
         disks: disk.iter().map(|disk| disk.path().to_owned()).collect(),
         ..machine.hardware()
     };
