@@ -80,6 +80,9 @@ pub struct Hardware {
     /// host is of the same architecture and lets you.
     #[arg(long, value_name = "NAME", default_value = "tcg")]
     pub accel: String,
+    /// Whether there is an entropy device.
+    #[arg(skip = true)]
+    pub entropy: bool,
 }
 
 impl Default for Hardware {
@@ -92,6 +95,7 @@ impl Default for Hardware {
             memory: "64M".into(),
             disks: Vec::new(),
             accel: "tcg".into(),
+            entropy: true,
         }
     }
 }
@@ -169,7 +173,9 @@ impl Guest {
         // virtio-mmio as the standard has it since 1.0, not as it was before.
         add(&["-global", "virtio-mmio.force-legacy=false"]);
         let transport = machine.transport();
-        add(&["-device", &format!("virtio-rng-{transport}")]);
+        if self.hardware.entropy {
+            add(&["-device", &format!("virtio-rng-{transport}")]);
+        }
         if let Some((backend, device)) = self.network.qemu_arguments(transport) {
             add(&["-netdev", &backend, "-device", &device]);
         }

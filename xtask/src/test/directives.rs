@@ -8,13 +8,16 @@
 //! //@ arguments: key=value       boot arguments
 //! //@ arch: x86_64               architectures that it is for; all if not given
 //! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3, or qemu for all
-//!                                of these, which is so if not given; and xen, to run it in the lab;
-//!                                or lab, if a test in the lab tells the guest what to do
+//!                                of these, which is so if not given; hyp-gic2 hyp-gic3, which enter
+//!                                it at the level of hypervisors; and xen, to run it in the lab; or
+//!                                lab, if a test in the lab tells the guest what to do
 //! //@ memory: least 8G           memory; a test for each size, of which QEMU can do; the least is
 //!                                2M, but 3M on AArch64
 //! //@ cpu: default max           processors; a test for each
 //! //@ smp: 4                     number of processors
 //! //@ disk: 1M                   an empty disk of this size; may be repeated
+//! //@ initrd: 5000               an initrd of this size, see [`super::guests::initrd`]
+//! //@ randomness: none           neither an entropy device nor a seed in the device tree
 //! //@ network: none              no network card; there is one if not given
 //! //@ timeout: 120               seconds; 60 if not given
 //! //@ shutdown: reboot           the reason that Xen has for its end: poweroff, reboot, crash or
@@ -55,6 +58,10 @@ pub struct Directives {
     pub smp: u8,
     /// Sizes of its disks.
     pub disks: Vec<String>,
+    /// Size of its initrd in bytes.
+    pub initrd: Option<usize>,
+    /// Whether the machine gives it random numbers.
+    pub randomness: bool,
     /// Whether it has a network card.
     pub network: bool,
     /// Seconds that it may take.
@@ -78,6 +85,8 @@ impl Default for Directives {
             cpus: vec!["default".into()],
             smp: 1,
             disks: Vec::new(),
+            initrd: None,
+            randomness: true,
             network: true,
             timeout: 60,
             dom0: None,
@@ -118,6 +127,8 @@ impl Directives {
             "cpu" => self.cpus = words(),
             "smp" => self.smp = value.parse()?,
             "disk" => self.disks.push(value.to_owned()),
+            "initrd" => self.initrd = Some(value.parse()?),
+            "randomness" => self.randomness = value != "none",
             "network" => self.network = value != "none",
             "timeout" => self.timeout = value.parse()?,
             "dom0" => self.dom0 = Some(value.to_owned()),
@@ -133,8 +144,12 @@ impl Directives {
             return Vec::new();
         }
         let all = wanted(&self.machines, QEMU);
-        let machines = variant::of(arch).iter().copied();
-        machines.filter(|variant| all || wanted(&self.machines, variant.name)).collect()
+        let named = |variant: &Variant| self.machines.iter().any(|one| one == variant.name);
+        let usual = variant::of(arch).iter().filter(|variant| all || named(variant));
+        usual
+            .chain(variant::special(arch).iter().filter(|variant| named(variant)))
+            .copied()
+            .collect()
     }
 
     /// Whether it is for Xen on `arch`.
@@ -171,7 +186,10 @@ fn known(
     words: Vec<String>,
     name: fn(Arch, &'static Variant) -> &'static str,
 ) -> Result<Vec<String>> {
-    let of = |&arch: &Arch| variant::of(arch).iter().map(move |variant| name(arch, variant));
+    let of = |&arch: &Arch| {
+        let machines = variant::of(arch).iter().chain(variant::special(arch));
+        machines.map(move |variant| name(arch, variant))
+    };
     let names: Vec<&str> = Arch::ALL.iter().flat_map(of).chain([QEMU, XEN, LAB]).collect();
     match words.iter().find(|word| !names.contains(&word.as_str())) {
         Some(unknown) => bail!("`{unknown}` is none of {}", names.join(", ")),
@@ -203,6 +221,18 @@ mod tests {
         let some = of("//@ machine: gic3 xen\n");
         assert!(some.under_xen(Arch::X86_64) && some.variants(Arch::X86_64).is_empty());
         assert_eq!(some.variants(Arch::Armv7).len(), 1);
+    }
+
+    #[test]
+    fn special_machines_have_to_be_named() {
+        let names = |source| {
+            let variants = Directives::parse(source).unwrap().variants(Arch::Armv7);
+            variants.iter().map(|variant| variant.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("//@ machine: qemu\n"), ["gic2", "gic3"]);
+        assert_eq!(names("//@ machine: qemu hyp-gic3\n"), ["gic2", "gic3", "hyp-gic3"]);
+        let other = Directives::parse("//@ machine: hyp-gic3\n").unwrap();
+        assert!(other.variants(Arch::X86_64).is_empty());
     }
 
     #[test]

@@ -103,16 +103,35 @@ fn run(trial: &Trial) -> Result<(), Failure> {
         cpu: cpu.clone(),
         smp: directives.smp,
         disks: disks.iter().map(|disk| disk.path().to_owned()).collect(),
+        entropy: directives.randomness,
         ..variant.hardware()
     };
+    let initrd = directives.initrd.map(initrd).transpose()?;
+    let mut extra = variant.extra();
+    if let Some(file) = &initrd {
+        extra.extend(["-initrd".to_owned(), file.path().to_string_lossy().into_owned()]);
+    }
+    if !directives.randomness && image.arch != Arch::X86_64 {
+        extra.extend(["-machine", "dtb-randomness=off"].map(str::to_owned));
+    }
     let network = if directives.network { Network::User(Vec::new()) } else { Network::None };
-    let mut guest = TestGuest::start(image, hardware, network, &directives.arguments)?;
+    let mut guest = TestGuest::start_with(image, hardware, network, &directives.arguments, extra)?;
     let judged = guest.wait(Duration::from_secs(directives.timeout)).and_then(|status| {
         // Only what dies shows places in the source, and they take a while to find.
         let console = if directives.dies { guest.annotated_console() } else { guest.console() };
         judge(directives, status, &console)
     });
     judged.map_err(|error| guest.failure(&error))
+}
+
+/// An initrd of `size` bytes: each is the rest of its offset divided by 251, which is a prime. So a
+/// guest that is given another part of memory, or only a part of the initrd, sees that.
+fn initrd(size: usize) -> Result<TemporaryFile> {
+    let file = TemporaryFile::new("initrd")?;
+    let content: Vec<u8> = (0..size).map(|offset| (offset % 251) as u8).collect();
+    std::fs::write(file.path(), content)
+        .with_context(|| format!("cannot write {}", file.path().display()))?;
+    Ok(file)
 }
 
 /// Whether a guest that has printed `console` and ended with `status` has done what it should.

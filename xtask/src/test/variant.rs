@@ -30,10 +30,12 @@ pub struct Variant {
     pub name: &'static str,
     machine: Machine,
     gic: u8,
+    /// Whether the guest is entered at the level of hypervisors: EL2, or HYP on ARMv7.
+    hypervisor: bool,
 }
 
 const fn variant(name: &'static str, machine: Machine, gic: u8) -> Variant {
-    Variant { name, machine, gic }
+    Variant { name, machine, gic, hypervisor: false }
 }
 
 /// The machines of an architecture, the usual one first.
@@ -51,7 +53,25 @@ pub fn of(arch: Arch) -> &'static [Variant] {
     }
 }
 
+/// The machines of an architecture that a guest runs on only if it names them.
+pub fn special(arch: Arch) -> &'static [Variant] {
+    const ARM: [Variant; 2] = [
+        Variant { hypervisor: true, ..variant("hyp-gic2", Machine::Virt, 2) },
+        Variant { hypervisor: true, ..variant("hyp-gic3", Machine::Virt, 3) },
+    ];
+    match arch {
+        Arch::X86_64 => &[],
+        Arch::Aarch64 | Arch::Armv7 => &ARM,
+    }
+}
+
 impl Variant {
+    /// More arguments for QEMU. Options of a machine are added to those that it has already.
+    pub fn extra(self) -> Vec<String> {
+        let words: &[&str] = if self.hypervisor { &["-machine", "virtualization=on"] } else { &[] };
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
     /// The hardware.
     pub fn hardware(self) -> Hardware {
         Hardware { machine: Some(self.machine), gic: Some(self.gic), ..Hardware::default() }

@@ -1,5 +1,5 @@
 //! Variables cannot be executed.
-//@ machine: microvm gic3 xen
+//@ machine: microvm gic3 hyp-gic3 xen
 //@ dies: 102
 //@ report: variables of the image, which are not executable
 #![no_std]

@@ -1,6 +1,6 @@
 //! The status that the app chooses arrives outside.
 //@ status: 42
-//@ machine: qemu xen
+//@ machine: qemu hyp-gic2 hyp-gic3 xen
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

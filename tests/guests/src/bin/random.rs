@@ -1,4 +1,5 @@
 //! There is randomness for who waits for it, and it does not repeat itself.
+//@ machine: qemu hyp-gic2 hyp-gic3
 //@ cpu: default max
 #![no_std]
 #![no_main]

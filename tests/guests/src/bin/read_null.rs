@@ -1,5 +1,5 @@
 //! A read near a null pointer dies.
-//@ machine: microvm gic3 xen
+//@ machine: microvm gic3 hyp-gic3 xen
 //@ dies: 102
 //@ report: NULL page
 #![no_std]

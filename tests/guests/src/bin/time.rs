@@ -1,5 +1,5 @@
 //! Time passes at the right speed, timers fire in order, and never early.
-//@ machine: qemu xen
+//@ machine: qemu hyp-gic2 hyp-gic3 xen
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
