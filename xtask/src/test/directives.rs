@@ -10,7 +10,8 @@
 //! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3, or qemu for all
 //!                                of these, which is so if not given; hyp-gic2 hyp-gic3, which enter
 //!                                it at the level of hypervisors; and xen, to run it in the lab; or
-//!                                lab, if a test in the lab tells the guest what to do
+//!                                lab, if a test in the lab tells the guest what to do, or peers if
+//!                                one in xtask/src/test/peers does
 //! //@ memory: least 8G           memory; a test for each size, of which QEMU can do; the least is
 //!                                2M, but 3M on AArch64
 //! //@ cpu: default max           processors; a test for each
@@ -38,6 +39,9 @@ const XEN: &str = "xen";
 
 /// No machine: tests in the lab run the guest, and tell it what to do.
 const LAB: &str = "lab";
+
+/// No machine: tests in [`super::peers`] run the guest.
+const PEERS: &str = "peers";
 
 /// How a test guest is run, and what must come out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +194,7 @@ fn known(
         let machines = variant::of(arch).iter().chain(variant::special(arch));
         machines.map(move |variant| name(arch, variant))
     };
-    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).chain([QEMU, XEN, LAB]).collect();
+    let names: Vec<&str> = Arch::ALL.iter().flat_map(of).chain([QEMU, XEN, LAB, PEERS]).collect();
     match words.iter().find(|word| !names.contains(&word.as_str())) {
         Some(unknown) => bail!("`{unknown}` is none of {}", names.join(", ")),
         None => Ok(words),

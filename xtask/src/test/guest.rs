@@ -72,9 +72,20 @@ impl TestGuest {
         hardware: Hardware,
         arguments: &[String],
     ) -> Result<Self> {
+        Self::start_in_with(namespace, image, hardware, arguments, Vec::new())
+    }
+
+    /// Starts a guest on such a network with more arguments for QEMU.
+    pub fn start_in_with(
+        namespace: Namespace,
+        image: &Image,
+        hardware: Hardware,
+        arguments: &[String],
+        extra: Vec<String>,
+    ) -> Result<Self> {
         let network = Network::Tap(namespace::INTERFACE.into());
         let arguments = [&[namespace::BOOT_ARGUMENT.to_owned()], arguments].concat();
-        let guest = guest(image, hardware, network, &arguments, Vec::new());
+        let guest = guest(image, hardware, network, &arguments, extra);
         Self::launch(Some(image), &guest, Some(namespace), Reserved::default())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! In order: host tests ([`host`]), those that need a nightly compiler ([`nightly`]), the examples
 //! as Linux processes, then for each architecture the images themselves ([`images`]), the app that
-//! `new` makes ([`new`]), the test guests ([`guests`]), the examples with real clients
+//! `new` makes ([`new`]), the test guests ([`guests`],
+//! and [`peers`] for those that talk with programs), the examples with real clients
 //! ([`examples`]); and at last those under Xen ([`lab`]). To add a test guest, add a file to `tests/guests/src/bin`; to
 //! add a check of an example, add a function to its file in `xtask/src/test/examples` and a line to
 //! its list.
@@ -28,6 +29,7 @@ mod namespace;
 mod new;
 mod nightly;
 mod outside;
+mod peers;
 mod runner;
 mod variant;
 
@@ -137,7 +139,10 @@ impl Options {
     /// Runs what needs guests of one architecture.
     fn run_guests(&self, arch: Arch, runner: &mut Runner) -> Result<()> {
         let how = How { release: self.release, ..How::default() };
-        let guests = self.chosen(guests::cases(arch, &how)?);
+        let mut guests = self.chosen(guests::cases(arch, &how)?);
+        let with_peers = self.chosen(peers::cases(arch, &how)?);
+        self.need(with_peers.len(), &peers::PROGRAMS)?;
+        guests.extend(with_peers);
         let examples = self.chosen(examples::cases(arch, &how));
         self.need(guests.len() + examples.len(), &[arch.qemu()])?;
         self.need(examples.len(), &examples::PROGRAMS)?;

@@ -59,20 +59,28 @@ impl Namespace {
         let holder = command.spawn().with_context(|| tools::cannot_start(&command))?;
         let mut namespace = Self { holder, with_user: needs_user() };
         namespace.wait()?;
-        for line in [
-            "link set lo up".to_owned(),
-            format!("tuntap add {INTERFACE} mode tap"),
-            // A host that lets QEMU wait is not to drop frames for that.
-            format!("link set {INTERFACE} txqueuelen 10000"),
-            format!("address add {OUR_ADDRESS} dev {INTERFACE}"),
-            format!("link set {INTERFACE} up"),
-        ] {
-            let mut ip = Command::new("ip");
-            ip.args(line.split(' '));
-            tools::run(namespace.inside(&ip).stderr(Stdio::null()))
-                .context("no TAP interface can be made here")?;
-        }
+        namespace.ip("link set lo up")?;
+        namespace.add_interface(INTERFACE, OUR_ADDRESS)?;
         Ok(namespace)
+    }
+
+    /// Adds a TAP interface on which we have this address.
+    ///
+    /// # Errors
+    /// If there is one of this name, or it cannot be made.
+    pub fn add_interface(&self, interface: &str, address: &str) -> Result<()> {
+        self.ip(&format!("tuntap add {interface} mode tap"))?;
+        // A host that lets QEMU wait is not to drop frames for that.
+        self.ip(&format!("link set {interface} txqueuelen 10000"))?;
+        self.ip(&format!("address add {address} dev {interface}"))?;
+        self.ip(&format!("link set {interface} up"))
+    }
+
+    fn ip(&self, line: &str) -> Result<()> {
+        let mut ip = Command::new("ip");
+        ip.args(line.split(' '));
+        tools::run(self.inside(&ip).stderr(Stdio::null()))
+            .context("no TAP interface can be made here")
     }
 
     /// Waits until the holder has left our namespace.

@@ -16,7 +16,7 @@ use crate::build::{self, How};
 use crate::run::{Hardware, Network, declared};
 use crate::temporary::TemporaryFile;
 
-mod client;
+pub mod client;
 mod disk;
 mod echo;
 mod hello;
