@@ -56,6 +56,9 @@ enum Command {
     XlCfg(xl_cfg::Options),
     Doctor(doctor::Options),
     Ci(ci::Options),
+    /// A client of the tests.
+    #[command(hide = true)]
+    Burst(test::Burst),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
     ui::exit(match cli.command {
         Command::New(options) => options.execute(),
         Command::Build(options) => options.execute(),
+        Command::Burst(options) => options.execute(),
         Command::Run(options) => options.execute(),
         Command::Test(options) => options.execute(),
         Command::Bench(options) => options.execute(),

@@ -17,6 +17,7 @@ use crate::lab::Xen;
 use crate::run::interrupted;
 use crate::{setup, ui};
 
+mod burst;
 mod case;
 mod directives;
 mod examples;
@@ -33,6 +34,7 @@ mod peers;
 mod runner;
 mod variant;
 
+pub use burst::Options as Burst;
 use case::Case;
 pub use guest::TestGuest;
 pub use namespace::{INTERFACE, Namespace};

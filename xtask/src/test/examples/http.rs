@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::client::{self, curl, curl_text};
 use super::{Check, check};
 use crate::paths;
+use crate::run::Protocol;
 use crate::test::guest::TestGuest;
 use crate::test::namespace::{INTERFACE, UNUSED_ADDRESS};
 
@@ -20,6 +21,7 @@ pub const CHECKS: &[Check] = &[
     check("tells-no-secrets", tells_no_secrets),
     check("rests", rests),
     Check { own_network: true, ..check("many-at-once", many_at_once) },
+    Check { own_network: true, ..check("a-thousand-at-once", a_thousand_at_once) },
     Check { own_network: true, ..check("load", load) },
     Check { own_network: true, ..check("boots-amid-traffic", boots_amid_traffic) },
     Check { memory: "4M", ..check("in-4-mebibytes", serves_every_file) },
@@ -142,6 +144,19 @@ fn many_at_once(guest: &mut TestGuest) -> Result<()> {
     )?;
     let served = codes.lines().filter(|code| *code == "200").count();
     ensure!(served == REQUESTS, "{served} of {REQUESTS} requests were served");
+    Ok(())
+}
+
+/// A thousand connections are opened at once, many more than the listener's backlog of 128, and are
+/// all open at the same time; then each is served. None is reset.
+fn a_thousand_at_once(guest: &mut TestGuest) -> Result<()> {
+    client::http_url(guest)?;
+    let (address, port) = guest.address(80, Protocol::Http)?;
+    let mut burst = Command::new(std::env::current_exe()?);
+    burst.args(["burst", &format!("{address}:{port}"), "1000", "/style.css"]);
+    let output = client::run(&mut guest.client(burst.arg(site().join("style.css"))), &[])?;
+    let output = String::from_utf8_lossy(&output.stdout);
+    ensure!(output == "1000 served\n", "of 1000 connections, {output}");
     Ok(())
 }
 
