@@ -20,13 +20,14 @@ pub struct Program {
 }
 
 /// The programs that Mayfly uses, beside the Rust toolchain.
-pub const PROGRAMS: [Program; 14] = [
+pub const PROGRAMS: [Program; 15] = [
     program("qemu-system-x86_64", "qemu-system-x86", "run x86-64 images"),
     program("qemu-system-aarch64", "qemu-system-arm", "run AArch64 images"),
     program("qemu-system-arm", "qemu-system-arm", "run ARMv7 images"),
     program("passt", "passt", "run --on unix without a TAP interface"),
     program("curl", "curl", "test the HTTP example"),
-    program("dig", "bind9-dnsutils", "test name resolution"),
+    program("dig", "bind9-dnsutils", "test name resolution and the echo example"),
+    program("dnsmasq", "dnsmasq-base", "test name resolution and DHCP"),
     program("nc", "netcat-openbsd", "test the echo example"),
     program("wrk", "wrk", "load the HTTP example"),
     program("ip", "iproute2", "test on a network of its own"),

@@ -1,4 +1,4 @@
-//! echo: sends back what it gets, to nc.
+//! echo: sends back what it gets, to nc and dig.
 
 use std::process::Command;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::test::variant::LEAST_MEMORY;
 pub const CHECKS: &[Check] = &[
     check("tcp", tcp),
     check("udp", udp),
+    check("dig", dig),
     Check { memory: LEAST_MEMORY, ..check("in-least-memory", tcp) },
 ];
 
@@ -38,6 +39,24 @@ fn tcp(guest: &mut TestGuest) -> Result<()> {
 fn udp(guest: &mut TestGuest) -> Result<()> {
     let port = guest.port(7, Protocol::Udp)?.to_string();
     first_answer(guest, &["-u", "-w", "1", "127.0.0.1", &port])
+}
+
+/// A query of DNS comes back as it was: dig finds its own number, question and cookie in it. On TCP,
+/// the length before it comes back, too.
+fn dig(guest: &mut TestGuest) -> Result<()> {
+    const QUESTION: [&str; 3] = [";echo.example.", "IN", "TXT"];
+    udp(guest)?;
+    for (protocol, option) in [(Protocol::Udp, "+notcp"), (Protocol::Tcp, "+tcp")] {
+        let port = guest.port(7, protocol)?.to_string();
+        let mut dig = Command::new("dig");
+        dig.args(["@127.0.0.1", "-p", &port, "+tries=1", "+time=10", option]);
+        let output = client::run(dig.args(["echo.example", "TXT"]), &[])?;
+        let report = String::from_utf8_lossy(&output.stdout);
+        let question = report.lines().find(|line| line.split_whitespace().eq(QUESTION));
+        ensure!(question.is_some(), "the question does not come back: {report}");
+        ensure!(report.contains("(echoed)"), "the cookie does not come back: {report}");
+    }
+    Ok(())
 }
 
 /// Sends a line by nc until it comes back.

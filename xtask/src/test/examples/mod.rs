@@ -1,4 +1,4 @@
-//! The examples, used by programs that know nothing of Mayfly: curl, nc, wrk.
+//! The examples, used by programs that know nothing of Mayfly: curl, nc, dig, wrk.
 //!
 //! Each example has a file here with a list of checks. A check gets a running guest and uses it.
 
@@ -24,7 +24,7 @@ mod http;
 mod timer;
 
 /// The programs that the checks use.
-pub const PROGRAMS: [&str; 3] = ["curl", "nc", "wrk"];
+pub const PROGRAMS: [&str; 4] = ["curl", "nc", "dig", "wrk"];
 
 /// Seconds after which a guest that should have been quick has failed.
 const PATIENCE: Duration = Duration::from_secs(60);

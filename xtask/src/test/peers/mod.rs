@@ -13,16 +13,18 @@ use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::run::Hardware;
 
+mod resolve;
 mod two_networks;
 
 /// Tests a guest: this is its image, and what it is to run on.
 type Test = fn(&Image, Hardware, Namespace) -> Result<(), Failure>;
 
 /// The programs that they talk with.
-pub const PROGRAMS: [&str; 2] = ["nc", "ping"];
+pub const PROGRAMS: [&str; 4] = ["nc", "ping", "dig", "dnsmasq"];
 
 /// The guests.
-const GUESTS: [(&str, Test); 1] = [("two_networks", two_networks::test)];
+const GUESTS: [(&str, Test); 2] =
+    [("two_networks", two_networks::test), ("resolve", resolve::test)];
 
 /// The tests with guests of an architecture.
 pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {

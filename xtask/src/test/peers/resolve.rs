@@ -1,0 +1,109 @@
+//! A guest that gets its address and its name server from dnsmasq, by DHCP, learns the same from it
+//! as dig does.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::build::Image;
+use crate::run::Hardware;
+use crate::test::case::Failure;
+use crate::test::examples::client;
+use crate::test::guest::TestGuest;
+use crate::test::guests;
+use crate::test::namespace::{INTERFACE, Namespace};
+use crate::tools;
+
+/// Our address in the namespace, where dnsmasq listens.
+const SERVER: &str = "10.77.0.1";
+
+/// The address that dnsmasq gives the guest, the only one that it has to give.
+const GUEST: &str = "10.77.0.50";
+
+/// The names that the guest asks for, and whether there is an address of each kind.
+const NAMES: [(&str, bool, bool); 4] = [
+    ("one.example", true, true),
+    ("many.example", true, false),
+    ("alias.example", true, true),
+    ("missing.example", false, false),
+];
+
+/// Seconds that the guest may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn test(image: &Image, hardware: Hardware, namespace: Namespace) -> Result<(), Failure> {
+    let _server = Server::start(&namespace)?;
+    // The last argument of a name counts.
+    let arguments = ["ip=dhcp".to_owned()];
+    let mut guest = TestGuest::start_in(namespace, image, hardware, &arguments)?;
+    agrees_with_dig(&mut guest).map_err(|error| guest.failure(&error))
+}
+
+/// dnsmasq, which ends when this is dropped.
+struct Server(Child);
+
+impl Server {
+    fn start(namespace: &Namespace) -> Result<Self> {
+        // It lies where the search path of users does not lead.
+        let program = tools::find("dnsmasq").unwrap_or_else(|| "/usr/sbin/dnsmasq".into());
+        let mut command = Command::new(program);
+        // It reads no file of this machine, and writes none.
+        command.args(["--no-daemon", "--conf-file=/dev/null", "--pid-file=", "--leasefile-ro"]);
+        command.args(["--no-resolv", "--no-hosts", "--interface", INTERFACE, "--bind-interfaces"]);
+        command.args(["--no-ping", "--dhcp-authoritative"]);
+        command.arg(format!("--dhcp-range={GUEST},{GUEST}"));
+        command.args(["--local=/example/", "--host-record=one.example,10.1.2.3,fd00:1::3"]);
+        command
+            .args(["--host-record=many.example,10.1.2.4", "--host-record=many.example,10.1.2.5"]);
+        command.arg("--cname=alias.example,one.example");
+        let mut command = tools::dying_with_us(namespace.inside(&command));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self(command.spawn().with_context(|| tools::cannot_start(&command))?))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn agrees_with_dig(guest: &mut TestGuest) -> Result<()> {
+    ensure!(guest.wait(PATIENCE)? == 0, "it failed");
+    let console = guest.console();
+    guests::judge(&Default::default(), 0, &console)?;
+    let line = |start: &str| {
+        let mut lines = console.lines().filter_map(|line| line.strip_prefix(start));
+        lines.next().with_context(|| format!("the guest does not tell `{start}`"))
+    };
+    ensure!(line("address ")?.contains(GUEST), "DHCP has not given it {GUEST}");
+    ensure!(line("name servers ")?.contains(SERVER), "DHCP has not named {SERVER}");
+    for (name, has_v4, has_v6) in NAMES {
+        for (record, exists) in [("A", has_v4), ("AAAA", has_v6)] {
+            let theirs = dig(guest, name, record)?;
+            ensure!(theirs.is_empty() != exists, "dig gets {theirs:?} for {name} {record}");
+            let answer = line(&format!("{name} {record}"))?;
+            let ours = addresses(answer);
+            ensure!(ours == theirs, "{name} {record} is {theirs:?}, and the guest has `{answer}`");
+            ensure!(exists || answer.starts_with(": "), "{name} {record} is no error");
+        }
+    }
+    Ok(())
+}
+
+/// The addresses that dig gets for a name.
+fn dig(guest: &TestGuest, name: &str, record: &str) -> Result<BTreeSet<IpAddr>> {
+    let mut dig = Command::new("dig");
+    dig.args(["+short", "+tries=3", "+time=3", &format!("@{SERVER}"), name, record]);
+    let output = client::run(&mut guest.client(&dig), &[])?;
+    Ok(addresses(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The words that are addresses; for an alias, dig prints its target too.
+fn addresses(text: &str) -> BTreeSet<IpAddr> {
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
