@@ -10,6 +10,7 @@
 
 .set START_INFO_MAGIC, 0x336ec578   // xen/include/public/arch-x86/hvm/start_info.h
 .set START_INFO_SIZE, 56
+.set START_INFO_COMMAND_LINE, 24    // physical address, 64 bits; 0 if there is none
 
 .set PAGE, 4096
 .set PRESENT, 1 << 0
@@ -43,6 +44,9 @@
 .set IDT_SIZE, 128 * 16
 
 .set COM1, 0x3f8
+
+.set COMMAND_LINE_LIMIT, 4096       // how much of it is searched before Rust runs
+.set FAILED, 1                      // exit status of a guest that could not boot
 
 // XEN_ELFNOTE_PHYS32_ENTRY (18): where to jump to, physical (xen/include/public/elfnote.h).
 .section .note.Xen, "a", @note
@@ -140,12 +144,13 @@ check_processor:
     bt %ecx, (%esp, %eax)
     lea FEATURE_RECORD(%esi), %esi
     jc 2b
-    lea 2 - FEATURE_RECORD(%esi), %ebx
+    lea 2 - FEATURE_RECORD(%esi), %edi
     lea feature_missing - here(%ebp), %esi
     call print
-    mov %ebx, %esi
+    mov %edi, %esi
     call print
     lea feature_advice - here(%ebp), %esi
+    mov 8(%esp), %ebx
     jmp stop
 
 3:  // Optional: machine checks (leaf 1, EDX bit 7, in the word at ESP), and of leaf 7 SMEP (EBX
@@ -278,11 +283,67 @@ wrong_loader:
 1:  pop %ebp
     lea here - 1b(%ebp), %ebp
     lea not_pvh - here(%ebp), %esi
-// Prints the text at ESI and halts for good. Needs one word of stack.
+// Prints the text at ESI and ends the guest. Needs one word of stack, and in EBX the address of
+// start_info, if there is one.
+//
+// The command line may say that there is a debug exit device, and at which port (power.rs): a word
+// mayfly.exit=debug-exit:PORT, the first one here. Without it the processor halts for good. Xen
+// switches a guest off when no processor of it can ever wake up again, as is so here.
 stop:
     call print
-1:  hlt
+    cmpl $START_INFO_MAGIC, (%ebx)
+    jne halt
+    cmpl $0, START_INFO_COMMAND_LINE + 4(%ebx)
+    jne halt                        // out of reach
+    mov START_INFO_COMMAND_LINE(%ebx), %esi
+    test %esi, %esi
+    jz halt
+    lea COMMAND_LINE_LIMIT(%esi), %edx
+1:  lea exit_argument - here(%ebp), %edi
+    mov $EXIT_ARGUMENT_SIZE, %ecx
+    repe cmpsb
+    je 4f
+    dec %esi                        // back to what differs: it may be the end of a word
+2:  cmp %edx, %esi
+    jae halt
+    lodsb
+    test %al, %al
+    jz halt
+    cmp $' ', %al
+    jne 2b
     jmp 1b
+
+4:  mov $10, %ecx                   // base
+    xor %edx, %edx                  // port
+    xor %eax, %eax
+    cmpw $'0' | 'x' << 8, (%esi)
+    jne 5f
+    add $2, %esi
+    mov $16, %ecx
+5:  lodsb
+    cmp $' ', %al
+    jbe 7f                          // the end of the word, or of the line
+    cmp $'9', %al
+    jbe 6f
+    or $0x20, %al                   // lower case
+    sub $'a' - '9' - 1, %al         // so that a letter follows the digit 9
+    cmp $'9', %al
+    jbe halt
+6:  sub $'0', %al
+    cmp %ecx, %eax
+    jae halt
+    imul %ecx, %edx
+    add %eax, %edx
+    cmp $0xffff, %edx
+    ja halt
+    jmp 5b
+7:  test %edx, %edx
+    jz halt
+    mov $FAILED, %al
+    out %al, %dx
+halt:
+    hlt
+    jmp halt
 
 // Prints the text at ESI on COM1 if there is one. Waits a bounded time for each byte.
 print:
@@ -348,6 +409,10 @@ required_features:                  // Intel SDM volume 2, CPUID
     feature 4, 20, "NX"
     feature 4, 29, "long mode"
     .byte 0xff
+
+exit_argument:
+    .ascii "mayfly.exit=debug-exit:"
+.set EXIT_ARGUMENT_SIZE, . - exit_argument
 
 not_pvh:
     .asciz "mayfly: the loader passed no PVH start_info; use a PVH loader such as qemu -kernel\r\n"
