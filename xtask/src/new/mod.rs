@@ -25,18 +25,36 @@ const FILES: [(&str, &str); 5] = [
 
 The name of the directory is the name of the app.")]
 pub struct Options {
-    /// The directory to make; it must not exist yet, or be empty.
+    /// The directory to make, outside of this checkout; it must not exist yet, or be empty.
     path: PathBuf,
 }
 
 impl Options {
     /// Writes the files, and says how to go on.
     pub fn execute(&self) -> Result<u8> {
+        ensure_outside(&self.path, paths::repository())?;
         let name = create(&self.path)?;
         ui::progress("Created", format_args!("the app `{name}` in {}", self.path.display()));
         eprintln!("Run it:  cd {} && cargo xtask run .", self.path.display());
         Ok(0)
     }
+}
+
+/// Fails if `path` is in the checkout: cargo would join the alias `xtask` of the checkout and that of
+/// the app to one, which is none.
+fn ensure_outside(path: &Path, checkout: &Path) -> Result<()> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    // What does not exist yet is where the first directory above it that exists really is.
+    let place = absolute.ancestors().find_map(|path| path.canonicalize().ok());
+    let checkout = checkout.canonicalize().context("the checkout of Mayfly is gone")?;
+    ensure!(
+        !place.is_some_and(|place| place.starts_with(&checkout)),
+        "{} is in the checkout of Mayfly, where an app cannot have settings of its own for cargo; \
+         choose a place outside of {}",
+        path.display(),
+        checkout.display()
+    );
+    Ok(())
 }
 
 /// Makes an app crate in the directory `path`; gives its name.
@@ -111,6 +129,21 @@ mod tests {
         }
         let manifest = fill_in(FILES[0].1, "myapp", Path::new("/a/may\"fly")).unwrap();
         assert!(manifest.contains(r#"path = "/a/may\"fly/kernel""#));
+    }
+
+    #[test]
+    fn places_in_the_checkout_are_refused() {
+        let directory = TemporaryDirectory::new().unwrap();
+        let checkout = directory.path().join("mayfly");
+        std::fs::create_dir(&checkout).unwrap();
+        std::os::unix::fs::symlink(&checkout, directory.path().join("link")).unwrap();
+        for inside in ["mayfly", "mayfly/app", "mayfly/some/app", "link/app"] {
+            let error = ensure_outside(&directory.path().join(inside), &checkout).unwrap_err();
+            assert!(error.to_string().contains("choose a place outside"), "{error}");
+        }
+        for outside in ["app", "mayfly-app", "some/app"] {
+            ensure_outside(&directory.path().join(outside), &checkout).unwrap();
+        }
     }
 
     #[test]
