@@ -1,11 +1,13 @@
 //! `bench soak`: whether a guest still answers everything after a long time of bursts.
 
+use std::fmt;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::burst::Tally;
 use super::live;
@@ -23,6 +25,7 @@ const STRETCH: Duration = Duration::from_secs(60);
 #[command(after_help = "Examples:
   cargo xtask bench soak --minutes 60
   cargo xtask bench soak --minutes 20 --arch aarch64 --gic 3
+  cargo xtask bench soak --minutes 1 --json
 
 Guests of all architectures run side by side, each on a network of its own, which needs root or
 user namespaces. Each minute is told how many requests there were, how long the slowest one and the
@@ -40,17 +43,20 @@ pub struct Options {
     patience: u64,
     #[command(flatten)]
     hardware: Hardware,
+    /// Prints JSON: a list with an object for each architecture.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Options {
-    /// Asks, and prints a line for each architecture.
+    /// Asks, and prints a line for each architecture, or JSON.
     pub fn execute(&self) -> Result<()> {
         let mut images = Vec::new();
         for &arch in self.arch.list() {
             self.hardware.machine_for(arch)?;
             images.push((arch, live::image("http", arch)?.1));
         }
-        thread::scope(|scope| {
+        let all: Result<Vec<Value>> = thread::scope(|scope| {
             let soaks: Vec<_> = images
                 .iter()
                 .map(|(arch, image)| {
@@ -68,10 +74,16 @@ impl Options {
                 .into_iter()
                 .map(|soak| soak.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             results.collect::<Vec<_>>().into_iter().collect()
-        })
+        });
+        let all = all?;
+        if self.json {
+            println!("{}", Value::from(all));
+        }
+        Ok(())
     }
 
-    fn soak(&self, arch: Arch, guest: &mut TestGuest) -> Result<()> {
+    /// Soaks one guest, and prints the outcome, which is also given for JSON.
+    fn soak(&self, arch: Arch, guest: &mut TestGuest) -> Result<Value> {
         guest.until("address", live::PATIENCE, |console| {
             console.contains("serving").then_some(())
         })?;
@@ -86,11 +98,14 @@ impl Options {
             })?;
             total = total.and(tally);
             let minute = start.elapsed().as_secs() / 60;
-            let told = since.told(guest, tally);
-            ui::progress("Soaked", format_args!("{arch:<8} {minute:>3} min: {told}"));
+            let course = since.until(State::of(guest), tally);
+            ui::progress("Soaked", format_args!("{arch:<8} {minute:>3} min: {course}"));
         }
-        println!("{arch:<8} {} min: {}", self.minutes, before.told(guest, total));
-        Ok(())
+        let course = before.until(State::of(guest), total);
+        if !self.json {
+            println!("{arch:<8} {} min: {course}", self.minutes);
+        }
+        Ok(course.to_json(arch, self.minutes))
     }
 
     /// One stretch of bursts.
@@ -123,18 +138,82 @@ impl State {
         }
     }
 
-    /// What has come of the bursts since, in words.
-    fn told(&self, guest: &TestGuest, tally: Tally) -> String {
-        let Tally { requests, slowest, slowest_connection } = tally;
-        let now = Self::of(guest);
-        format!(
+    /// What has come of the bursts since.
+    fn until(&self, now: Self, tally: Tally) -> Course {
+        Course {
+            tally,
+            memory_before: self.memory_used,
+            memory_used: now.memory_used,
+            waited: now.waited.saturating_sub(self.waited),
+        }
+    }
+}
+
+/// How it went for some time.
+struct Course {
+    tally: Tally,
+    /// KiB of its memory that the guest had used before, and has used now.
+    memory_before: u64,
+    memory_used: u64,
+    /// For how long QEMU waited for processors meanwhile.
+    waited: Duration,
+}
+
+impl fmt::Display for Course {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { requests, slowest, slowest_connection } = self.tally;
+        write!(
+            f,
             "{requests} requests, slowest {} ms, slowest connection {} ms; memory used {} KiB, \
              before {} KiB; waited {} ms for processors",
             slowest.as_millis(),
             slowest_connection.as_millis(),
-            now.memory_used,
             self.memory_used,
-            now.waited.saturating_sub(self.waited).as_millis()
+            self.memory_before,
+            self.waited.as_millis()
         )
+    }
+}
+
+impl Course {
+    fn to_json(&self, arch: Arch, minutes: u64) -> Value {
+        let Tally { requests, slowest, slowest_connection } = self.tally;
+        json!({
+            "arch": arch.name(),
+            "minutes": minutes,
+            "requests": requests,
+            "slowest_ms": milliseconds(slowest),
+            "slowest_connection_ms": milliseconds(slowest_connection),
+            "memory_before_kib": self.memory_before,
+            "memory_used_kib": self.memory_used,
+            "waited_ms": milliseconds(self.waited),
+        })
+    }
+}
+
+/// JSON has no number for all that a `u128` may be.
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_course_is_told_in_words_and_in_json() {
+        let before = State { memory_used: 100, waited: Duration::from_millis(5) };
+        let now = State { memory_used: 120, waited: Duration::from_millis(8) };
+        let tally = Tally {
+            requests: 7,
+            slowest: Duration::from_millis(2),
+            slowest_connection: Duration::from_millis(1),
+        };
+        let course = before.until(now, tally);
+        let words = course.to_string();
+        assert!(words.starts_with("7 requests, slowest 2 ms") && words.contains("before 100 KiB"));
+        let json = course.to_json(Arch::Armv7, 60);
+        assert_eq!((&json["arch"], &json["waited_ms"]), (&json!("armv7"), &json!(3)));
+        assert_eq!(json["memory_used_kib"], 120);
     }
 }
