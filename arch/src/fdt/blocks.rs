@@ -16,7 +16,9 @@ const MAGIC: u32 = 0xd00d_feed;
 const HEADER_SIZE: u32 = 40;
 /// A header and the smallest structure block: a root node without anything in it.
 const SMALLEST_TREE: u32 = HEADER_SIZE + 16;
-/// Largest tree that the boot protocol of 64-bit ARM allows; QEMU's trees are half of it.
+/// Largest tree that the boot protocol of 64-bit ARM allows. QEMU's own trees are half of it. One that
+/// `dumpdtb` wrote and `-dtb` gives back is larger, because QEMU doubles it, and is refused:
+/// `dtc -I dtb -O dtb` takes what is unused out of it.
 const LARGEST_TREE: u32 = 2 << 20;
 /// The version that has the size of the structure block in its header; the last since 2005.
 const VERSION: u32 = 17;

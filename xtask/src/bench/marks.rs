@@ -24,8 +24,7 @@ const CALL: &str = "chart::mark(\"";
 const NETWORK: &str = "kernel/src/net/runner.rs";
 
 /// Functions that are steps by themselves, with what it means that they are reached.
-const FUNCTIONS: [(&str, &str); 2] =
-    [("__mayfly_start", "boot assembly and discovery"), ("__mayfly_main", MAIN)];
+const FUNCTIONS: [(&str, &str); 1] = [("__mayfly_main", MAIN)];
 
 /// The step at whose end the app takes over.
 const MAIN: &str = "start of the app's main";
