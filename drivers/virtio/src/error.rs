@@ -2,12 +2,14 @@
 
 use core::fmt;
 
+use mayfly_arch::mmu::MapError;
+
 /// Why a device that is there could not be found out about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FindError {
     /// Its registers could not be mapped.
-    Map,
+    Map(MapError),
     /// Its registers cannot be where discovery says.
     Place,
     /// The registers are not those of a virtio-mmio device.
@@ -22,7 +24,8 @@ pub enum FindError {
 impl fmt::Display for FindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Map => "its registers cannot be mapped; give the guest more memory (-m)",
+            // What is to be done depends on the cause: it is the place or a lack of memory.
+            Self::Map(cause) => return write!(f, "its registers cannot be mapped: {cause}"),
             Self::Place => "its registers cannot be where the machine's description says",
             Self::NotVirtio => "its registers are not those of a virtio device",
             Self::Ecam => "on this machine, attach virtio devices by MMIO instead of PCI",

@@ -57,11 +57,11 @@ impl MmioWindow {
 
     /// Maps the pages that hold `registers`, unless they are those of the last call.
     fn map(&mut self, registers: PhysRange) -> Result<NonNull<u8>, FindError> {
-        let end = registers.end().frame_end().ok_or(FindError::Map)?;
+        let end = registers.end().frame_end().ok_or(FindError::Place)?;
         let pages = PhysRange::between(registers.start().frame_start(), end);
         let base = match self.last {
             Some((mapped, base)) if mapped == pages => base,
-            _ => mmu::map_device(pages).map_err(|_| FindError::Map)?,
+            _ => mmu::map_device(pages).map_err(FindError::Map)?,
         };
         self.last = Some((pages, base));
         let offset = registers.start().0 % PAGE_SIZE as u64;

@@ -56,7 +56,7 @@ impl fmt::Display for MapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sealed => "page tables are sealed; map devices while the guest starts",
-            Self::OutOfTables => "no frame is left for page tables; use fewer devices",
+            Self::OutOfTables => "no frame is left for page tables; give the guest more memory",
             Self::OutOfWindow => "the device window is full; use fewer devices",
             Self::BadRange => "these addresses cannot belong to a device",
         })

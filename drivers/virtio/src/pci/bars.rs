@@ -47,10 +47,10 @@ impl Bars {
 }
 
 fn map(base: u64, size: u64) -> Result<NonNull<[u8]>, FindError> {
-    let range = PhysRange::new(PhysAddr(base), size.min(MAX_MAPPED)).ok_or(FindError::Map)?;
-    let end = range.end().frame_end().ok_or(FindError::Map)?;
+    let range = PhysRange::new(PhysAddr(base), size.min(MAX_MAPPED)).ok_or(FindError::Place)?;
+    let end = range.end().frame_end().ok_or(FindError::Place)?;
     let pages = PhysRange::between(range.start().frame_start(), end);
-    let mapped = mmu::map_device(pages).map_err(|_| FindError::Map)?;
+    let mapped = mmu::map_device(pages).map_err(FindError::Map)?;
     // SAFETY: the memory starts within the first page that was mapped.
     let start = unsafe { mapped.byte_add((base % PAGE_SIZE as u64) as usize) };
     Ok(NonNull::slice_from_raw_parts(start, range.size() as usize))
