@@ -6,7 +6,7 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use core::{net::SocketAddr, time::Duration};
+use core::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use mayfly::{
     BootArguments, Machine, executor, log,
@@ -20,28 +20,29 @@ const LAST_BYTES: Duration = Duration::from_secs(30);
 #[derive(BootArguments)]
 struct Arguments {
     /// Port to listen on, for both protocols.
-    #[arg(default = 7)]
-    port: u16,
+    #[arg(default = "7")]
+    port: NonZeroU16,
 }
 
 #[mayfly::main]
 async fn main(machine: Machine) -> mayfly::Result<()> {
     let arguments: Arguments = machine.arguments()?;
+    let port = arguments.port.get();
     let network = machine.network().await?;
     for (address, _) in network.addresses() {
-        log::info!("echo on {}", SocketAddr::new(address, arguments.port));
+        log::info!("echo on {}", SocketAddr::new(address, port));
     }
 
     // Two services, one task each. This one ends with an error only if the network is gone, and
     // then the other one does, too.
-    let socket = UdpSocket::bind(&network, arguments.port).await?;
+    let socket = UdpSocket::bind(&network, port).await?;
     mayfly::spawn_named("udp echo", async move {
         if let Err(error) = datagrams(&socket).await {
             log::error!("UDP echo ends: {error}");
         }
     })
     .detach();
-    connections(&network, arguments.port).await
+    connections(&network, port).await
 }
 
 /// Sends every datagram back to where it came from.

@@ -18,7 +18,7 @@ mod range;
 mod request;
 mod site;
 
-use core::{net::IpAddr, time::Duration};
+use core::{net::IpAddr, num::NonZeroU16, time::Duration};
 
 use connection::Limits;
 use mayfly::{
@@ -30,8 +30,8 @@ use mayfly::{
 #[derive(BootArguments)]
 struct Arguments {
     /// TCP port to listen on.
-    #[arg(default = 80)]
-    port: u16,
+    #[arg(default = "80")]
+    port: NonZeroU16,
     /// How long a connection may be idle between two requests.
     #[arg(default = "60s")]
     idle_timeout: Duration,
@@ -53,8 +53,9 @@ async fn main(machine: Machine) -> mayfly::Result<()> {
     };
 
     let network = machine.network().await?;
-    let mut listener = TcpListener::bind(&network, arguments.port).await?;
-    announce(&network, arguments.port);
+    let port = arguments.port.get();
+    let mut listener = TcpListener::bind(&network, port).await?;
+    announce(&network, port);
 
     loop {
         let (stream, peer) = listener.accept().await?;

@@ -14,7 +14,7 @@
 //!
 //! ```json
 //! {"mayfly":1,"app":{…},"arguments":[{"key":"port","takes":"value","required":false,
-//!   "expects":"a whole number from 0 to 65535","default":"80","help":"TCP port to listen on."}]}
+//!   "expects":"a whole number from 1 to 65535","default":"80","help":"TCP port to listen on."}]}
 //! ```
 //!
 //! | member | value |

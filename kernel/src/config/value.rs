@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    num::NonZeroU16,
     time::Duration,
 };
 
@@ -36,6 +37,7 @@ macro_rules! from_str {
 from_str! {
     u8: "a whole number from 0 to 255";
     u16: "a whole number from 0 to 65535";
+    NonZeroU16: "a whole number from 1 to 65535";
     u32: "a whole number from 0 to 4294967295";
     u64: "a whole number";
     usize: "a whole number";
@@ -101,6 +103,14 @@ mod tests {
         assert_eq!(Duration::parse("2h"), Some(Duration::from_secs(7200)));
         for bad in ["", "5", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "9999999999999h"] {
             assert_eq!(Duration::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ports_to_listen_on_are_not_0() {
+        assert_eq!(NonZeroU16::parse("80"), NonZeroU16::new(80));
+        for bad in ["", "0", "-1", "65536"] {
+            assert_eq!(NonZeroU16::parse(bad), None, "{bad}");
         }
     }
 
