@@ -72,6 +72,11 @@ impl Stack {
         self.update_name_servers();
     }
 
+    /// Whether there will never be an address: IPv4 is off, and so is IPv6, which has one at once.
+    pub(super) fn has_no_family(&self) -> bool {
+        !self.addressing.wants_ipv4 && self.interface.ip_addrs().is_empty()
+    }
+
     fn configure_ipv6(&mut self, config: &NetConfig) {
         let mac = HardwareAddress::Ethernet(EthernetAddress(self.port.info.mac));
         let link = Ipv6Cidr::new(Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 64);

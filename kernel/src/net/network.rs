@@ -36,6 +36,9 @@ impl Network {
     /// # Errors
     /// [`Error::DeviceGone`].
     pub async fn wait_configured(&self) -> Result<(), Error> {
+        if self.with(|stack| stack.has_no_family()) {
+            log::warn!("network: waiting for an address, but IPv4 and IPv6 are off; leave one on");
+        }
         poll_fn(|cx| {
             self.with(|stack| {
                 if stack.is_dead {
