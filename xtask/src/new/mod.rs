@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::{paths, ui};
+use crate::{paths, tools, ui};
 
 /// The files of a new app: where they go, and what is in them. `@NAME@` stands for the name of the
 /// app, `@MAYFLY@` for the path of this checkout.
@@ -35,7 +35,8 @@ impl Options {
         ensure_outside(&self.path, paths::repository())?;
         let name = create(&self.path)?;
         ui::progress("Created", format_args!("the app `{name}` in {}", self.path.display()));
-        eprintln!("Run it:  cd {} && cargo xtask run .", self.path.display());
+        let directory = tools::quote(&self.path.to_string_lossy());
+        eprintln!("Run it:  cd {directory} && cargo xtask run .");
         Ok(0)
     }
 }
@@ -80,9 +81,10 @@ pub fn create(path: &Path) -> Result<&str> {
 /// Writes a file and the directories that it is in.
 fn write(path: &Path, content: &str) -> Result<()> {
     let directory = path.parent().context("a file is in a directory")?;
-    std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::write(path, content))
-        .with_context(|| format!("cannot write {}", path.display()))
+    std::fs::create_dir_all(directory).with_context(|| {
+        format!("cannot make the directory {}; choose another place", directory.display())
+    })?;
+    std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Whether cargo takes `name` for a package.
