@@ -1,5 +1,6 @@
 //! The machines that QEMU emulates for us, and the command lines that make them.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -55,6 +56,18 @@ impl Machine {
     }
 }
 
+/// By its name on the command line.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Microvm => "microvm",
+            Self::Q35 => "q35",
+            Self::Pc => "pc",
+            Self::Virt => "virt",
+        })
+    }
+}
+
 /// The hardware that a guest gets: the options that `run` shares with the tests.
 #[derive(Args, Clone, Debug)]
 pub struct Hardware {
@@ -104,12 +117,17 @@ impl Hardware {
     /// The machine type for an architecture.
     ///
     /// # Errors
-    /// If the one asked for is of another architecture.
+    /// If the one asked for is of another architecture, or has no interrupt controller of the kind
+    /// that is asked for.
     pub fn machine_for(&self, arch: Arch) -> Result<Machine> {
         let machine = self.machine.unwrap_or(Machine::default_for(arch));
         ensure!(
             machine.fits(arch),
-            "{machine:?} is no machine for {arch}: x86_64 has microvm, q35 and pc, ARM has virt"
+            "{machine} is no machine for {arch}: x86_64 has microvm, q35 and pc, ARM has virt"
+        );
+        ensure!(
+            self.gic.is_none() || machine == Machine::Virt,
+            "--gic is for ARM, and {arch} has no such interrupt controller; leave it out"
         );
         Ok(machine)
     }
@@ -271,7 +289,16 @@ mod tests {
         assert!(line(&guest).contains("-device virtio-net-pci,netdev=net0"));
         assert!(line(&guest).contains("-append mayfly.exit=debug-exit:0xf4"));
         guest.arch = Arch::Armv7;
-        assert!(guest.qemu_arguments().is_err());
+        let error = guest.qemu_arguments().unwrap_err().to_string();
+        assert!(error.starts_with("q35 is no machine for armv7"), "{error}");
+    }
+
+    #[test]
+    fn an_interrupt_controller_of_arm_is_refused_elsewhere() {
+        let hardware = Hardware { gic: Some(3), ..Hardware::default() };
+        let error = hardware.machine_for(Arch::X86_64).unwrap_err().to_string();
+        assert!(error.starts_with("--gic is for ARM"), "{error}");
+        assert_eq!(hardware.machine_for(Arch::Armv7).unwrap(), Machine::Virt);
     }
 
     #[test]

@@ -29,24 +29,24 @@ pub struct Variant {
     /// What tests are called that run on it, after the architecture.
     pub name: &'static str,
     machine: Machine,
-    gic: u8,
+    gic: Option<u8>,
     /// Whether the guest is entered at the level of hypervisors: EL2, or HYP on ARMv7.
     hypervisor: bool,
 }
 
-const fn variant(name: &'static str, machine: Machine, gic: u8) -> Variant {
+const fn variant(name: &'static str, machine: Machine, gic: Option<u8>) -> Variant {
     Variant { name, machine, gic, hypervisor: false }
 }
 
 /// The machines of an architecture, the usual one first.
 pub fn of(arch: Arch) -> &'static [Variant] {
     const X86: [Variant; 3] = [
-        variant("microvm", Machine::Microvm, 2),
-        variant("q35", Machine::Q35, 2),
-        variant("pc", Machine::Pc, 2),
+        variant("microvm", Machine::Microvm, None),
+        variant("q35", Machine::Q35, None),
+        variant("pc", Machine::Pc, None),
     ];
     const ARM: [Variant; 2] =
-        [variant("gic2", Machine::Virt, 2), variant("gic3", Machine::Virt, 3)];
+        [variant("gic2", Machine::Virt, Some(2)), variant("gic3", Machine::Virt, Some(3))];
     match arch {
         Arch::X86_64 => &X86,
         Arch::Aarch64 | Arch::Armv7 => &ARM,
@@ -56,8 +56,8 @@ pub fn of(arch: Arch) -> &'static [Variant] {
 /// The machines of an architecture that a guest runs on only if it names them.
 pub fn special(arch: Arch) -> &'static [Variant] {
     const ARM: [Variant; 2] = [
-        Variant { hypervisor: true, ..variant("hyp-gic2", Machine::Virt, 2) },
-        Variant { hypervisor: true, ..variant("hyp-gic3", Machine::Virt, 3) },
+        Variant { hypervisor: true, ..variant("hyp-gic2", Machine::Virt, Some(2)) },
+        Variant { hypervisor: true, ..variant("hyp-gic3", Machine::Virt, Some(3)) },
     ];
     match arch {
         Arch::X86_64 => &[],
@@ -74,7 +74,7 @@ impl Variant {
 
     /// The hardware.
     pub fn hardware(self) -> Hardware {
-        Hardware { machine: Some(self.machine), gic: Some(self.gic), ..Hardware::default() }
+        Hardware { machine: Some(self.machine), gic: self.gic, ..Hardware::default() }
     }
 }
 
