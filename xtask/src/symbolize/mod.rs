@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::ui;
+
 mod console;
 mod debug_info;
 mod report;
@@ -52,6 +54,13 @@ impl Options {
             out.write_all(&line)?;
             out.write_all(b"\n")?;
             out.write_all(annotator.annotate(&String::from_utf8_lossy(&line)).as_bytes())?;
+        }
+        if annotator.added == 0 {
+            ui::warning(format_args!(
+                "nothing was added: no line tells of an address in the code of {}; give the very \
+                 image that printed the report",
+                elf.display()
+            ));
         }
         Ok(0)
     }

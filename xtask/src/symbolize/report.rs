@@ -10,12 +10,14 @@ pub struct Annotator {
     debug_info: DebugInfo,
     /// Whether the line before this one was part of a backtrace.
     in_backtrace: bool,
+    /// How many lines there were to which something was added.
+    pub added: usize,
 }
 
 impl Annotator {
     /// An annotator for what the image with this debug information prints.
     pub fn new(debug_info: DebugInfo) -> Self {
-        Self { debug_info, in_backtrace: false }
+        Self { debug_info, in_backtrace: false, added: 0 }
     }
 
     /// The lines to be printed below `line`, each with its line end; empty for most lines.
@@ -28,7 +30,9 @@ impl Annotator {
         // belongs to the frame is the call, which stands before them.
         let probe = if self.in_backtrace { address - 1 } else { address };
         self.in_backtrace = true;
-        self.debug_info.places(probe).iter().map(below).collect()
+        let below: String = self.debug_info.places(probe).iter().map(below).collect();
+        self.added += usize::from(!below.is_empty());
+        below
     }
 }
 
