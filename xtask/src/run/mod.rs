@@ -73,7 +73,9 @@ pub struct Options {
     #[command(flatten)]
     hardware: Hardware,
     /// Makes a port of the guest reachable at a port of this machine, besides those that the app
-    /// declares; may be repeated. PROTOCOL is tcp, udp or http.
+    /// declares; a port that it declares is then reachable here instead of at a port that is chosen
+    /// for it. May be repeated. PROTOCOL is tcp, udp or http; tcp if not given, or http if the app
+    /// declares so.
     #[arg(long = "port", value_name = "[HOST:]GUEST[/PROTOCOL]")]
     ports: Vec<Forward>,
     /// Connects the guest to an existing TAP interface instead of the user-mode network.
@@ -200,13 +202,13 @@ impl Options {
     /// How the guest is connected, and what reserves its ports.
     fn network(&self, app: &App) -> Result<(Network, Reserved)> {
         if let Some(interface) = &self.tap {
+            network::ensure_interface(interface)?;
             return Ok((Network::Tap(interface.clone()), Reserved::default()));
         }
-        let mut forwards = self.ports.clone();
-        let chosen = |guest: u16| self.ports.iter().any(|port| port.guest == guest);
-        let declared = declared(&app.metadata)?;
-        forwards.extend(declared.into_iter().filter(|port| !chosen(port.guest)));
+        let wanted = network::with_declared(&self.ports, &declared(&app.metadata)?);
+        let mut forwards = wanted.clone();
         let reserved = choose_host_ports(&mut forwards)?;
+        ports::check(&wanted, &forwards)?;
         Ok((Network::User(forwards), reserved))
     }
 

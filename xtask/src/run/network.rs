@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// How a guest is connected.
@@ -50,6 +50,25 @@ fn user(name: &str, forwards: &[Forward]) -> String {
         let Forward { host, guest, .. } = forward;
         format!("{line},hostfwd={protocol}:127.0.0.1:{host}-:{guest}")
     })
+}
+
+/// Fails if there is no network interface of this name: as root, QEMU would make one, which nothing
+/// is connected to and which goes again with the guest.
+///
+/// # Errors
+/// If there is none, or it cannot be told.
+pub fn ensure_interface(name: &str) -> Result<()> {
+    let list = std::fs::read_to_string("/proc/self/net/dev").context("cannot list interfaces")?;
+    ensure!(
+        has_interface(&list, name),
+        "there is no interface `{name}`; `sudo ip tuntap add {name} mode tap user $USER` makes one"
+    );
+    Ok(())
+}
+
+/// Whether an interface is in the list that Linux gives (proc(5), `/proc/net/dev`).
+fn has_interface(list: &str, name: &str) -> bool {
+    list.lines().filter_map(|line| line.split_once(':')).any(|(other, _)| other.trim() == name)
 }
 
 /// What is spoken at a port.
@@ -156,6 +175,25 @@ pub fn declared(metadata: &Value) -> Result<Vec<Forward>> {
     ports.iter().map(|port| port.as_str().context(error)?.parse().context(error)).collect()
 }
 
+/// The `wanted` ports and the `declared` ones: those that are both only once, where they are wanted,
+/// and spoken to as the app says.
+pub fn with_declared(wanted: &[Forward], declared: &[Forward]) -> Vec<Forward> {
+    let mut all = wanted.to_vec();
+    for &port in declared {
+        let is_it = |other: &&mut Forward| {
+            other.guest == port.guest && other.protocol.transport() == port.protocol.transport()
+        };
+        let mut moved = false;
+        for other in all.iter_mut().take(wanted.len()).filter(is_it) {
+            (other.protocol, moved) = (port.protocol, true);
+        }
+        if !moved {
+            all.push(port);
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +206,26 @@ mod tests {
         for wrong in ["", "x", "80/sctp", "1:2:3", "70000"] {
             assert!(wrong.parse::<Forward>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_declared_port_is_moved_by_number_and_transport() {
+        let forwards = |texts: &[&str]| -> Vec<Forward> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let all = |wanted, app| with_declared(&forwards(wanted), &forwards(app));
+        assert_eq!(all(&["24601:80"], &["80/http"]), forwards(&["24601:80/http"]));
+        assert_eq!(all(&["9000:7/udp"], &["7/tcp"]), forwards(&["9000:7/udp", "7/tcp"]));
+        assert_eq!(all(&["22"], &["80/http"]), forwards(&["22", "80/http"]));
+        assert_eq!(all(&[], &["7/tcp", "7/udp"]), forwards(&["7/tcp", "7/udp"]));
+    }
+
+    #[test]
+    fn interfaces_are_known_by_their_whole_name() {
+        let list = "Inter-|   Receive\n face |bytes\n    lo: 1 2\n  tap0: 0 0\n";
+        assert!(has_interface(list, "lo") && has_interface(list, "tap0"));
+        assert!(!has_interface(list, "tap") && !has_interface(list, "face"));
+        assert!(ensure_interface("lo").is_ok());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use anyhow::{Context, Result};
 
 use super::network::{Forward, Protocol};
+use crate::ui;
 
 /// Ports tried when the preferred one is in use. Linux gives clients ports from 32768 on (ip(7),
 /// `ip_local_port_range`), which no server should count on.
@@ -25,21 +26,46 @@ pub struct Reserved(#[expect(dead_code, reason = "held, not read")] Vec<UnixList
 
 /// Gives each forward without a host port one that is free, and reserves it.
 ///
-/// Forwards that ask for a certain port keep it: it is QEMU's to say if it is in use.
+/// Forwards that ask for a certain port keep it: whether it is in use, [`check`] tells.
 ///
 /// # Errors
 /// When no port is free.
 pub fn choose_host_ports(forwards: &mut [Forward]) -> Result<Reserved> {
     let mut held = Vec::new();
     for forward in forwards.iter_mut().filter(|forward| forward.host == 0) {
-        // The same number each time is easier to remember; privileged ones are moved up.
-        let guest = forward.guest;
-        let preferred = if guest < 1024 { guest + 8000 } else { guest };
-        let (port, reservation) = choose(forward.protocol, preferred)?;
+        let (port, reservation) = choose(forward.protocol, preferred(forward.guest))?;
         forward.host = port;
         held.push(reservation);
     }
     Ok(Reserved(held))
+}
+
+/// Fails if a port that was `wanted` is in use, and says which ports were `chosen` instead of those
+/// that are easier to remember.
+///
+/// # Errors
+/// If nothing can listen at a port that was asked for.
+pub fn check(wanted: &[Forward], chosen: &[Forward]) -> Result<()> {
+    for (wanted, chosen) in wanted.iter().zip(chosen) {
+        let preferred = preferred(chosen.guest);
+        if wanted.host != 0 {
+            listen(wanted.host, wanted.protocol).with_context(|| {
+                format!("cannot listen at port {} of this machine; choose another", wanted.host)
+            })?;
+        } else if chosen.host != preferred {
+            ui::warning(format_args!(
+                "port {preferred} of this machine is in use; port {} takes its place",
+                chosen.host
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The port for a port of the guest that has none: the same number each time is easier to remember;
+/// privileged ones are moved up.
+fn preferred(guest: u16) -> u16 {
+    if guest < 1024 { guest + 8000 } else { guest }
 }
 
 /// A free TCP port for a debugger.
@@ -70,10 +96,15 @@ fn reserve(port: u16, protocol: Protocol) -> io::Result<UnixListener> {
 
 /// Whether nothing listens on `port` of the loopback address.
 fn is_free(port: u16, protocol: Protocol) -> bool {
+    listen(port, protocol).is_ok()
+}
+
+/// Listens on `port` of the loopback address, and stops that at once.
+fn listen(port: u16, protocol: Protocol) -> io::Result<()> {
     let address = (Ipv4Addr::LOCALHOST, port);
     match protocol {
-        Protocol::Tcp | Protocol::Http => TcpListener::bind(address).is_ok(),
-        Protocol::Udp => UdpSocket::bind(address).is_ok(),
+        Protocol::Tcp | Protocol::Http => TcpListener::bind(address).map(drop),
+        Protocol::Udp => UdpSocket::bind(address).map(drop),
     }
 }
 
@@ -110,6 +141,17 @@ mod tests {
         let (first, reserved) = choose();
         drop(reserved);
         assert_eq!(choose().0, first);
+    }
+
+    #[test]
+    fn a_port_that_was_asked_for_has_to_be_free() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let host = listener.local_addr().unwrap().port();
+        let forwards = [Forward { host, guest: 80, protocol: Protocol::Http }];
+        let error = check(&forwards, &forwards).unwrap_err().to_string();
+        assert!(error.contains(&format!("cannot listen at port {host}")), "{error}");
+        drop(listener);
+        check(&forwards, &forwards).unwrap();
     }
 
     #[test]
