@@ -221,6 +221,26 @@ impl TestGuest {
         }
     }
 
+    /// Does `work`, and has the guest do nothing for `time` from now on, so that what comes for it
+    /// meanwhile comes all at once.
+    pub fn while_stopped<R>(&self, time: Duration, work: impl FnOnce() -> R) -> Result<R> {
+        let process = self.running.id();
+        let signal = |name: &str| {
+            let script = format!("kill -{name} {process}");
+            tools::run(Command::new("sh").args(["-c", &script]))
+        };
+        signal("STOP")?;
+        std::thread::scope(|scope| {
+            let again = scope.spawn(|| {
+                std::thread::sleep(time);
+                signal("CONT")
+            });
+            let result = work();
+            again.join().map_err(|_| anyhow::anyhow!("the guest does not go on"))??;
+            Ok(result)
+        })
+    }
+
     /// KiB of its memory that the guest has ever used, if that can be told.
     pub fn memory_used(&self) -> Option<u64> {
         let words: Vec<_> = self.command.get_args().map(|word| word.to_string_lossy()).collect();
