@@ -8,8 +8,9 @@ use crate::test::case::Case;
 
 /// What may be printed: parts of lines. Xen of x86 copies the state of a processor for a guest that
 /// is created, and says so; Linux for ARM says that there is no NUMA; interfaces of guests come and
-/// go on the bridge, and disks by blkback; and the machine that all this is emulated on may be busy.
-const HARMLESS: [&str; 11] = [
+/// go on the bridge, and disks by blkback; a test guest has its watchdog fire, and another's would be
+/// seen by its shutdown reason; and the machine that all this is emulated on may be busy.
+const HARMLESS: [&str; 12] = [
     " save: ",
     " restore: ",
     "Unknown online node for memory",
@@ -20,6 +21,7 @@ const HARMLESS: [&str; 11] = [
     ": detected capacity change",
     ": using 1 queues, protocol",
     ": prepare for reconnect",
+    "Watchdog timer fired for domain",
     "hrtimer: interrupt took",
 ];
 
