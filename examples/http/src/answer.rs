@@ -1,7 +1,7 @@
 //! What a request is answered with.
 
-use alloc::{format, string::String};
-use core::fmt::Arguments;
+use alloc::string::String;
+use core::fmt::{Arguments, Write as _};
 
 use crate::{
     range::{self, Range},
@@ -61,6 +61,15 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer with this head. Without memory for it, the connection ends instead: clients decide
+    /// how many heads there are.
+    fn with_head(head: Option<String>, body: &'static [u8], close: bool) -> Self {
+        match head {
+            Some(head) => Self { head, body, close },
+            None => Self { head: String::new(), body: &[], close: true },
+        }
+    }
+
     /// The answer to a request.
     pub fn new(request: &Request<'_>) -> Self {
         let with_body = match request.method {
@@ -74,7 +83,7 @@ impl Answer {
         if request.if_none_match.is_some_and(|tags| matches(tags, asset.etag)) {
             let head =
                 head(Status::NotModified, request.close, format_args!("ETag: {}\r\n", asset.etag));
-            return Self { head, body: &[], close: request.close };
+            return Self::with_head(head, &[], request.close);
         }
         // Only a GET has ranges, and only of the file that the client has a part of.
         let same = request.if_range.is_none_or(|tag| tag == asset.etag);
@@ -88,7 +97,7 @@ impl Answer {
     pub fn refuse(status: Status, close: bool) -> Self {
         let allow = if status == Status::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
         let head = head(status, close, format_args!("{allow}Content-Length: 0\r\n"));
-        Self { head, body: &[], close }
+        Self::with_head(head, &[], close)
     }
 
     fn not_found(with_body: bool, close: bool) -> Self {
@@ -96,7 +105,7 @@ impl Answer {
             return Self::refuse(Status::NotFound, close);
         };
         let head = content(Status::NotFound, close, page, page.body().len(), format_args!(""));
-        Self { head, body: if with_body { page.body() } else { &[] }, close }
+        Self::with_head(head, if with_body { page.body() } else { &[] }, close)
     }
 
     fn whole(asset: &'static Asset, with_body: bool, close: bool) -> Self {
@@ -107,8 +116,8 @@ impl Answer {
         // The prepared head, with one more field before the empty line that ends it.
         let fields = asset.head().strip_suffix(b"\r\n").unwrap_or_default();
         let fields = core::str::from_utf8(fields).unwrap_or_default();
-        let head = format!("{fields}Connection: close\r\n\r\n");
-        Self { head, body: if with_body { asset.body() } else { &[] }, close }
+        let head = formatted(format_args!("{fields}Connection: close\r\n\r\n"));
+        Self::with_head(head, if with_body { asset.body() } else { &[] }, close)
     }
 
     fn range(asset: &'static Asset, range: &str, close: bool) -> Self {
@@ -121,25 +130,34 @@ impl Answer {
                     "ETag: {}\r\nContent-Range: bytes {first}-{last}/{length}\r\n",
                     asset.etag
                 );
-                Self {
-                    head: content(Status::PartialContent, close, asset, body.len(), range),
-                    body,
-                    close,
-                }
+                let head = content(Status::PartialContent, close, asset, body.len(), range);
+                Self::with_head(head, body, close)
             }
             Range::Unsatisfiable => {
                 let range =
                     format_args!("Content-Range: bytes */{length}\r\nContent-Length: 0\r\n");
-                Self { head: head(Status::RangeNotSatisfiable, close, range), body: &[], close }
+                Self::with_head(head(Status::RangeNotSatisfiable, close, range), &[], close)
             }
         }
     }
 }
 
+/// Bytes for a head: more than any takes.
+const HEAD: usize = 512;
+
+/// The text, if there is memory for it.
+fn formatted(text: Arguments<'_>) -> Option<String> {
+    let mut head = String::new();
+    head.try_reserve_exact(HEAD).ok()?;
+    head.write_fmt(text).ok()?;
+    Some(head)
+}
+
 /// A head with these fields and those that every head has.
-fn head(status: Status, close: bool, fields: Arguments<'_>) -> String {
+fn head(status: Status, close: bool, fields: Arguments<'_>) -> Option<String> {
     let connection = if close { "Connection: close\r\n" } else { "" };
-    format!("HTTP/1.1 {} {}\r\n{fields}{connection}\r\n", status as u16, status.reason())
+    let (code, reason) = (status as u16, status.reason());
+    formatted(format_args!("HTTP/1.1 {code} {reason}\r\n{fields}{connection}\r\n"))
 }
 
 /// A head for `length` bytes of a file.
@@ -149,7 +167,7 @@ fn content(
     asset: &Asset,
     length: usize,
     more: Arguments<'_>,
-) -> String {
+) -> Option<String> {
     let content_type = asset.content_type;
     let fields = format_args!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n{more}");
     head(status, close, fields)
@@ -174,6 +192,7 @@ mod tests {
             Parsed::Request(request, _) => Answer::new(&request),
             other => panic!("{other:?}"),
         };
+        assert!(answer.head.len() < HEAD, "{}", answer.head);
         let bytes = [answer.head.as_bytes(), answer.body].concat();
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
         let head = String::from_utf8(bytes[..end].to_vec()).expect("text");
