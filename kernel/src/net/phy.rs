@@ -38,6 +38,16 @@ impl Caught {
         caught
     }
 
+    /// A frame of `length` bytes, at most [`MAX_CAUGHT`], yet to be written.
+    pub(super) fn empty(length: usize) -> Self {
+        Self { bytes: [0; MAX_CAUGHT], length: length.min(MAX_CAUGHT) }
+    }
+
+    /// Where the frame is written.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.length).unwrap_or_default()
+    }
+
     /// The frame.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
@@ -166,6 +176,7 @@ impl TxToken for Token<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, length: usize, fill: F) -> R {
         let mut outgoing = match &mut self.sink {
             Sink::Port { port, .. } => port.begin(length, self.segment_size),
+            Sink::Net { .. } if length <= MAX_CAUGHT => Outgoing::Caught(Caught::empty(length)),
             Sink::Net { .. } => Outgoing::Lost(alloc::vec![0; length]),
         };
         let result = fill(outgoing.bytes());
@@ -176,7 +187,12 @@ impl TxToken for Token<'_> {
                 }
                 port.finish(outgoing);
             }
-            Sink::Net { caught, .. } => *caught = Some(Caught::new(outgoing.bytes())),
+            Sink::Net { caught, .. } => {
+                *caught = Some(match outgoing {
+                    Outgoing::Caught(frame) => frame,
+                    mut other => Caught::new(other.bytes()),
+                });
+            }
         }
         result
     }

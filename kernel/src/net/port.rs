@@ -13,7 +13,7 @@ use smoltcp::{
     wire::ETHERNET_HEADER_LEN,
 };
 
-use super::{checksum, merge::Merge, segments::Layout, stats::Stats};
+use super::{checksum, merge::Merge, phy::Caught, segments::Layout, stats::Stats};
 use crate::memory;
 
 /// Longest frame that is given to a device to be cut: an IPv4 packet of 65,535 bytes.
@@ -64,6 +64,8 @@ pub(super) enum Outgoing {
     ToCut(FrameBuf, NonZeroU16),
     /// The same, of this length, that is cut here.
     Scratch(Box<[u8]>, usize, NonZeroU16),
+    /// A short one that goes to no device.
+    Caught(Caught),
     /// One that cannot be sent.
     Lost(Vec<u8>),
 }
@@ -74,6 +76,7 @@ impl Outgoing {
         match self {
             Self::Frame(frame) | Self::ToCut(frame, _) => frame.bytes_mut(),
             Self::Scratch(bytes, length, _) => bytes.get_mut(..*length).unwrap_or_default(),
+            Self::Caught(frame) => frame.bytes_mut(),
             Self::Lost(bytes) => bytes,
         }
     }
@@ -273,7 +276,7 @@ impl Port {
             Outgoing::Scratch(bytes, length, size) => {
                 self.cut(bytes.get(..length).unwrap_or_default(), size);
             }
-            Outgoing::Lost(_) => self.stats.unsent_frames += 1,
+            Outgoing::Caught(_) | Outgoing::Lost(_) => self.stats.unsent_frames += 1,
         }
     }
 

@@ -14,7 +14,7 @@ use smoltcp::{
 
 use super::{connection::Connection, peer_options::PeerOptions, seed::seed_for, segment::Tcp};
 use crate::net::{
-    phy::{Caught, MAX_CAUGHT, Phy},
+    phy::{Caught, Phy},
     wire::{ETHERTYPE_IPV4, Flow, u16_at},
 };
 
@@ -187,14 +187,12 @@ fn frame(
     length: usize,
     fill: impl FnOnce(&mut [u8]),
 ) -> Caught {
-    let mut caught = Caught { bytes: [0; MAX_CAUGHT], length: 14 + length };
-    if let Some(start) = caught.bytes.get_mut(..14 + length) {
-        let mut frame = EthernetFrame::new_unchecked(start);
-        frame.set_src_addr(PEER_MAC);
-        frame.set_dst_addr(destination);
-        frame.set_ethertype(protocol);
-        fill(frame.payload_mut());
-    }
+    let mut caught = Caught::empty(14 + length);
+    let mut frame = EthernetFrame::new_unchecked(caught.bytes_mut());
+    frame.set_src_addr(PEER_MAC);
+    frame.set_dst_addr(destination);
+    frame.set_ethertype(protocol);
+    fill(frame.payload_mut());
     caught
 }
 
