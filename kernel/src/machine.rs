@@ -125,7 +125,7 @@ impl Machine {
             return;
         }
         let devices = match self.xen() {
-            Some(xen) => xen.devices(class).await,
+            Some(xen) => xen.devices(class, self.info.command_line).await,
             None => Vec::new(),
         };
         slots.complete(devices);

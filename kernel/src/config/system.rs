@@ -11,6 +11,7 @@ pub const SYSTEM_KEYS: &[(&str, &str)] = &[
     ("gateway6", "IPv6 address of the router to other networks"),
     ("dns", "addresses of name servers, separated by commas"),
     ("log", "log level, and levels by module: info,mayfly::net=debug"),
+    ("xen.queues", "queues of each network card and disk of Xen, if its back end has as many: 1"),
     ("mayfly.exit", "what the guest does when the app ends"),
 ];
 
@@ -56,6 +57,8 @@ pub struct System<'a> {
     pub log: Option<&'a str>,
     /// `mayfly.exit=`
     pub exit: Option<&'a str>,
+    /// `xen.queues=`
+    pub queues: Option<&'a str>,
 }
 
 impl<'a> System<'a> {
@@ -66,6 +69,7 @@ impl<'a> System<'a> {
             match key {
                 "log" => system.log = Some(value),
                 "mayfly.exit" => system.exit = Some(value),
+                "xen.queues" => system.queues = Some(value),
                 _ => {}
             }
         }
@@ -105,7 +109,7 @@ mod tests {
         ];
         assert!(pairs(line).eq(expected));
         let system = System::parse("log=warn mayfly.exit=halt log=info");
-        assert_eq!(system, System { log: Some("info"), exit: Some("halt") });
+        assert_eq!(system, System { log: Some("info"), exit: Some("halt"), queues: None });
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use mayfly_xen::{
 };
 
 use super::not_used;
-use crate::{executor, memory, xen::Xen};
+use crate::{config::System, executor, memory, xen::Xen};
 
 /// Pages of memory that a disk may keep for its back end: so many of 32 MiB and more, and a part of
 /// less.
@@ -23,17 +23,30 @@ const KEPT_SHARE: usize = 16;
 pub(crate) struct Found {
     store: Store,
     directory: String,
+    queues: usize,
+}
+
+/// How many queues a device of Xen is to have, by the command line: one, because there is one
+/// processor, unless it says otherwise.
+fn queues(command_line: &str) -> usize {
+    let Some(text) = System::parse(command_line).queues else { return 1 };
+    text.parse().ok().filter(|count| *count > 0).unwrap_or_else(|| {
+        log::warn!("xen.queues={text} is no number of queues; devices get one");
+        1
+    })
 }
 
 impl Xen {
     /// The devices of a class, such as `vif`, that the guest has at the moment.
-    pub(crate) async fn devices(&self, class: &str) -> Vec<super::Found> {
+    pub(crate) async fn devices(&self, class: &str, command_line: &str) -> Vec<super::Found> {
+        let queues = queues(command_line);
         let store = self.store();
         let directories = bus::devices(&store, class).await.unwrap_or_else(|error| {
             not_used(format_args!("Xen's {class}"), &error);
             Vec::new()
         });
-        let found = |directory| super::Found::Xen(Found { store: store.clone(), directory });
+        let found =
+            |directory| super::Found::Xen(Found { store: store.clone(), directory, queues });
         directories.into_iter().map(found).collect()
     }
 }
@@ -47,7 +60,7 @@ impl Found {
     /// Connects a network card, as soon as its back end is ready.
     pub(super) async fn start_net(self) -> Option<Box<dyn NetDevice>> {
         let sharing = mayfly_xen::sharing()?;
-        let started = net::start(&self.store, sharing, &self.directory).await;
+        let started = net::start(&self.store, sharing, &self.directory, self.queues).await;
         self.watch_over("netfront", started)
     }
 

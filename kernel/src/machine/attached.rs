@@ -37,7 +37,8 @@ impl Machine {
             watch.next().await?;
             let _alone = self.disks.alone().await;
             self.complete(&self.disks, "vbd").await;
-            let Some(found) = self.disks.first_new(xen.devices("vbd").await) else { continue };
+            let devices = xen.devices("vbd", self.info.command_line).await;
+            let Some(found) = self.disks.first_new(devices) else { continue };
             let name = found.name().unwrap_or_default().to_string();
             if let Some(device) = found.start_block().await {
                 let disk = Disk::start(device);

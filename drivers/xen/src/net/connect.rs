@@ -1,18 +1,14 @@
 //! How a network card comes to work: the nodes that both sides write (xen/include/public/io/netif.h).
 
-use alloc::{boxed::Box, rc::Rc};
+use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 
 use mayfly_arch::PAGE_SIZE;
 use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, Segmentation, is_unicast};
 
-use super::{
-    CardInfo, Connection, NetFront,
-    receive::{self, Receiver},
-    transmit::Transmitter,
-};
+use super::{CardInfo, Connection, NetFront, queue::Plan, receive};
 use crate::{
     Sharing,
-    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, Session, granted_ring},
+    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, Session},
     grants::DomainId,
     store::Store,
 };
@@ -30,7 +26,8 @@ const LARGE_BUFFER_SIZE: usize = 65_536;
 const MAX_LARGE_BUFFERS: usize = 16;
 /// Longest frame that a request can be about.
 const LONGEST: usize = 65_535;
-/// Most pages for received frames: those in the ring, and as many for what the stack holds.
+/// Most pages for received frames of a queue: those in the ring, and as many for what the stack
+/// holds.
 const MAX_PAGES: usize = 2 * receive::SLOTS;
 /// The IP packet of Ethernet, where the tools say nothing.
 const USUAL_MTU: usize = 1500;
@@ -38,12 +35,14 @@ const USUAL_MTU: usize = 1500;
 const MIN_MTU: usize = 68;
 const MAX_MTU: usize = 9000;
 const ETHERNET_HEADER: usize = 14;
+/// Most queues of a card.
+const MAX_QUEUES: usize = 8;
 
 const NO_ADDRESS: &str = "its `mac` in XenStore is no Ethernet address";
 
 /// Connects the card whose front end has this directory. The back end may take its time, and go and
-/// come back later: frames that are under way then are lost. Returns the card, and who is to watch
-/// over it.
+/// come back later: frames that are under way then are lost. It has `queues` queues, or as many as
+/// its back end offers. Returns the card, and who is to watch over it.
 ///
 /// # Errors
 /// [`ConnectError`]
@@ -51,9 +50,11 @@ pub async fn start(
     store: &Store,
     sharing: Sharing,
     front: &str,
+    queues: usize,
 ) -> Result<(Box<dyn NetDevice>, Minder), ConnectError> {
-    let pages: Rc<dyn FramePool> = Rc::new(PagePool::new(PAGE_SIZE, MAX_PAGES));
-    let connector = NetConnector { sharing, pages };
+    let queues = queues.clamp(1, MAX_QUEUES);
+    let pages: Rc<dyn FramePool> = Rc::new(PagePool::new(PAGE_SIZE, MAX_PAGES * queues));
+    let connector = NetConnector { sharing, pages, queues };
     let (info, session, minder) = bus::start(store, front, connector).await?;
     Ok((Box::new(card(info, session)), minder))
 }
@@ -72,6 +73,31 @@ struct NetConnector {
     sharing: Sharing,
     /// For received frames.
     pages: Rc<dyn FramePool>,
+    /// Most of them.
+    queues: usize,
+}
+
+impl NetConnector {
+    /// Sets up the queues. A back end that knows of several finds each in a directory of its own,
+    /// and a single one where it always was.
+    fn queues(
+        &self,
+        features: &Seen,
+        plan: &Plan<'_>,
+        offer: &mut Offer,
+    ) -> Result<Connection, ConnectError> {
+        let count = features.number(MAX_QUEUES_OFFERED).unwrap_or(1).clamp(1, self.queues);
+        if self.queues > 1 {
+            // There may have been more the last time.
+            offer.add("multi-queue-num-queues", count);
+        }
+        let prefix = |index| match count {
+            1 => String::new(),
+            _ => format!("queue-{index}/"),
+        };
+        let queues = (0..count).map(|index| plan.carry_out(&prefix(index), offer));
+        Ok(Connection { queues: queues.collect::<Result<Vec<_>, _>>()?, turn: 0 })
+    }
 }
 
 const MAC: Node = Node::Front("mac");
@@ -81,6 +107,8 @@ const IPV6_CHECKSUMS: &str = "feature-ipv6-csum-offload";
 const SCATTER: &str = "feature-sg";
 const SEGMENTS_IPV4: &str = "feature-gso-tcpv4";
 const SEGMENTS_IPV6: &str = "feature-gso-tcpv6";
+const SPLIT: &str = "feature-split-event-channels";
+const MAX_QUEUES_OFFERED: Node = Node::Back("multi-queue-max-queues");
 
 impl Connector for NetConnector {
     type Info = CardInfo;
@@ -94,6 +122,8 @@ impl Connector for NetConnector {
         Node::Back(SCATTER),
         Node::Back(SEGMENTS_IPV4),
         Node::Back(SEGMENTS_IPV6),
+        Node::Back(SPLIT),
+        MAX_QUEUES_OFFERED,
     ];
     const PROPERTIES: &'static [Node] = &[];
 
@@ -106,14 +136,16 @@ impl Connector for NetConnector {
     ) -> Result<Connection, ConnectError> {
         let info = info(features)?;
         let slots = if info.pages > 1 { TRANSMIT_SLOTS_FOR_LONG } else { TRANSMIT_SLOTS };
-        let entries = Rc::new(self.sharing.grants.reserve(slots + receive::SLOTS + 2)?);
-        let (transmit_ring, transmit_reference) = granted_ring(&entries, domain)?;
-        let (receive_ring, receive_reference) = granted_ring(&entries, domain)?;
-        let channel = self.sharing.events.alloc_unbound(domain)?;
-        line.listen(&channel)?;
-        offer.add("tx-ring-ref", transmit_reference);
-        offer.add("rx-ring-ref", receive_reference);
-        offer.add("event-channel", channel.port().number());
+        let plan = Plan {
+            sharing: self.sharing,
+            domain,
+            line,
+            pages: &self.pages,
+            limits: (slots, info.pages),
+            checksums: info.net.checksums.on_transmit,
+            splits: features.has_feature(SPLIT),
+        };
+        let mut connection = self.queues(features, &plan, offer)?;
         offer.add("request-rx-copy", 1);
         // Otherwise netback looks for pages 30 times a second.
         offer.add("feature-rx-notify", 1);
@@ -121,16 +153,11 @@ impl Connector for NetConnector {
         offer.add(IPV6_CHECKSUMS, 1);
         // Frames on several pages are, and so are TCP packets that nobody has cut into segments.
         offer.add(SCATTER, 1);
-        let (sending, checksums) = (Rc::clone(&entries), info.net.checksums.on_transmit);
-        let limits = (slots, info.pages);
-        let transmit = Transmitter::new(transmit_ring, domain, sending, limits, checksums);
-        let pages = Rc::clone(&self.pages);
-        let mut receive = Receiver::new(receive_ring, domain, entries, pages);
         // It may have been otherwise the last time.
-        let takes_long = u8::from(receive.takes_long());
+        let takes_long = u8::from(connection.takes_long());
         offer.add(SEGMENTS_IPV4, takes_long);
         offer.add(SEGMENTS_IPV6, takes_long);
-        Ok(Connection { transmit, receive, channel })
+        Ok(connection)
     }
 
     fn finish(&self, seen: &Seen, connection: &mut Connection) -> Result<CardInfo, ConnectError> {

@@ -1,23 +1,25 @@
 //! netfront: a network card whose other end, netback, is in another domain
 //! (xen/include/public/io/netif.h).
 //!
-//! Two rings, each on a page of its own, and one event channel for both. In the
-//! transmit ring (`transmit`) a request is a page of a frame to be sent, in the receive ring
-//! (`receive`) a page for a frame to come, or a part of one (`chain`). TCP packets that are longer
-//! than the MTU go both ways in one piece: who cuts them into segments, if anybody has to, is the
+//! Two rings, each on a page of its own, with an event channel for each, are a queue (`queue`); a
+//! card has one, or several (`steer`). In the transmit ring (`transmit`) a request is a page of a
+//! frame to be sent, in the receive ring (`receive`) a page for a frame to come, or a part of one
+//! (`chain`). TCP packets that are longer than the MTU go both ways in one piece: who cuts them into segments, if anybody has to, is the
 //! last machine's card. All pages are granted; what is copied are the parts of long frames that come
 //! in, so that the stack sees them in one piece.
 
 mod chain;
 mod connect;
+mod queue;
 mod receive;
+mod steer;
 mod transmit;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use alloc::rc::Rc;
+use alloc::{rc::Rc, vec::Vec};
 use core::{
     num::NonZeroU16,
     task::{Context, Poll},
@@ -26,10 +28,10 @@ use core::{
 use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Received, Segmentation};
 
 pub use self::connect::start;
-use self::{receive::Receiver, transmit::Transmitter};
+use self::queue::Queue;
 use crate::{
     bus::{GrantedRing, Session},
-    event_channel::EventChannel,
+    byte_ring::BadIndex,
 };
 
 /// What a card is.
@@ -53,19 +55,66 @@ struct NetFront {
 
 /// What it uses while its back end is there.
 struct Connection {
-    transmit: Transmitter,
-    receive: Receiver,
-    channel: EventChannel,
+    /// At least one.
+    queues: Vec<Queue>,
+    /// The queue that is to be received from next.
+    turn: usize,
 }
 
 impl Connection {
+    /// Whether there is memory for long TCP packets. If so, it is kept.
+    fn takes_long(&mut self) -> bool {
+        self.queues.iter_mut().all(|queue| queue.receive.takes_long())
+    }
+
     /// Tells the back end of what was queued, if it wants to know.
     fn tell(&mut self) {
-        let wants_frames = self.transmit.publish();
-        let wants_pages = self.receive.publish();
-        if wants_frames || wants_pages {
-            self.channel.notify();
+        self.queues.iter_mut().for_each(Queue::tell);
+    }
+
+    /// Frees the buffers of frames that have left.
+    fn reclaim(&mut self) -> Result<(), BadIndex> {
+        self.queues.iter_mut().try_for_each(|queue| queue.transmit.reclaim())
+    }
+
+    /// How many frames can be pushed, whichever queue they go through.
+    fn room(&self) -> usize {
+        self.queues.iter().map(|queue| queue.transmit.room()).min().unwrap_or(0)
+    }
+
+    /// Whether there is something to receive.
+    fn has_frame(&self) -> bool {
+        self.queues.iter().any(|queue| queue.receive.has_frame())
+    }
+
+    /// The next frame, of each queue in turn.
+    fn receive(&mut self) -> Result<Option<Received>, BadIndex> {
+        let count = self.queues.len();
+        for _ in 0..count {
+            let queue = self.queues.get_mut(self.turn);
+            self.turn = (self.turn + 1) % count;
+            let Some(Queue { receive, .. }) = queue.filter(|queue| queue.receive.has_frame())
+            else {
+                continue;
+            };
+            if let Some(received) = receive.next()? {
+                return Ok(Some(received));
+            }
         }
+        Ok(None)
+    }
+
+    /// Asks for an event at the next frame, and with `wants_room`, when frames have left. Returns
+    /// whether there is one already, and whether they have.
+    fn wants_event(&mut self, wants_room: bool) -> (bool, bool) {
+        let (mut has_frame, mut has_room) = (false, wants_room);
+        for queue in &mut self.queues {
+            queue.receive.rest();
+            queue.tell();
+            has_frame |= queue.receive.wants_event();
+            has_room = has_room && (queue.transmit.room() > 0 || queue.transmit.wants_event());
+        }
+        (has_frame, has_room)
     }
 }
 
@@ -82,16 +131,19 @@ impl NetFront {
     }
 
     fn reclaim(&mut self) {
-        if self.connection().is_some_and(|connection| connection.transmit.reclaim().is_err()) {
+        if self.connection().is_some_and(|connection| connection.reclaim().is_err()) {
             self.fail();
         }
     }
 
     fn push(&mut self, frame: FrameBuf, segment: Option<NonZeroU16>) -> Result<(), DeviceError> {
-        if self.connection().is_some_and(|connection| connection.transmit.room() == 0) {
+        let connection = self.connection().ok_or(DeviceError::Gone)?;
+        let index = steer::queue_for(frame.bytes(), connection.queues.len());
+        if connection.queues.get(index).is_some_and(|queue| queue.transmit.room() == 0) {
             self.reclaim();
         }
-        self.connection().ok_or(DeviceError::Gone)?.transmit.push(frame, segment)
+        let queue = self.connection().and_then(|connection| connection.queues.get_mut(index));
+        queue.ok_or(DeviceError::Gone)?.transmit.push(frame, segment)
     }
 }
 
@@ -113,11 +165,7 @@ impl NetDevice for NetFront {
     }
 
     fn receive(&mut self) -> Option<Received> {
-        let receiver = &mut self.connection()?.receive;
-        if !receiver.has_frame() {
-            return None;
-        }
-        receiver.next().unwrap_or_else(|_| {
+        self.connection()?.receive().unwrap_or_else(|_| {
             self.fail();
             None
         })
@@ -125,7 +173,7 @@ impl NetDevice for NetFront {
 
     fn transmit_room(&mut self) -> usize {
         self.reclaim();
-        let room = self.connection().map_or(0, |connection| connection.transmit.room());
+        let room = self.connection().map_or(0, |connection| connection.room());
         self.wants_room = room == 0;
         room
     }
@@ -151,7 +199,7 @@ impl NetDevice for NetFront {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         self.session.watch(cx);
         let wants_room = self.wants_room;
-        let has_frame = self.connection().is_some_and(|connection| connection.receive.has_frame());
+        let has_frame = self.connection().is_some_and(|connection| connection.has_frame());
         if let Some(error) = self.session.error() {
             return Poll::Ready(Err(error));
         }
@@ -160,10 +208,7 @@ impl NetDevice for NetFront {
         }
         // Away: the session wakes who waits when it is back.
         let Some(connection) = self.session.connection() else { return Poll::Pending };
-        connection.receive.rest();
-        connection.tell();
-        let has_frame = connection.receive.wants_event();
-        let has_room = wants_room && connection.transmit.wants_event();
+        let (has_frame, has_room) = connection.wants_event(wants_room);
         if !has_frame && !has_room {
             return Poll::Pending;
         }

@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use std::{vec, vec::Vec};
+use std::{format, vec, vec::Vec};
 
 use crate::{
     fake::{Back, BackRing, DOM0},
@@ -13,12 +13,14 @@ use crate::{
 /// What a frame came with: that its checksum is blank, and that it is right all the same.
 pub(super) const BLANK: u32 = 3;
 
-/// netback, connected.
+/// netback, connected, or one of its queues.
 pub(super) struct NetBack<'a> {
     back: Back<'a>,
     pub(super) transmit: BackRing<TRANSMIT_WORDS>,
     pub(super) receive: BackRing<RECEIVE_WORDS>,
     pub(super) port: u32,
+    /// The same, unless there is a channel for each ring.
+    pub(super) receive_port: u32,
 }
 
 /// A frame that the guest sent.
@@ -35,11 +37,20 @@ pub(super) struct Sent {
 impl<'a> NetBack<'a> {
     /// Maps the rings that the front end has published.
     pub(super) fn map(back: &Back<'a>) -> Self {
+        Self::map_queue(back, "")
+    }
+
+    /// Maps those of a queue, whose nodes have this prefix.
+    pub(super) fn map_queue(back: &Back<'a>, prefix: &str) -> Self {
+        let ring = |name| back.reference(&format!("{prefix}{name}"));
+        let port = |name| Some(back.front(&format!("{prefix}{name}"))?.parse().unwrap());
+        let one = port("event-channel");
         Self {
             back: back.clone(),
-            transmit: BackRing::map(back.guest, back.reference("tx-ring-ref")).unwrap(),
-            receive: BackRing::map(back.guest, back.reference("rx-ring-ref")).unwrap(),
-            port: back.front("event-channel").unwrap().parse().unwrap(),
+            transmit: BackRing::map(back.guest, ring("tx-ring-ref")).unwrap(),
+            receive: BackRing::map(back.guest, ring("rx-ring-ref")).unwrap(),
+            port: port("event-channel-tx").or(one).unwrap(),
+            receive_port: port("event-channel-rx").or(one).unwrap(),
         }
     }
 
@@ -151,7 +162,7 @@ impl<'a> NetBack<'a> {
     pub(super) fn extra(&mut self, words: [u32; 2]) {
         assert!(self.receive.take().is_some());
         if self.receive.answer(&words) {
-            self.back.guest.raise(self.port);
+            self.back.guest.raise(self.receive_port);
         }
     }
 
@@ -178,12 +189,17 @@ impl<'a> NetBack<'a> {
     pub(super) fn respond(&mut self, id: u32, offset: u16, flags: u32, status: u16) {
         let words = [id | u32::from(offset) << 16, flags | u32::from(status) << 16];
         if self.receive.answer(&words) {
-            self.back.guest.raise(self.port);
+            self.back.guest.raise(self.receive_port);
         }
     }
 
     /// How many events the guest has sent.
     pub(super) fn events(&self) -> usize {
-        self.back.guest.take_sent(self.port)
+        self.events_for(self.port) + self.events_for(self.receive_port)
+    }
+
+    /// The same of one of the channels.
+    pub(super) fn events_for(&self, port: u32) -> usize {
+        self.back.guest.take_sent(port)
     }
 }

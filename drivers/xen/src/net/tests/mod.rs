@@ -7,16 +7,18 @@ mod back;
 mod frames;
 mod hostile;
 mod long;
+mod queues;
 
 use std::{boxed::Box, cell::Cell, rc::Rc, vec::Vec};
 
 use mayfly_device::{DeviceError, FrameBuf, NetDevice};
 
 use self::back::{BLANK, NetBack};
-use super::start;
 use crate::{
+    Sharing,
     bus::ConnectError,
     fake::{Back, Guest, Started, Waiter, Working},
+    store::Store,
 };
 
 const FRONT: &[(&str, &str)] = &[("mac", "00:16:3e:01:02:03"), ("handle", "0")];
@@ -26,9 +28,14 @@ fn back(guest: &Guest) -> Back<'_> {
     Back::new(guest, "device/vif/0")
 }
 
+/// The driver, for a card with one queue.
+async fn start_one(store: &Store, sharing: Sharing, front: &'static str) -> Started<dyn NetDevice> {
+    super::start(store, sharing, front, 1).await
+}
+
 /// Has the guest connect the card.
 fn begin(back: &Back<'_>) -> Rc<Cell<Option<Started<dyn NetDevice>>>> {
-    back.begin(start)
+    back.begin(start_one)
 }
 
 /// A card that works, with what minds it running.
@@ -52,7 +59,8 @@ fn connect_with<'a>(
 ) -> Card<'a> {
     let back = back(guest);
     let (front, features) = ([FRONT, front].concat(), [FEATURES, features].concat());
-    let (Working { device, end }, netback) = back.connect(start, &front, &features, NetBack::map);
+    let (Working { device, end }, netback) =
+        back.connect(start_one, &front, &features, NetBack::map);
     netback.events();
     Card { back, netback, device, end, waiter: Waiter::new() }
 }
