@@ -103,6 +103,13 @@ pub trait NetDevice {
     /// none if the device did not ask for one.
     fn flush(&mut self);
 
+    /// Says to which groups, by their Ethernet addresses, the stack wants frames, instead of those
+    /// that it wanted before. What goes to the device's own address or to everybody is wanted
+    /// anyway. A device need not go by it, and may pass more.
+    fn set_groups(&mut self, groups: &[[u8; 6]]) {
+        let _ = groups;
+    }
+
     /// Ready when there may be something to receive, or room to transmit again after a full queue;
     /// an error when the device is gone. When it returns pending, notifications are armed and the
     /// queues were looked at again after that.

@@ -24,7 +24,7 @@ use super::{
 /// Name servers that are kept.
 const MAX_NAME_SERVERS: usize = 4;
 /// Addresses that the interface takes: smoltcp's `iface-max-addr-count-8`.
-const MAX_ADDRESSES: usize = 8;
+pub(super) const MAX_ADDRESSES: usize = 8;
 
 /// Where addresses come from, and what follows from them.
 #[derive(Default)]
@@ -131,6 +131,7 @@ impl Stack {
     fn addresses_changed(&mut self) {
         // smoltcp has forgotten its neighbours too.
         self.neighbors.clear();
+        self.update_groups();
         self.changed();
         let ids: Vec<_> = self.connections.ids().collect();
         for id in ids {

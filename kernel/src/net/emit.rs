@@ -42,13 +42,15 @@ pub(super) fn arp_request(port: &mut Port, source: Ipv4Address, target: Ipv4Addr
 
 /// Asks the link who has `target` (RFC 4861 section 7.2.2).
 pub(super) fn neighbor_solicitation(port: &mut Port, source: Ipv6Address, target: Ipv6Address) {
-    let [.., a, b, c] = target.octets();
-    // The solicited-node group (RFC 4291 section 2.7.1).
-    let group =
-        Ipv6Address::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]));
     let lladdr = Some(EthernetAddress(port.info.mac).into());
     let repr = NdiscRepr::NeighborSolicit { target_addr: target, lladdr };
-    to_group(port, source, group, Icmpv6Repr::Ndisc(repr));
+    to_group(port, source, solicited_node(target), Icmpv6Repr::Ndisc(repr));
+}
+
+/// The group in which the host with this address is asked for (RFC 4291 section 2.7.1).
+pub(super) fn solicited_node(address: Ipv6Address) -> Ipv6Address {
+    let [.., a, b, c] = address.octets();
+    Ipv6Address::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]))
 }
 
 /// Asks routers to advertise themselves (RFC 4861 section 6.3.7).
@@ -172,7 +174,7 @@ pub(super) fn group_mac(destination: &IpAddress) -> Option<[u8; 6]> {
 }
 
 /// RFC 2464 section 7.
-fn multicast_v6(group: &Ipv6Address) -> EthernetAddress {
+pub(super) fn multicast_v6(group: &Ipv6Address) -> EthernetAddress {
     let [.., a, b, c, d] = group.octets();
     EthernetAddress([0x33, 0x33, a, b, c, d])
 }

@@ -27,6 +27,7 @@ mod deadlines;
 mod emit;
 mod error;
 mod flow_map;
+mod groups;
 mod merge;
 mod neighbors;
 mod network;

@@ -201,6 +201,11 @@ impl Port {
         }
     }
 
+    /// See [`NetDevice::set_groups`].
+    pub(super) fn set_groups(&mut self, groups: &[[u8; 6]]) {
+        self.device.set_groups(groups);
+    }
+
     /// See [`NetDevice::poll_ready`].
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         self.device.poll_ready(cx)

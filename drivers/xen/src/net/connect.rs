@@ -5,7 +5,7 @@ use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 use mayfly_arch::PAGE_SIZE;
 use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, Segmentation, is_unicast};
 
-use super::{CardInfo, Connection, NetFront, queue::Plan, receive};
+use super::{CardInfo, Connection, NetFront, groups::Groups, queue::Plan, receive};
 use crate::{
     Sharing,
     bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, Session},
@@ -65,7 +65,7 @@ fn card(info: CardInfo, session: Session<Connection>) -> NetFront {
     let large_pool = (info.segmentation != Segmentation::default())
         .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
     let pool = Rc::new(PagePool::new(size, MAX_BUFFERS));
-    NetFront { info, pool, large_pool, session, wants_room: false }
+    NetFront { info, pool, large_pool, session, wants_room: false, groups: Vec::new() }
 }
 
 /// How a card connects.
@@ -96,7 +96,9 @@ impl NetConnector {
             _ => format!("queue-{index}/"),
         };
         let queues = (0..count).map(|index| plan.carry_out(&prefix(index), offer));
-        Ok(Connection { queues: queues.collect::<Result<Vec<_>, _>>()?, turn: 0 })
+        let queues = queues.collect::<Result<Vec<_>, _>>()?;
+        let groups = features.has_feature(GROUPS).then(Groups::default);
+        Ok(Connection { queues, turn: 0, groups })
     }
 }
 
@@ -108,6 +110,7 @@ const SCATTER: &str = "feature-sg";
 const SEGMENTS_IPV4: &str = "feature-gso-tcpv4";
 const SEGMENTS_IPV6: &str = "feature-gso-tcpv6";
 const SPLIT: &str = "feature-split-event-channels";
+const GROUPS: &str = "feature-multicast-control";
 const MAX_QUEUES_OFFERED: Node = Node::Back("multi-queue-max-queues");
 
 impl Connector for NetConnector {
@@ -123,6 +126,7 @@ impl Connector for NetConnector {
         Node::Back(SEGMENTS_IPV4),
         Node::Back(SEGMENTS_IPV6),
         Node::Back(SPLIT),
+        Node::Back(GROUPS),
         MAX_QUEUES_OFFERED,
     ];
     const PROPERTIES: &'static [Node] = &[];
@@ -147,6 +151,8 @@ impl Connector for NetConnector {
         };
         let mut connection = self.queues(features, &plan, offer)?;
         offer.add("request-rx-copy", 1);
+        // What goes to groups comes as far as it was asked for, if the back end can do that.
+        offer.add("request-multicast-control", u8::from(connection.groups.is_some()));
         // Otherwise netback looks for pages 30 times a second.
         offer.add("feature-rx-notify", 1);
         // IPv6 without checksums is taken, too.

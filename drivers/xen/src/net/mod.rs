@@ -10,6 +10,7 @@
 
 mod chain;
 mod connect;
+mod groups;
 mod queue;
 mod receive;
 mod steer;
@@ -28,7 +29,10 @@ use core::{
 use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Received, Segmentation};
 
 pub use self::connect::start;
-use self::queue::Queue;
+use self::{
+    groups::{Group, Groups},
+    queue::Queue,
+};
 use crate::{
     bus::{GrantedRing, Session},
     byte_ring::BadIndex,
@@ -51,6 +55,8 @@ struct NetFront {
     session: Session<Connection>,
     /// The stack found no room to transmit.
     wants_room: bool,
+    /// What the stack wants to hear beside what goes to it and to everybody.
+    groups: Vec<Group>,
 }
 
 /// What it uses while its back end is there.
@@ -59,9 +65,23 @@ struct Connection {
     queues: Vec<Queue>,
     /// The queue that is to be received from next.
     turn: usize,
+    /// If the back end is to be told of groups.
+    groups: Option<Groups>,
 }
 
 impl Connection {
+    /// Whether the back end was not told of all groups.
+    fn is_behind(&self) -> bool {
+        self.groups.as_ref().is_some_and(Groups::is_behind)
+    }
+
+    /// Queues what the back end does not know of the groups that are wanted.
+    fn tell_groups(&mut self, wanted: &[Group]) {
+        if let (Some(groups), Some(queue)) = (&mut self.groups, self.queues.first_mut()) {
+            groups.tell(wanted, &mut queue.transmit);
+        }
+    }
+
     /// Whether there is memory for long TCP packets. If so, it is kept.
     fn takes_long(&mut self) -> bool {
         self.queues.iter_mut().all(|queue| queue.receive.takes_long())
@@ -124,10 +144,18 @@ impl NetFront {
     }
 
     fn connection(&mut self) -> Option<&mut Connection> {
-        if self.session.has_news() {
-            self.session.accept();
+        if self.session.has_news() && self.session.accept() {
+            self.tell_groups();
         }
         self.session.connection()
+    }
+
+    /// Tells the back end of the groups that it does not know of.
+    fn tell_groups(&mut self) {
+        if let Some(connection) = self.session.connection() {
+            connection.tell_groups(&self.groups);
+            connection.tell();
+        }
     }
 
     fn reclaim(&mut self) {
@@ -191,9 +219,22 @@ impl NetDevice for NetFront {
     }
 
     fn flush(&mut self) {
+        if self.connection().is_some_and(|connection| connection.is_behind()) {
+            self.tell_groups();
+        }
         if let Some(connection) = self.connection() {
             connection.tell();
         }
+    }
+
+    fn set_groups(&mut self, groups: &[Group]) {
+        let mut wanted = Vec::new();
+        if wanted.try_reserve_exact(groups.len()).is_ok() {
+            wanted.extend_from_slice(groups);
+            self.groups = wanted;
+        }
+        self.reclaim();
+        self.tell_groups();
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {

@@ -46,12 +46,19 @@ unsafe impl Grantable for Outgoing {
     }
 }
 
+/// What a response may be to.
+enum Sent {
+    Part(Grant<Outgoing>),
+    /// What the back end was told of a group.
+    Group,
+}
+
 /// The transmit ring and what is under way.
 pub(super) struct Transmitter {
     ring: GrantedRing<TRANSMIT_WORDS>,
     domain: DomainId,
     entries: Rc<Reservation>,
-    slots: Vec<Option<Grant<Outgoing>>>,
+    slots: Vec<Option<Sent>>,
     /// Numbers of slots that are free.
     free: Vec<u16>,
     /// Requests under way that are no pages.
@@ -132,7 +139,7 @@ impl Transmitter {
             let grant = granted.map_err(|_| DeviceError::OutOfMemory)?;
             *id = self.free.pop().ok_or(DeviceError::OutOfMemory)?;
             if let Some(slot) = self.slots.get_mut(usize::from(*id)) {
-                *slot = Some(grant);
+                *slot = Some(Sent::Part(grant));
             }
         }
         Ok(())
@@ -149,7 +156,8 @@ impl Transmitter {
         let (last, end) = (ids.len() - 1, start + usize::from(length));
         for (index, &id) in ids.iter().enumerate() {
             let slot = self.slots.get(usize::from(id)).and_then(Option::as_ref);
-            let Some(reference) = slot.map(|grant| grant.reference().0) else { return };
+            let Some(Sent::Part(grant)) = slot else { return };
+            let reference = grant.reference().0;
             let more = if index < last { TRANSMIT_MORE_DATA } else { 0 };
             let request = if index == 0 {
                 let extra = if extra.is_some() { TRANSMIT_EXTRA_INFO } else { 0 };
@@ -165,6 +173,21 @@ impl Transmitter {
                 self.push_words(&extra.words());
             }
         }
+    }
+
+    /// Tells the back end of a group, without a frame. Returns false if there is no room.
+    #[must_use]
+    pub(super) fn push_group(&mut self, address: [u8; 6], joins: bool) -> bool {
+        let Some(id) = self.free.pop() else { return false };
+        if let Some(slot) = self.slots.get_mut(usize::from(id)) {
+            *slot = Some(Sent::Group);
+        }
+        let flags = TRANSMIT_EXTRA_INFO;
+        let request = TransmitRequest { reference: 0, offset: 0, size: 0, id, flags };
+        self.push_words(&request.words());
+        self.extras += 1;
+        self.push_words(&ExtraInfo::Group { address, joins }.words());
+        true
     }
 
     fn push_words(&mut self, words: &[u32]) {

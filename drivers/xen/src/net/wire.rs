@@ -52,21 +52,33 @@ impl TransmitRequest {
 pub(super) enum ExtraInfo {
     /// It is a TCP packet made of, or to be cut into, segments of so much payload.
     Segments { ipv6: bool, size: NonZeroU16 },
+    /// There is no frame; those to this group are to come from now on, or not any more.
+    Group { address: [u8; 6], joins: bool },
 }
 
 /// The kind of an [`ExtraInfo`] about segments, and the two kinds of segments.
 const EXTRA_SEGMENTS: u32 = 1;
 const SEGMENTS_IPV4: u32 = 1;
 const SEGMENTS_IPV6: u32 = 2;
+/// The kinds about groups.
+const EXTRA_JOIN: u32 = 2;
+const EXTRA_LEAVE: u32 = 3;
 /// Another one follows (`XEN_NETIF_EXTRA_FLAG_MORE`, in the second byte).
 const EXTRA_MORE: u32 = 1 << 8;
 
 impl ExtraInfo {
     /// As the last of a frame.
     pub(super) fn words(self) -> [u32; 2] {
-        let Self::Segments { ipv6, size } = self;
-        let kind = if ipv6 { SEGMENTS_IPV6 } else { SEGMENTS_IPV4 };
-        [EXTRA_SEGMENTS | u32::from(size.get()) << 16, kind]
+        match self {
+            Self::Segments { ipv6, size } => {
+                let kind = if ipv6 { SEGMENTS_IPV6 } else { SEGMENTS_IPV4 };
+                [EXTRA_SEGMENTS | u32::from(size.get()) << 16, kind]
+            }
+            Self::Group { address: [a, b, c, d, e, f], joins } => {
+                let kind = if joins { EXTRA_JOIN } else { EXTRA_LEAVE };
+                [kind | u32::from_le_bytes([0, 0, a, b]), u32::from_le_bytes([c, d, e, f])]
+            }
+        }
     }
 
     /// The one that there is, if it is one that was asked for, and whether another one follows.
@@ -178,6 +190,12 @@ mod tests {
             assert_eq!(ExtraInfo::read(info.words()), (Some(info), false));
         }
         assert_eq!(ExtraInfo::read([0x05a8_0101, 1]), (ExtraInfo::read([0x05a8_0001, 1]).0, true));
+        let group = [0x33, 0x33, 0xff, 1, 2, 3];
+        let words = |joins| ExtraInfo::Group { address: group, joins }.words();
+        assert_eq!(words(true), [0x3333_0002, 0x0302_01ff]);
+        assert_eq!(words(false), [0x3333_0003, 0x0302_01ff]);
+        // Nobody says that to a front end.
+        assert_eq!(ExtraInfo::read(words(true)), (None, false));
         for nonsense in [[0x0000_0001, 1], [0x05a8_0002, 1], [0x05a8_0001, 3], [0, 0]] {
             assert_eq!(ExtraInfo::read(nonsense), (None, false));
         }

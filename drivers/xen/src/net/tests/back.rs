@@ -108,6 +108,33 @@ impl<'a> NetBack<'a> {
         }
     }
 
+    /// Takes and answers as many frames. Returns how many there were.
+    pub(super) fn drain_frames(&mut self, most: usize) -> usize {
+        (0..most).map_while(|_| self.take().map(|sent| self.answer(sent, 0))).count()
+    }
+
+    /// Answers what nobody has asked.
+    pub(super) fn answer_nothing(&mut self) {
+        self.answer_part(0, 0);
+    }
+
+    /// Takes and answers what the guest says of the next group: whether it wants to hear it.
+    pub(super) fn take_group(&mut self, status: i16) -> Option<([u8; 6], bool)> {
+        let [_, flags, last] = self.transmit.take()?;
+        assert_eq!((flags >> 16, last >> 16), (8, 0), "no frame");
+        let [first, second, _] = self.transmit.take().expect("the extra info that was announced");
+        let (bytes, rest) = (first.to_le_bytes(), second.to_le_bytes());
+        assert_eq!(bytes[1], 0, "there is no more than one");
+        let joins = match bytes[0] {
+            2 => true,
+            3 => false,
+            other => panic!("extra info {other}"),
+        };
+        self.answer_part(last & 0xffff, status);
+        self.answer_part(0x5aa5, 1);
+        Some(([bytes[2], bytes[3], rest[0], rest[1], rest[2], rest[3]], joins))
+    }
+
     fn answer_part(&mut self, id: u32, status: i16) {
         if self.transmit.answer(&[id | u32::from(status as u16) << 16]) {
             self.back.guest.raise(self.port);

@@ -5,6 +5,7 @@ extern crate std;
 mod again;
 mod back;
 mod frames;
+mod groups;
 mod hostile;
 mod long;
 mod queues;
