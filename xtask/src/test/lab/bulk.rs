@@ -21,8 +21,27 @@ use crate::xl_cfg::Config;
 /// Memory, in MiB.
 const MEMORY: u64 = 16;
 
-/// MiB that go each way by IPv4, and by IPv6.
-const AMOUNTS: [(&str, u64); 2] = [("10.99.0.2", 64), ("fd99::2", 8)];
+/// Addresses of the guest. That of IPv6 is asked for by frames to a group, which netback is told of.
+const IPV4: &str = "10.99.0.2";
+const IPV6: &str = "fd99::2";
+
+/// What is moved, and how the card is connected.
+#[derive(Clone, Copy)]
+struct Variant {
+    name: &'static str,
+    /// MiB that go each way by an address.
+    amounts: [(&'static str, u64); 2],
+    /// Queues that both sides are to have.
+    queues: u32,
+}
+
+const VARIANTS: [Variant; 2] = [
+    Variant { name: "bulk", amounts: [(IPV4, 64), (IPV6, 8)], queues: 1 },
+    Variant { name: "bulk-queues", amounts: [(IPV4, 8), (IPV6, 8)], queues: 3 },
+];
+
+/// Where netback reads how many queues it offers.
+const MAX_QUEUES: &str = "/sys/module/xen_netback/parameters/max_queues";
 
 /// What dom0 has to do before. It must not know the address of an earlier guest any more: the bridge
 /// would send what is for that to everybody, and QEMU's network takes every packet for its own.
@@ -32,14 +51,19 @@ const PREPARE: &str = "chmod +x bulk-client; ip -6 address add fd99::1/64 dev xe
 /// How long all of them may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The guest checks what dom0 sends to it, and dom0 what the guest sends.
-pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
+/// The guest checks what dom0 sends to it, and dom0 what the guest sends; with one queue, and with
+/// several.
+pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
+    VARIANTS.iter().map(|variant| case(machine, arch, how, variant)).collect()
+}
+
+fn case(machine: &Shared, arch: Arch, how: &How, variant: &'static Variant) -> Case {
     let how = how.clone();
-    machine.case(format!("lab/xen/bulk/{arch}"), move |session| {
+    machine.case(format!("lab/xen/{}/{arch}", variant.name), move |session| {
         let app = app()?;
         let image = build::image_of(&app, arch, &how, &app.binary);
         let mut console = Vec::new();
-        run(session, &app, &image, &mut console).map_err(|error| {
+        run(session, &app, &image, variant, &mut console).map_err(|error| {
             let console = String::from_utf8_lossy(&console).replace('\r', "");
             failure(&error, &console, Some(&image))
         })
@@ -65,30 +89,52 @@ fn client(arch: Arch) -> Result<PathBuf> {
     linux::program("bulk-client", Xen::of(arch).arch())
 }
 
-fn run(session: &mut Session, app: &App, image: &Image, console: &mut Vec<u8>) -> Result<()> {
+fn run(
+    session: &mut Session,
+    app: &App,
+    image: &Image,
+    variant: &Variant,
+    console: &mut Vec<u8>,
+) -> Result<()> {
+    let Variant { name, queues, .. } = variant;
     let read =
         |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let arguments = ["ip=10.99.0.2/24".to_owned(), "ip6=fd99::2/64".to_owned()];
+    let arguments =
+        [format!("ip={IPV4}/24"), format!("ip6={IPV6}/64"), format!("xen.queues={queues}")];
     let config = Config {
-        name: format!("checked-{}", image.arch),
+        name: format!("{name}-{}", image.arch),
         network: true,
         ..Config::for_lab(app, image, Some(MEMORY), &arguments)?
     };
     session.send(&quote(&config.kernel), &read(&image.path)?)?;
     session.send("bulk-client", &read(&client(image.arch)?)?)?;
     session.succeed(PREPARE)?;
+    session.succeed(&format!("echo {queues} >{MAX_QUEUES}"))?;
     let mut domain = Domain::create(session, &config, false)?;
-    let moved = move_bytes(session);
+    let moved = move_bytes(session, variant);
+    let connected = check_queues(session, &config.name, variant);
     let mut keep = |part: &[u8]| console.extend_from_slice(part);
     domain.follow(session, &mut keep)?;
     domain.destroy(session)?;
-    moved
+    moved.and(connected)
 }
 
-fn move_bytes(session: &mut Session) -> Result<()> {
+/// Whether both sides have as many queues as they should, and netback knows of groups.
+fn check_queues(session: &mut Session, name: &str, variant: &Variant) -> Result<()> {
+    let list = format!("xenstore-ls /local/domain/$(xl domid {name})/device/vif/0");
+    let nodes = session.succeed(&list)?;
+    let queues = nodes.matches("tx-ring-ref =").count();
+    ensure!(queues == variant.queues as usize, "there are {queues} queues:\n{nodes}");
+    ensure!(nodes.contains("event-channel-tx"), "both rings have one event channel:\n{nodes}");
+    let filters = nodes.contains("request-multicast-control = \"1\"");
+    ensure!(filters, "netback does not filter:\n{nodes}");
+    Ok(())
+}
+
+fn move_bytes(session: &mut Session, variant: &Variant) -> Result<()> {
     let start = Instant::now();
     let before = std::mem::replace(&mut session.patience, PATIENCE);
-    for (address, mebibytes) in AMOUNTS {
+    for (address, mebibytes) in variant.amounts {
         let moved = session.run(&format!("./bulk-client {address} {mebibytes} 2>&1"))?;
         ensure!(moved.status == 0, "{address}: {}", moved.text());
     }

@@ -49,7 +49,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
             cases.extend(guests::examples(&machine, arch, how));
             cases.push(network::case(&machine, arch, how));
             cases.push(control::case(&machine, arch, how));
-            cases.push(bulk::case(&machine, arch, how));
+            cases.extend(bulk::cases(&machine, arch, how));
             cases.push(summon::case(&machine, arch, how));
             // What the test guests show does not depend on how they were compiled so much that it
             // would be worth another two minutes.
