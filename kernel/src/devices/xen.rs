@@ -68,7 +68,8 @@ impl Found {
     pub(super) async fn start_block(self) -> Option<Box<dyn BlockDevice>> {
         let sharing = mayfly_xen::sharing()?;
         let budget = MOST_KEPT.min(memory::stats().total_frames / KEPT_SHARE);
-        let started = block::start(&self.store, sharing, &self.directory, budget).await;
+        let started =
+            block::start(&self.store, sharing, &self.directory, budget, self.queues).await;
         self.watch_over("blkfront", started)
     }
 

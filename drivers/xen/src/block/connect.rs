@@ -1,6 +1,6 @@
 //! How a disk comes to work: the nodes that both sides write (xen/include/public/io/blkif.h).
 
-use alloc::{boxed::Box, format};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use mayfly_arch::PAGE_SIZE;
 use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
@@ -9,6 +9,7 @@ use super::{
     BlkFront, MAX_PAGES,
     connection::{Connection, Offers},
     pool::Pool,
+    queue::Queue,
     wire::{LAYOUT, MAX_DESCRIBED, MAX_SEGMENTS, UNIT},
 };
 use crate::{
@@ -27,10 +28,13 @@ const READ_ONLY: u32 = 4;
 const LARGEST_AT_ONCE: usize = 4;
 /// Most pages of the ring, as a power of two: 4, which have 128 entries.
 const MOST_ORDER: u32 = 2;
+/// Most queues of a disk.
+const MAX_QUEUES: usize = 8;
 
 /// Connects the disk whose front end has this directory. The back end may take its time, and go and
-/// come back later: it gets anew what it has not answered then. If it wants to keep pages mapped, so
-/// many pages of memory may be spent on that. Returns the disk, and who is to watch over it.
+/// come back later: it gets anew what it has not answered then. If it wants to keep pages mapped,
+/// `budget` pages of memory may be spent on that. The disk has `queues` queues, or as many as the
+/// back end offers. Returns the disk, and who is to watch over it.
 ///
 /// # Errors
 /// [`ConnectError`]
@@ -39,8 +43,10 @@ pub async fn start(
     sharing: Sharing,
     front: &str,
     budget: usize,
+    queues: usize,
 ) -> Result<(Box<dyn BlockDevice>, Minder), ConnectError> {
-    let connector = BlockConnector { sharing, budget };
+    let queues = queues.clamp(1, MAX_QUEUES);
+    let connector = BlockConnector { sharing, budget, queues };
     let (mut info, mut session, minder) = bus::start(store, front, connector).await?;
     if let Some(connection) = session.connection() {
         info.can_flush = connection.offers.flush().is_some();
@@ -54,17 +60,73 @@ struct BlockConnector {
     sharing: Sharing,
     /// Most pages that stay granted.
     budget: usize,
+    /// Most queues.
+    queues: usize,
 }
 
 impl BlockConnector {
-    /// Whether the budget is enough for pages that stay granted.
+    /// Sets up the queues. A back end that knows of several finds each in a directory of its own,
+    /// and a single one where it always was.
+    fn queues(
+        &self,
+        seen: &Seen,
+        domain: DomainId,
+        line: &Line<Connection>,
+        offer: &mut Offer,
+    ) -> Result<Vec<Queue>, ConnectError> {
+        let order = seen.number(ORDER).unwrap_or(0).min(MOST_ORDER);
+        offer.add("ring-page-order", order);
+        let count = seen.number(MAX_QUEUES_OFFERED).unwrap_or(1).clamp(1, self.queues);
+        if self.queues > 1 {
+            // There may have been more the last time.
+            offer.add("multi-queue-num-queues", count);
+        }
+        let prefix = |index| match count {
+            1 => String::new(),
+            _ => format!("queue-{index}/"),
+        };
+        let queues =
+            (0..count).map(|index| self.queue(1 << order, domain, line, &prefix(index), offer));
+        queues.collect()
+    }
+
+    /// Sets up a queue with so many pages, and says so under `prefix` of the front end's directory.
+    fn queue(
+        &self,
+        pages: usize,
+        domain: DomainId,
+        line: &Line<Connection>,
+        prefix: &str,
+        offer: &mut Offer,
+    ) -> Result<Queue, ConnectError> {
+        let (ring, references) = large_ring(&self.sharing.grants.reserve(pages)?, domain, pages)?;
+        let channel = self.sharing.events.alloc_unbound(domain)?;
+        line.listen(&channel)?;
+        // Both ways to tell of a single page: a back end that went away may have been told of more.
+        for (index, reference) in references.iter().enumerate() {
+            offer.add(&format!("{prefix}ring-ref{index}"), reference.0);
+            if pages == 1 {
+                offer.add(&format!("{prefix}ring-ref"), reference.0);
+            }
+        }
+        offer.add(&format!("{prefix}event-channel"), channel.port().number());
+        let pool = || Pool::new(self.most_pages(), self.share());
+        Ok(Queue::new(ring, channel, self.can_persist().then(pool).flatten()))
+    }
+
+    /// Most pages that stay granted for a queue.
+    fn share(&self) -> usize {
+        self.budget / self.queues
+    }
+
+    /// Whether that is enough.
     fn can_persist(&self) -> bool {
-        self.budget >= 2 * MAX_SEGMENTS
+        self.share() >= 2 * MAX_SEGMENTS
     }
 
     /// Most pages of data in a request of the kernel: pages that stay granted are enough for two.
     fn most_pages(&self) -> usize {
-        if self.can_persist() { MAX_PAGES.min(1 << (self.budget / 2).ilog2()) } else { MAX_PAGES }
+        if self.can_persist() { MAX_PAGES.min(1 << (self.share() / 2).ilog2()) } else { MAX_PAGES }
     }
 }
 
@@ -77,13 +139,14 @@ const BARRIER: &str = "feature-barrier";
 const DISCARD: &str = "feature-discard";
 /// The base-2 logarithm of the pages that a ring may have.
 const ORDER: Node = Node::Back("max-ring-page-order");
+const MAX_QUEUES_OFFERED: Node = Node::Back("multi-queue-max-queues");
 const INDIRECT: Node = Node::Back("feature-max-indirect-segments");
 
 impl Connector for BlockConnector {
     type Info = BlockInfo;
     type Connection = Connection;
 
-    const FEATURES: &'static [Node] = &[ORDER];
+    const FEATURES: &'static [Node] = &[ORDER, MAX_QUEUES_OFFERED];
     // The back end only knows the disk when it is connected.
     const PROPERTIES: &'static [Node] = &[
         SECTORS,
@@ -103,45 +166,33 @@ impl Connector for BlockConnector {
         line: &Line<Connection>,
         offer: &mut Offer,
     ) -> Result<Connection, ConnectError> {
-        let order = seen.number(ORDER).unwrap_or(0).min(MOST_ORDER);
-        let pages = 1 << order;
-        let (ring, references) = large_ring(&self.sharing.grants.reserve(pages)?, domain, pages)?;
-        let channel = self.sharing.events.alloc_unbound(domain)?;
-        line.listen(&channel)?;
-        // Both ways to tell of a single page: a back end that went away may have been told of more.
-        offer.add("ring-page-order", order);
-        for (index, reference) in references.iter().enumerate() {
-            offer.add(&format!("ring-ref{index}"), reference.0);
-            if pages == 1 {
-                offer.add("ring-ref", reference.0);
-            }
-        }
-        offer.add("event-channel", channel.port().number());
+        let queues = self.queues(seen, domain, line, offer)?;
         offer.add("protocol", LAYOUT);
         // How many entries data takes is known when it has connected.
         let entries = self.sharing.grants.reserve(0)?;
-        let pool = self.can_persist().then(|| Pool::new(self.most_pages(), self.budget)).flatten();
-        offer.add(PERSISTENT, u8::from(pool.is_some()));
-        Ok(Connection::new(ring, domain, entries, channel, pool))
+        let connection = Connection::new(queues, domain, entries);
+        offer.add(PERSISTENT, u8::from(connection.can_persist()));
+        Ok(connection)
     }
 
     fn finish(&self, seen: &Seen, connection: &mut Connection) -> Result<BlockInfo, ConnectError> {
         let info = info(seen, self.most_pages())?;
         let pages = seen.number(INDIRECT).unwrap_or(0_usize);
         let pages = pages.clamp(MAX_SEGMENTS, MAX_PAGES.min(MAX_DESCRIBED));
-        // Data, and a page of descriptors for each entry of the ring.
-        let slots = connection.slots();
-        let data = (slots * MAX_SEGMENTS).max(LARGEST_AT_ONCE * pages);
+        // Data, for as much as goes through one of the rings, and a page of descriptors for each
+        // entry of all of them.
+        let (slots, each) = connection.slots();
+        let data = (each * MAX_SEGMENTS).max(LARGEST_AT_ONCE * pages);
         connection.entries = self.sharing.grants.reserve(data + slots)?;
         connection.offers = Offers {
             pages,
             flush: seen.has_feature(FLUSH),
             barrier: seen.has_feature(BARRIER),
             discard: seen.has_feature(DISCARD),
-            persistent: seen.has_feature(PERSISTENT) && connection.pool.is_some(),
+            persistent: seen.has_feature(PERSISTENT) && connection.can_persist(),
         };
         if !connection.offers.persistent {
-            connection.pool = None;
+            connection.drop_pools();
         }
         Ok(info)
     }

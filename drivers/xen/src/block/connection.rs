@@ -1,19 +1,16 @@
-//! The ring, and what is under way through it.
+//! What a disk uses while its back end is there: its queues, and memory for what goes through them.
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use super::{
     pending::Pending,
-    pool::Pool,
-    wire::{self, MAX_SEGMENTS, Operation, Request, Response, Status, WORDS},
+    queue::{Answer, Part, Queue},
+    wire::{self, MAX_SEGMENTS, Operation, Request, Status},
 };
 use crate::{
-    bus::LargeRing,
     byte_ring::BadIndex,
-    event_channel::EventChannel,
-    grants::{Access, DomainId, Grant, Reservation},
-    shared_page::HeapPage,
+    grants::{Access, DomainId, Reservation},
 };
 
 /// What a back end can do.
@@ -63,73 +60,57 @@ impl Offers {
 
 /// What a disk uses while its back end is there.
 pub(super) struct Connection {
-    ring: LargeRing<WORDS>,
+    /// At least one.
+    queues: Vec<Queue>,
+    /// The queue whose answers are to be looked at next.
+    turn: usize,
     pub(super) domain: DomainId,
     pub(super) entries: Reservation,
-    channel: EventChannel,
     pub(super) offers: Offers,
-    /// Parts of requests, by the number that the back end knows. There are as many as the ring has
-    /// entries.
-    parts: Vec<Option<Part>>,
-    free: Vec<u16>,
-    /// Pages for what does not fit into the ring's entry, granted once, that no part uses.
-    spare: Vec<Grant<HeapPage>>,
-    /// For data, if the back end keeps pages mapped.
-    pub(super) pool: Option<Pool>,
-}
-
-/// A part of a request that the back end has.
-struct Part {
-    /// Where the request is.
-    place: u16,
-    operation: Operation,
-    /// What is told of its data, if that does not fit into the ring's entry.
-    descriptors: Option<Grant<HeapPage>>,
 }
 
 impl Connection {
     /// One whose back end can do nothing yet.
-    pub(super) fn new(
-        ring: LargeRing<WORDS>,
-        domain: DomainId,
-        entries: Reservation,
-        channel: EventChannel,
-        pool: Option<Pool>,
-    ) -> Self {
-        let slots = ring.size();
-        Self {
-            ring,
-            domain,
-            entries,
-            channel,
-            offers: Offers::default(),
-            parts: (0..slots).map(|_| None).collect(),
-            free: (0..slots as u16).collect(),
-            spare: Vec::with_capacity(slots),
-            pool,
-        }
+    pub(super) fn new(queues: Vec<Queue>, domain: DomainId, entries: Reservation) -> Self {
+        Self { queues, turn: 0, domain, entries, offers: Offers::default() }
     }
 
-    /// Parts of requests that can be under way.
-    pub(super) fn slots(&self) -> usize {
-        self.parts.len()
+    /// Whether there are pages that can stay granted.
+    pub(super) fn can_persist(&self) -> bool {
+        self.queues.iter().all(|queue| queue.pool.is_some())
+    }
+
+    /// The back end keeps no pages mapped.
+    pub(super) fn drop_pools(&mut self) {
+        self.queues.iter_mut().for_each(|queue| queue.pool = None);
+    }
+
+    /// Takes pages back that the back end does not use for this request any more.
+    pub(super) fn take_back(&mut self, pending: &mut Pending) {
+        let queue = self.queues.get_mut(pending.queue);
+        pending.give_back(queue.and_then(|queue| queue.pool.as_mut()));
+    }
+
+    /// Parts of requests that can be under way, in all queues and in one.
+    pub(super) fn slots(&self) -> (usize, usize) {
+        let slots = self.queues.iter().map(Queue::slots);
+        (slots.clone().sum(), slots.max().unwrap_or(0))
     }
 
     /// Tells the back end of what was queued, if it wants to know.
     pub(super) fn tell(&mut self) {
-        if self.ring.publish() {
-            self.channel.notify();
-        }
+        self.queues.iter_mut().for_each(Queue::tell);
     }
 
     /// Asks for an event at the next answer. Returns whether there is one already.
     pub(super) fn wants_event(&self) -> bool {
-        self.ring.wants_event_after(1)
+        // Each of them has to be asked.
+        self.queues.iter().filter(|queue| queue.wants_event()).count() > 0
     }
 
     /// Whether the back end has nothing to answer.
     pub(super) fn is_idle(&self) -> bool {
-        self.free.len() == self.parts.len()
+        self.queues.iter().all(Queue::is_idle)
     }
 
     /// Queues the request at `place`, all of it or nothing. Returns whether there was room.
@@ -142,8 +123,12 @@ impl Connection {
         let last = pages - (parts - 1) * most;
         let described =
             usize::from(most > MAX_SEGMENTS) * (parts - 1) + usize::from(last > MAX_SEGMENTS);
-        if parts > self.free.len() || !self.prepare(described) || pending.grant(self).is_err() {
-            pending.give_back(&mut self.pool);
+        // The one with the most room.
+        let queues = self.queues.iter().map(Queue::room).enumerate();
+        let Some((index, room)) = queues.rev().max_by_key(|(_, room)| *room) else { return false };
+        pending.queue = index;
+        if parts > room || !self.grant(pending, described) {
+            self.take_back(pending);
             return false;
         }
         for part in 0..parts {
@@ -153,22 +138,22 @@ impl Connection {
         true
     }
 
-    /// Makes sure that so many pages for descriptors are there.
-    fn prepare(&mut self, count: usize) -> bool {
+    /// Grants what the request needs: its data, and pages for so many lists of descriptors.
+    fn grant(&mut self, pending: &mut Pending, described: usize) -> bool {
         let access = if self.offers.persistent { Access::ReadWrite } else { Access::ReadOnly };
-        while self.spare.len() < count {
-            let Some(page) = HeapPage::zeroed() else { return false };
-            let Ok(page) = self.entries.grant(self.domain, page, access) else {
-                return false;
-            };
-            self.spare.push(page);
-        }
-        true
+        let (entries, domain) = (&self.entries, self.domain);
+        let Some(queue) = self.queues.get_mut(pending.queue) else { return false };
+        queue.prepare(described, entries, domain, access)
+            && match (self.offers.persistent, &mut queue.pool) {
+                (true, Some(pool)) => pending.stage(pool, entries, domain).is_some(),
+                _ => pending.grant(entries, domain).is_ok(),
+            }
     }
 
     /// Queues the part of a request that begins with this page of its data.
     fn push(&mut self, place: u16, pending: &Pending, first: usize) {
-        let Some(number) = self.free.pop() else { return };
+        let Some(queue) = self.queues.get_mut(pending.queue) else { return };
+        let Some(number) = queue.take_number() else { return };
         let operation = match pending.asked.operation {
             Operation::Flush => self.offers.flush().unwrap_or(Operation::Flush),
             operation => operation,
@@ -177,7 +162,7 @@ impl Connection {
         let request = Request { operation, id: number, sector };
         let count = pending.pages().saturating_sub(first).min(self.offers.pages);
         let segments = pending.segments(first).take(count);
-        let descriptors = if count > MAX_SEGMENTS { self.spare.pop() } else { None };
+        let descriptors = if count > MAX_SEGMENTS { queue.take_spare() } else { None };
         let words = match &descriptors {
             _ if operation == Operation::Discard => request.discard(pending.asked.count),
             None => request.direct(segments),
@@ -191,29 +176,25 @@ impl Connection {
                 request.indirect(count, page.reference().0)
             }
         };
-        // There are as many numbers as entries in the ring.
-        let fits = self.ring.push(&words);
-        debug_assert!(fits);
-        if let Some(part) = self.parts.get_mut(usize::from(number)) {
-            *part = Some(Part { place, operation, descriptors });
-        }
+        queue.push(number, &words, Part { place, operation, descriptors });
     }
 
-    /// The next answer to a part of a request: where that is, and the answer.
+    /// The next answer to a part of a request, of each queue in turn: where that is, and the answer.
     ///
     /// # Errors
     /// If the back end answers what it was not asked.
     pub(super) fn take_answer(&mut self) -> Result<Option<(u16, Status)>, BadIndex> {
-        let Some(words) = self.ring.pop()? else { return Ok(None) };
-        let Response { id, status } = Response::read(words);
-        let number = u16::try_from(id).map_err(|_| BadIndex)?;
-        let part = self.parts.get_mut(usize::from(number)).and_then(Option::take);
-        let Part { place, operation, descriptors } = part.ok_or(BadIndex)?;
-        self.free.push(number);
-        self.spare.extend(descriptors);
-        if status == Status::Unsupported {
-            self.offers.withdraw(operation);
+        let count = self.queues.len();
+        for _ in 0..count {
+            let queue = self.queues.get_mut(self.turn);
+            self.turn = (self.turn + 1) % count;
+            let Some(answer) = queue.map_or(Ok(None), Queue::take_answer)? else { continue };
+            let Answer { place, operation, status } = answer;
+            if status == Status::Unsupported {
+                self.offers.withdraw(operation);
+            }
+            return Ok(Some((place, status)));
         }
-        Ok(Some((place, status)))
+        Ok(None)
     }
 }

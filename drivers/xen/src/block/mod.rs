@@ -1,10 +1,11 @@
 //! blkfront: a disk whose other end, blkback, is in another domain (xen/include/public/io/blkif.h).
 //!
-//! One ring and one event channel. The data of a request is on pages of their own, which the back
+//! A ring and an event channel are a queue; a disk has one, or several. The data of a request is on pages of their own, which the back
 //! end is granted as long as it has the request, so that nothing is copied. It answers in any order.
 //!
 //! - `connect`: the nodes that both sides write;
-//! - `connection`: the ring, and the parts of requests that the back end has;
+//! - `queue`: a ring, and the parts of requests that the back end has through it;
+//! - `connection`: all queues, and memory for what goes through them;
 //! - `requests`: the requests of the kernel, in as many parts as the back end needs;
 //! - `pending`: one of them, and its data;
 //! - `pool`: pages for data that stay granted, where the back end wants that;
@@ -14,6 +15,7 @@ mod connect;
 mod connection;
 mod pending;
 mod pool;
+mod queue;
 mod requests;
 mod wire;
 

@@ -7,11 +7,10 @@ use mayfly_arch::{PAGE_SIZE, mmu};
 use mayfly_device::{BlockBuffer, BlockOperation, BlockRequest, Completion, DeviceError};
 
 use super::{
-    connection::Connection,
     pool::{self, Pool, PooledPage},
     wire::{Operation, Segment, Status, UNIT},
 };
-use crate::grants::{Access, GrantError, GrantablePages, GrantedPages};
+use crate::grants::{Access, DomainId, GrantError, GrantablePages, GrantedPages, Reservation};
 
 /// The data of a request.
 pub(super) struct Data(BlockBuffer);
@@ -59,6 +58,8 @@ pub(super) struct Pending {
     left: usize,
     /// The worst of its answers.
     status: Status,
+    /// The queue that it is in.
+    pub(super) queue: usize,
     /// How many requests there were before it.
     pub(super) order: u64,
 }
@@ -75,6 +76,7 @@ impl Pending {
             staged: Vec::new(),
             left: 0,
             status: Status::Okay,
+            queue: 0,
             order: 0,
         }
     }
@@ -92,25 +94,35 @@ impl Pending {
     /// Grants the data to the back end.
     ///
     /// # Errors
-    /// If there are too few entries at the moment, or no memory.
-    pub(super) fn grant(&mut self, connection: &mut Connection) -> Result<(), GrantError> {
-        let Some(data) = &self.data else { return Ok(()) };
-        let (entries, domain) = (&connection.entries, connection.domain);
-        if connection.offers.persistent {
-            let pool = connection.pool.as_mut();
-            let pages = pool.and_then(|pool| pool.take(data.count(), entries, domain));
-            self.staged = pages.ok_or(GrantError::ReservationUsedUp)?;
-            if self.asked.operation == Operation::Write {
-                pool::write(&self.staged, &data.0);
-            }
-        } else {
+    /// If there are too few entries at the moment.
+    pub(super) fn grant(
+        &mut self,
+        entries: &Reservation,
+        domain: DomainId,
+    ) -> Result<(), GrantError> {
+        if let Some(data) = &self.data {
             self.granted = Some(entries.grant_pages(domain, data, self.asked.access())?);
         }
         Ok(())
     }
 
+    /// Puts the data on pages that stay granted. `None` if there are too few at the moment.
+    pub(super) fn stage(
+        &mut self,
+        pool: &mut Pool,
+        entries: &Reservation,
+        domain: DomainId,
+    ) -> Option<()> {
+        let Some(data) = &self.data else { return Some(()) };
+        self.staged = pool.take(data.count(), entries, domain)?;
+        if self.asked.operation == Operation::Write {
+            pool::write(&self.staged, &data.0);
+        }
+        Some(())
+    }
+
     /// Gives pages back that the back end does not use for this request any more.
-    pub(super) fn give_back(&mut self, pool: &mut Option<Pool>) {
+    pub(super) fn give_back(&mut self, pool: Option<&mut Pool>) {
         self.granted = None;
         if let Some(pool) = pool {
             pool.put_back(mem::take(&mut self.staged));

@@ -81,7 +81,7 @@ impl Requests {
                 continue;
             }
             pending.take_data();
-            pending.give_back(&mut connection.pool);
+            connection.take_back(pending);
             let is_flush = pending.is_flush();
             let status = match pending.status() {
                 // It may say at any time that it cannot, after all. There is another way to flush,

@@ -33,8 +33,17 @@ const PATIENCE: u32 = 600;
 
 type Test = fn(&mut Agent<'_>) -> Result<()>;
 
-const TESTS: [(&str, Test); 3] =
-    [("disk-both-ways", both_ways), ("disk-attached", attached), ("disk-rebound", rebound)];
+const TESTS: [(&str, Test); 4] = [
+    ("disk-both-ways", both_ways),
+    ("disk-attached", attached),
+    ("disk-rebound", |agent| rebound(agent, REBINDS)),
+    (QUEUES, queues),
+];
+
+/// The test whose disk has several queues, how many, and where blkback reads how many it offers.
+const QUEUES: &str = "disk-queues";
+const MANY: u32 = 3;
+const MAX_QUEUES: &str = "/sys/module/xen_blkback/parameters/max_queues";
 
 /// The tests of an architecture.
 ///
@@ -42,12 +51,13 @@ const TESTS: [(&str, Test); 3] =
 /// If the test guests cannot be found.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
     let app = App { binary: GUEST.into(), ..package()?.app };
-    let case = |(name, test): (&str, Test)| {
+    let case = |(name, test): (&'static str, Test)| {
         let (app, how) = (app.clone(), how.clone());
         machine.case(format!("lab/xen/{name}/{arch}"), move |session| {
             let image = build::image_of(&app, arch, &how, &app.binary);
             let mut console = Vec::new();
-            run(session, &app, &image, test, &mut console).map_err(|error| {
+            let queues = if name == QUEUES { MANY } else { 1 };
+            run(session, &app, &image, queues, test, &mut console).map_err(|error| {
                 let console = String::from_utf8_lossy(&console).replace('\r', "");
                 failure(&error, &console, Some(&image))
             })
@@ -74,10 +84,13 @@ fn run(
     session: &mut Session,
     app: &App,
     image: &Image,
+    queues: u32,
     test: Test,
     console: &mut Vec<u8>,
 ) -> Result<()> {
-    let mut config = Config::for_lab(app, image, Some(MEMORY), &[])?;
+    let arguments = [format!("xen.queues={queues}")];
+    let mut config = Config::for_lab(app, image, Some(MEMORY), &arguments)?;
+    session.succeed(&format!("echo {queues} >{MAX_QUEUES}"))?;
     config.name = format!("disks-{}", image.arch);
     let file = format!("/guests/{}.img", config.name);
     session.succeed(&format!("head -c {} /dev/urandom >{file}", SIZE << 20))?;
@@ -223,12 +236,12 @@ fn attached(agent: &mut Agent<'_>) -> Result<()> {
 }
 
 /// The back end goes and comes back while the guest reads and writes: nothing is lost.
-fn rebound(agent: &mut Agent<'_>) -> Result<()> {
+fn rebound(agent: &mut Agent<'_>, rounds: usize) -> Result<()> {
     let (file, id) = (agent.file.clone(), agent.id.clone());
     let driver = "/sys/bus/xen-backend/drivers/vbd";
     let state = format!("xenstore-read /local/domain/{id}/device/vbd/51712/state");
     agent.ask("load 0 100")?;
-    for round in 0..REBINDS {
+    for round in 0..rounds {
         // At once, or with a pause.
         let pause = if round % 2 == 0 { "" } else { "sleep 0.3;" };
         let connected =
@@ -246,9 +259,24 @@ fn rebound(agent: &mut Agent<'_>) -> Result<()> {
     let log = format!("/var/log/xen/console/guest-{}.log", agent.name);
     let count = agent.session.run(&format!("grep -c 'its back end is back' {log}"))?.text();
     ensure!(
-        count.trim().parse().is_ok_and(|count: usize| count >= REBINDS),
-        "the guest has heard of {} reconnects of {REBINDS}",
+        count.trim().parse().is_ok_and(|count: usize| count >= rounds),
+        "the guest has heard of {} reconnects of {rounds}",
         count.trim()
     );
     Ok(())
+}
+
+/// A disk with several queues, before and after its back end was away.
+fn queues(agent: &mut Agent<'_>) -> Result<()> {
+    let check = |agent: &mut Agent<'_>| {
+        let list = format!("xenstore-ls /local/domain/{}/device/vbd/51712", agent.id);
+        let nodes = agent.session.succeed(&list)?;
+        let count = nodes.matches("event-channel =").count();
+        ensure!(count == MANY as usize, "there are {count} queues of {MANY}:\n{nodes}");
+        Ok(())
+    };
+    check(agent)?;
+    both_ways(agent)?;
+    rebound(agent, 1)?;
+    check(agent)
 }

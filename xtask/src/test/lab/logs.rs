@@ -19,7 +19,7 @@ const HARMLESS: [&str; 12] = [
     "link becomes ready",
     "Guest Rx ready",
     ": detected capacity change",
-    ": using 1 queues, protocol",
+    " queues, protocol ",
     ": prepare for reconnect",
     "Watchdog timer fired for domain",
     "hrtimer: interrupt took",

@@ -20,7 +20,7 @@ const INDIRECT: u32 = 6;
 pub(super) const OKAY: i16 = 0;
 pub(super) const UNSUPPORTED: i16 = -2;
 
-/// blkback, connected.
+/// blkback, connected, or one of its queues.
 pub(super) struct BlkBack<'a> {
     back: Back<'a>,
     pub(super) ring: BackRing<WORDS>,
@@ -31,13 +31,14 @@ pub(super) struct BlkBack<'a> {
     mapped: Option<BTreeMap<u32, Rc<PeerPage>>>,
 }
 
-/// What leads to the ring's pages, for a back end that knows of rings with several or does not.
-fn references(back: &Back<'_>) -> Vec<GrantRef> {
+/// What leads to the ring's pages, for a back end that knows of rings with several or does not. The
+/// nodes of the ring have this prefix.
+fn references(back: &Back<'_>, prefix: &str) -> Vec<GrantRef> {
     if back.number("max-ring-page-order").is_none() {
-        return vec![back.reference("ring-ref")];
+        return vec![back.reference(&format!("{prefix}ring-ref"))];
     }
     let order: u32 = back.front("ring-page-order").unwrap().parse().unwrap();
-    (0..1 << order).map(|page| back.reference(&format!("ring-ref{page}"))).collect()
+    (0..1 << order).map(|page| back.reference(&format!("{prefix}ring-ref{page}"))).collect()
 }
 
 /// A request, with its pages mapped.
@@ -56,10 +57,16 @@ pub(super) struct Request {
 impl<'a> BlkBack<'a> {
     /// Maps the ring that the front end has published.
     pub(super) fn map(back: &Back<'a>) -> Self {
+        Self::map_queue(back, "")
+    }
+
+    /// Maps that of a queue, whose nodes have this prefix.
+    pub(super) fn map_queue(back: &Back<'a>, prefix: &str) -> Self {
+        let port = back.front(&format!("{prefix}event-channel")).unwrap();
         Self {
             back: back.clone(),
-            ring: BackRing::map_pages(back.guest, &references(back)).unwrap(),
-            port: back.front("event-channel").unwrap().parse().unwrap(),
+            ring: BackRing::map_pages(back.guest, &references(back, prefix)).unwrap(),
+            port: port.parse().unwrap(),
             mapped: (back.number("feature-persistent") == Some(1)
                 && back.front("feature-persistent").as_deref() == Some("1"))
             .then(BTreeMap::new),

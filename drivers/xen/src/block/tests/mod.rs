@@ -5,6 +5,7 @@ extern crate std;
 mod again;
 mod back;
 mod hostile;
+mod queues;
 mod transfers;
 
 use std::{boxed::Box, cell::Cell, rc::Rc, string::ToString, vec, vec::Vec};
@@ -34,7 +35,7 @@ const FEATURES: &[(&str, &str)] = &[
 const BUDGET: usize = 512;
 
 async fn start(store: &Store, sharing: Sharing, front: &'static str) -> Started<dyn BlockDevice> {
-    super::start(store, sharing, front, BUDGET).await
+    super::start(store, sharing, front, BUDGET, 1).await
 }
 
 fn back(guest: &Guest) -> Back<'_> {
