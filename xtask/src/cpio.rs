@@ -6,6 +6,7 @@ const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const SYMBOLIC_LINK: u32 = 0o120_777;
 const CHARACTER_DEVICE: u32 = 0o020_600;
+const BLOCK_DEVICE: u32 = 0o060_600;
 
 /// An archive that is being written.
 #[derive(Default)]
@@ -33,6 +34,11 @@ impl Archive {
     /// Adds a character device with a major and a minor number.
     pub fn character_device(&mut self, path: &str, major: u32, minor: u32) {
         self.entry(path, CHARACTER_DEVICE, (major, minor), &[]);
+    }
+
+    /// Adds a block device with a major and a minor number.
+    pub fn block_device(&mut self, path: &str, major: u32, minor: u32) {
+        self.entry(path, BLOCK_DEVICE, (major, minor), &[]);
     }
 
     /// The whole archive.

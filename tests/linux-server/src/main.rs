@@ -1,13 +1,16 @@
 //! What a Linux guest serves while Mayfly is compared with it: one file by HTTP on port 80, all
-//! that is sent to port 9 is discarded (RFC 863), and port 19 sends without end (RFC 864).
+//! that is sent to port 9 is discarded (RFC 863), port 19 sends without end (RFC 864), and port 7
+//! sends back what it gets, by TCP and UDP (RFC 862). If there is a disk, see [`disk`].
 //!
 //! Built to be fast: one thread, epoll(7), no allocation and nothing parsed beyond the end of a
 //! request, answers made at start. Real servers do more, so Linux is not put at a disadvantage.
 #![forbid(unsafe_code)]
 
+mod disk;
+
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use rustix::buffer::spare_capacity;
@@ -22,12 +25,18 @@ enum Service {
     Http,
     Discard,
     Generate,
+    Echo,
 }
+
+/// The ports on which connections are accepted.
+const SERVICES: [(u16, Service); 4] =
+    [(80, Service::Http), (9, Service::Discard), (19, Service::Generate), (7, Service::Echo)];
 
 /// A socket that is waited for.
 enum Socket {
     Listener(TcpListener, Service),
     Connection(TcpStream, Service),
+    Datagrams(UdpSocket),
 }
 
 /// The answer to each request, and room to receive.
@@ -48,12 +57,17 @@ fn main() -> io::Result<()> {
     let mut buffers = Buffers { answer, scratch: vec![0; CHUNK] };
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut sockets = HashMap::new();
-    for (port, service) in [(80, Service::Http), (9, Service::Discard), (19, Service::Generate)] {
+    for (port, service) in SERVICES {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
         listener.set_nonblocking(true)?;
         watch(&epoll, &listener, epoll::EventFlags::IN)?;
         sockets.insert(listener.as_raw_fd(), Socket::Listener(listener, service));
     }
+    let datagrams = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 7))?;
+    datagrams.set_nonblocking(true)?;
+    watch(&epoll, &datagrams, epoll::EventFlags::IN)?;
+    sockets.insert(datagrams.as_raw_fd(), Socket::Datagrams(datagrams));
+    disk::start()?;
     println!("the server is ready");
     let mut events = Vec::with_capacity(64);
     loop {
@@ -89,7 +103,7 @@ fn ready(
                 stream.set_nonblocking(true)?;
                 stream.set_nodelay(true)?;
                 let what = match service {
-                    Service::Http | Service::Discard => epoll::EventFlags::IN,
+                    Service::Http | Service::Discard | Service::Echo => epoll::EventFlags::IN,
                     Service::Generate => epoll::EventFlags::OUT,
                 };
                 watch(epoll, &stream, what)?;
@@ -103,6 +117,12 @@ fn ready(
                 sockets.remove(&number);
             }
         }
+        Some(Socket::Datagrams(socket)) => {
+            while let Ok((count, peer)) = socket.recv_from(&mut buffers.scratch) {
+                // What cannot be sent is lost, as datagrams may be.
+                let _ = socket.send_to(buffers.scratch.get(..count).unwrap_or_default(), peer);
+            }
+        }
         None => {}
     }
     Ok(())
@@ -113,7 +133,7 @@ fn serve(stream: &mut TcpStream, service: Service, buffers: &mut Buffers) -> io:
     loop {
         let done = match service {
             Service::Generate => stream.write(&buffers.scratch),
-            Service::Http | Service::Discard => stream.read(&mut buffers.scratch),
+            Service::Http | Service::Discard | Service::Echo => stream.read(&mut buffers.scratch),
         };
         let count = match done {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -121,13 +141,15 @@ fn serve(stream: &mut TcpStream, service: Service, buffers: &mut Buffers) -> io:
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        if let Service::Http = service {
-            // wrk sends each request in one piece and waits for the answer.
-            let received = buffers.scratch.get(..count).unwrap_or_default();
-            if !received.ends_with(b"\r\n\r\n") {
-                return Err(ErrorKind::InvalidData.into());
+        let received = buffers.scratch.get(..count).unwrap_or_default();
+        match service {
+            // A client sends each request in one piece and waits for the answer.
+            Service::Http if received.ends_with(b"\r\n\r\n") => {
+                return stream.write_all(&buffers.answer);
             }
-            return stream.write_all(&buffers.answer);
+            Service::Http => return Err(ErrorKind::InvalidData.into()),
+            Service::Echo => return stream.write_all(received),
+            Service::Discard | Service::Generate => {}
         }
     }
 }

@@ -148,7 +148,7 @@ fn start_linux(arch: Arch, linux: &Linux) -> Result<TestGuest> {
 }
 
 /// The middle one; of two, the mean.
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
     let at = |index: usize| values.get(index).copied().unwrap_or_default();

@@ -18,6 +18,7 @@ mod peer;
 mod requests;
 mod soak;
 mod table;
+mod xen;
 
 /// Measures how an app boots, serves and idles.
 #[derive(Args)]
@@ -28,6 +29,7 @@ mod table;
   cargo xtask bench executor                  what tasks, timers and channels cost
   cargo xtask bench memory                    the smallest memory that still serves
   cargo xtask bench linux                     requests and bytes a second beside a Linux guest
+  cargo xtask bench xen                       boots, requests, bytes a second, disks, on Xen
   cargo xtask bench soak --minutes 60         whether bursts ever make a guest stall
 
 Images are release builds. Instructions are counted by a plugin of QEMU's translator, which gcc
@@ -45,6 +47,7 @@ enum What {
     Executor(executor::Options),
     Memory(memory::Options),
     Linux(linux::Options),
+    Xen(xen::Options),
     Soak(soak::Options),
     #[command(hide = true)]
     Bulk(bulk::Options),
@@ -62,6 +65,7 @@ impl Options {
             What::Executor(options) => options.execute(),
             What::Memory(options) => options.execute(),
             What::Linux(options) => options.execute(),
+            What::Xen(options) => options.execute(),
             What::Soak(options) => options.execute(),
             What::Bulk(options) => options.execute(),
             What::Burst(options) => options.execute(),

@@ -16,14 +16,18 @@ pub struct Figure {
     pub unit: &'static str,
 }
 
+impl Figure {
+    /// For those who print JSON.
+    pub fn to_json(&self) -> Value {
+        let Self { name, arch, value, unit } = self;
+        json!({ "name": name, "arch": arch.name(), "value": value, "unit": unit })
+    }
+}
+
 /// Prints figures as a table, or as JSON.
 pub fn print(figures: &[Figure], as_json: bool) {
     if as_json {
-        let one = |figure: &Figure| {
-            let Figure { name, arch, value, unit } = figure;
-            json!({ "name": name, "arch": arch.name(), "value": value, "unit": unit })
-        };
-        println!("{}", figures.iter().map(one).collect::<Value>());
+        println!("{}", figures.iter().map(Figure::to_json).collect::<Value>());
         return;
     }
     for Figure { name, arch, value, unit } in figures {

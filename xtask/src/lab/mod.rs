@@ -22,11 +22,13 @@ mod dom0;
 mod domain;
 mod kernels;
 mod libraries;
+mod linux_guest;
 mod machine;
 mod parts;
 mod session;
 
 pub use domain::{Domain, Ending, Reason};
+pub use linux_guest::{ADDRESS as LINUX_ADDRESS, LinuxGuest};
 pub use session::Session;
 
 /// Boots real Xen with a Linux dom0 under QEMU.

@@ -1,4 +1,5 @@
-//! A Linux guest to compare with: Debian's cloud kernel and nothing but a server.
+//! A Linux guest, of QEMU or of the lab's Xen, to compare with and to talk with: Debian's cloud
+//! kernel and nothing but a server.
 //!
 //! It is as fast as a Linux guest gets: no daemon, no firewall, a static server that answers from
 //! memory ([`tests/linux-server`]) as the first process.
@@ -18,16 +19,16 @@ use crate::{cpio, paths, shared, tools, ui};
 
 /// What a guest is booted from.
 pub struct Linux {
-    /// The kernel, for QEMU's `-kernel`.
+    /// The kernel.
     pub kernel: PathBuf,
-    /// The first file system, for QEMU's `-initrd`.
+    /// The first file system.
     pub initrd: PathBuf,
     /// Name and version of the kernel's package.
     pub name: String,
 }
 
 /// Drivers for the devices of QEMU's machines; not all are modules on each architecture.
-const MODULES: [&str; 9] = [
+const FOR_QEMU: [&str; 9] = [
     "drivers/virtio/virtio.ko",
     "drivers/virtio/virtio_ring.ko",
     "drivers/virtio/virtio_mmio.ko",
@@ -39,12 +40,27 @@ const MODULES: [&str; 9] = [
     "drivers/net/virtio_net.ko",
 ];
 
+/// Drivers for what Xen's dom0 offers.
+const FOR_XEN: [&str; 2] = ["drivers/net/xen-netfront.ko", "drivers/block/xen-blkfront.ko"];
+
 impl Linux {
-    /// Fetches and builds what is missing.
+    /// Fetches and builds what is missing for QEMU's machines.
     ///
     /// # Errors
     /// If packages cannot be fetched, or the server cannot be built.
     pub fn prepare(arch: Arch) -> Result<Self> {
+        Self::with_drivers(arch, &FOR_QEMU, "cpio")
+    }
+
+    /// Fetches and builds what is missing for Xen.
+    ///
+    /// # Errors
+    /// As for [`prepare`](Self::prepare).
+    pub fn prepare_for_xen(arch: Arch) -> Result<Self> {
+        Self::with_drivers(arch, &FOR_XEN, "xen.cpio")
+    }
+
+    fn with_drivers(arch: Arch, drivers: &[&str], extension: &str) -> Result<Self> {
         // First, because it takes a while in which others may have the packages.
         let server = program("linux-server", arch)?;
         let packages = Packages::of(arch)?;
@@ -56,8 +72,9 @@ impl Linux {
         let tree = packages.unpack("linux", &[&name, "busybox-static"])?;
         let kernel = only_file(&tree.join("boot"), "vmlinuz")?;
         let modules = only_file(&tree.join("lib/modules"), "")?.join("kernel");
-        let initrd = tree.with_extension("cpio");
-        shared::replace(&initrd, &initramfs(&tree, &modules, &server)?)?;
+        let drivers: Vec<PathBuf> = drivers.iter().map(|driver| modules.join(driver)).collect();
+        let initrd = tree.with_extension(extension);
+        shared::replace(&initrd, &initramfs(&tree, &drivers, &server)?)?;
         Ok(Self { kernel, initrd, name })
     }
 }
@@ -79,7 +96,7 @@ pub fn only_file(directory: &Path, prefix: &str) -> Result<PathBuf> {
 }
 
 /// The first file system.
-fn initramfs(tree: &Path, modules: &Path, server: &Path) -> Result<Vec<u8>> {
+fn initramfs(tree: &Path, drivers: &[PathBuf], server: &Path) -> Result<Vec<u8>> {
     let mut archive = cpio::Archive::default();
     let read =
         |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
@@ -87,14 +104,16 @@ fn initramfs(tree: &Path, modules: &Path, server: &Path) -> Result<Vec<u8>> {
         archive.directory(directory);
     }
     archive.character_device("dev/console", 5, 1);
+    // Xen's first disk (Linux's Documentation/admin-guide/devices.txt).
+    archive.block_device("dev/xvda", 202, 0);
     archive.file("init", include_bytes!("init.sh"));
     archive.file("bin/busybox", &read(&tree.join("bin/busybox"))?);
     archive.file("bin/server", &read(server)?);
     let style = paths::repository().join("examples/http/site/style.css");
     archive.file("site/style.css", &read(&style)?);
-    for module in MODULES.map(|module| modules.join(module)) {
-        if let (Some(name), true) = (module.file_name(), module.is_file()) {
-            archive.file(&format!("modules/{}", name.to_string_lossy()), &read(&module)?);
+    for driver in drivers {
+        if let (Some(name), true) = (driver.file_name(), driver.is_file()) {
+            archive.file(&format!("modules/{}", name.to_string_lossy()), &read(driver)?);
         }
     }
     Ok(archive.finish())

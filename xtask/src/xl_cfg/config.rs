@@ -14,6 +14,8 @@ pub struct Config {
     pub arch: Arch,
     /// The image: a path in dom0.
     pub kernel: String,
+    /// The first file system of a guest that is a Linux: a path in dom0.
+    pub ramdisk: Option<String>,
     /// Memory, in MiB.
     pub memory: u64,
     /// The least memory with which the image starts, in MiB.
@@ -40,6 +42,10 @@ impl Config {
         );
         if self.arch == Arch::X86_64 {
             text += "type = \"pvh\"\n";
+        }
+        if let Some(ramdisk) = &self.ramdisk {
+            // Linux uses RDTSCP, which Xen would have to emulate under QEMU, and does not.
+            text += &format!("ramdisk = {}\ntsc_mode = \"native\"\n", quoted(ramdisk));
         }
         let words: Vec<String> = self.arguments.iter().map(|word| tools::quote(word)).collect();
         // Writing to a string cannot fail.
@@ -115,6 +121,7 @@ mod tests {
             name: "hello".into(),
             arch: Arch::X86_64,
             kernel: "hello".into(),
+            ramdisk: None,
             memory: 2,
             least_memory: 2,
             arguments: Vec::new(),

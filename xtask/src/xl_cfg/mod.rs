@@ -86,6 +86,7 @@ impl Config {
             name: app.binary.clone(),
             arch: image.arch,
             kernel: app.binary.clone(),
+            ramdisk: None,
             memory,
             least_memory: least,
             arguments: arguments.to_vec(),

@@ -1,0 +1,134 @@
+//! The lab, with what the guests are booted from.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How};
+use crate::lab::{Domain, Hardware, Lab, LinuxGuest, Session, Xen};
+use crate::tools::quote;
+use crate::xl_cfg::Config;
+use crate::{linux, paths, setup, ui};
+
+/// Memory of Mayfly's guests, in MiB. Linux has more.
+const MEMORY: u64 = 32;
+
+/// How long a guest may take to answer a ping.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The address of Mayfly's guests.
+pub const MAYFLY_ADDRESS: &str = "10.99.0.2";
+
+/// A lab that has all the files.
+pub struct Guests {
+    /// dom0.
+    pub session: Session,
+    /// Architecture of the guests.
+    pub arch: Arch,
+    linux: LinuxGuest,
+}
+
+impl Guests {
+    /// Builds and fetches what is missing, and boots.
+    ///
+    /// # Errors
+    /// If something cannot be built or fetched, or dom0 does not boot.
+    pub fn prepare(arch: Arch) -> Result<Self> {
+        let xen = Xen::of(arch);
+        setup::programs(&[xen.arch().qemu()])?;
+        let meter = linux::program("meter", xen.arch())?;
+        let linux = LinuxGuest::prepare(arch)?;
+        let lab = Lab::prepare(xen)?;
+        ui::progress("Comparing", format_args!("with {}", linux.name()));
+        ui::progress("Booting", format_args!("Xen and dom0 on {}", xen.arch()));
+        let mut session = Session::start(&lab, &Hardware::default_of(xen))?;
+        let content =
+            fs::read(&meter).with_context(|| format!("cannot read {}", meter.display()))?;
+        session.send("meter", &content)?;
+        session.succeed("chmod +x meter")?;
+        linux.send(&mut session)?;
+        Ok(Self { session, arch, linux })
+    }
+
+    /// Puts an image of Mayfly into dom0: an example, or an app in a directory of the checkout.
+    ///
+    /// # Errors
+    /// If it cannot be built or does not start with so many MiB, or dom0 does not answer.
+    pub fn mayfly(
+        &mut self,
+        app: &str,
+        binary: Option<&str>,
+        memory: Option<u64>,
+    ) -> Result<Config> {
+        let path = paths::repository().join(app);
+        let app = if path.is_dir() { path.to_string_lossy() } else { app.into() };
+        let app = App::find(&app, binary)?;
+        let image = build::build(&app, self.arch, &How { release: true, ..How::default() })?;
+        let arguments = [format!("ip={MAYFLY_ADDRESS}/24")];
+        let memory = memory.unwrap_or(MEMORY);
+        let config = Config::for_lab(&app, &image, Some(memory), &arguments)?;
+        let content = fs::read(&image.path)
+            .with_context(|| format!("cannot read {}", image.path.display()))?;
+        self.session.send(&quote(&config.kernel), &content)?;
+        Ok(Config { network: true, ..config })
+    }
+
+    /// The Linux guest.
+    pub fn linux(&self, disks: Vec<String>) -> Config {
+        self.linux.config(disks)
+    }
+
+    /// Tells dom0 who has an address, which it would otherwise have to ask for, and puts the
+    /// configuration of the guest into it.
+    ///
+    /// # Errors
+    /// If dom0 does not answer.
+    pub fn announce(&mut self, config: &Config, address: &str) -> Result<()> {
+        let mac = config.mac.context("the guest has no hardware address")?;
+        self.session.succeed(&format!("arp -i xenbr0 -s {address} {mac}"))?;
+        let file = format!("{}.cfg", quote(&config.name));
+        self.session.send(&file, config.text().as_bytes())
+    }
+
+    /// Starts a guest, and waits until it answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn start(&mut self, config: &Config, address: &str) -> Result<Domain> {
+        self.announce(config, address)?;
+        let mut domain = Domain::create(&mut self.session, config, false)?;
+        let start = Instant::now();
+        let ping = format!("ping -c 1 -W 1 {address}");
+        let mut console = Vec::new();
+        while self.session.run(&ping)?.status != 0 {
+            let ending =
+                domain.follow(&mut self.session, &mut |part| console.extend_from_slice(part))?;
+            let console = String::from_utf8_lossy(&console);
+            ensure!(ending.is_none(), "{} has ended: {ending:?}\n{console}", config.name);
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "{} does not answer in {} s:\n{console}",
+                config.name,
+                PATIENCE.as_secs()
+            );
+        }
+        Ok(domain)
+    }
+
+    /// Has the program in dom0 measure; gives the numbers that it prints.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn measure(&mut self, arguments: &str) -> Result<Vec<f64>> {
+        let printed = self.session.succeed(&format!("./meter {arguments}"))?;
+        // Before that, xl may have said what it does.
+        let figures = printed.lines().last().unwrap_or_default();
+        figures
+            .split_whitespace()
+            .map(|word| word.parse().with_context(|| format!("`{word}` is no number")))
+            .collect()
+    }
+}
