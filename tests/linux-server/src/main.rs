@@ -1,12 +1,13 @@
 //! What a Linux guest serves while Mayfly is compared with it: one file by HTTP on port 80, all
 //! that is sent to port 9 is discarded (RFC 863), port 19 sends without end (RFC 864), and port 7
-//! sends back what it gets, by TCP and UDP (RFC 862). If there is a disk, see [`disk`].
+//! sends back what it gets, by TCP and UDP (RFC 862). Besides, see [`disk`] and [`neighbour`].
 //!
 //! Built to be fast: one thread, epoll(7), no allocation and nothing parsed beyond the end of a
 //! request, answers made at start. Real servers do more, so Linux is not put at a disadvantage.
 #![forbid(unsafe_code)]
 
 mod disk;
+mod neighbour;
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -68,6 +69,7 @@ fn main() -> io::Result<()> {
     watch(&epoll, &datagrams, epoll::EventFlags::IN)?;
     sockets.insert(datagrams.as_raw_fd(), Socket::Datagrams(datagrams));
     disk::start()?;
+    neighbour::start()?;
     println!("the server is ready");
     let mut events = Vec::with_capacity(64);
     loop {

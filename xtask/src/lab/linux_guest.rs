@@ -55,6 +55,14 @@ impl LinuxGuest {
         Ok(())
     }
 
+    /// Takes the files away again: dom0 has them in memory.
+    ///
+    /// # Errors
+    /// If dom0 does not answer.
+    pub fn remove(session: &mut Session) -> Result<()> {
+        session.succeed(&format!("rm -f {KERNEL} {RAMDISK}")).map(|_| ())
+    }
+
     /// What xl is told about it. It serves what `tests/linux-server` does, at [`ADDRESS`].
     pub fn config(&self, disks: Vec<String>) -> Config {
         Config {

@@ -18,6 +18,7 @@ use crate::debian::{self, Packages};
 use crate::run::Network;
 use crate::{setup, shared, tools, ui};
 
+mod clients;
 mod dom0;
 mod domain;
 mod kernels;
@@ -27,6 +28,7 @@ mod machine;
 mod parts;
 mod session;
 
+pub use clients::{Clients, PLACE as CLIENTS};
 pub use domain::{Domain, Ending, Reason};
 pub use linux_guest::{ADDRESS as LINUX_ADDRESS, LinuxGuest};
 pub use session::Session;

@@ -2,8 +2,9 @@
 //!
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
 //! others need it, then [`guests`] one by one, with [`disks`], over the [`network`], with many bytes
-//! ([`bulk`]), under the hand of xl ([`control`]), when they are needed ([`summon`]) and several of
-//! them [`together`], and at last whether Xen and dom0 have complained about any of it ([`logs`]).
+//! ([`bulk`]), under the hand of xl ([`control`]), when they are needed ([`summon`]), several of them
+//! [`together`] and beside a [`linux`], and at last whether Xen and dom0 have complained about any of
+//! it ([`logs`]).
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ mod bulk;
 mod control;
 mod disks;
 mod guests;
+mod linux;
 mod logs;
 mod machine;
 mod network;
@@ -59,6 +61,9 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
             }
         }
         cases.push(together::case(&machine, &arches, how));
+        if !how.release {
+            cases.push(linux::case(&machine, &arches, how));
+        }
         cases.push(logs::case(&machine, "logs"));
         groups.push(cases);
         if xen == Xen::Aarch64 {
@@ -97,6 +102,9 @@ pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
         summon::compile(arch)?;
         if disks::are_among(names, arch) {
             disks::compile(arch, how)?;
+        }
+        if linux::is_among(names) {
+            linux::compile(arch, how)?;
         }
     }
     Ok(())
