@@ -16,6 +16,7 @@ use mayfly_xen::store::FoundStore;
 use crate::{
     Error, Result,
     block::Disk,
+    chart,
     config::{self, BootArguments, ConfigError},
     devices::{Devices, Found},
     net::{NetConfig, Network},
@@ -63,6 +64,7 @@ impl Machine {
     pub async fn network(&self) -> Result<Network> {
         let network = self.network_at(0).await?;
         network.wait_configured().await?;
+        chart::mark("address");
         Ok(network)
     }
 
@@ -125,7 +127,11 @@ impl Machine {
             return;
         }
         let devices = match self.xen() {
-            Some(xen) => xen.devices(class, self.info.command_line).await,
+            Some(xen) => {
+                let devices = xen.devices(class, self.info.command_line).await;
+                chart::mark("XenStore");
+                devices
+            }
             None => Vec::new(),
         };
         slots.complete(devices);

@@ -11,7 +11,7 @@ use mayfly_xen::{
 };
 
 use super::not_used;
-use crate::{config::System, executor, memory, xen::Xen};
+use crate::{chart, config::System, executor, memory, xen::Xen};
 
 /// Pages of memory that a disk may keep for its back end: so many of 32 MiB and more, and a part of
 /// less.
@@ -61,6 +61,7 @@ impl Found {
     pub(super) async fn start_net(self) -> Option<Box<dyn NetDevice>> {
         let sharing = mayfly_xen::sharing()?;
         let started = net::start(&self.store, sharing, &self.directory, self.queues).await;
+        chart::mark("netfront");
         self.watch_over("netfront", started)
     }
 

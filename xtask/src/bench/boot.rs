@@ -1,11 +1,13 @@
 //! `bench boot`: instructions by boot step, up to the first answered ping, or to the app's `main`.
 
+mod xen;
+
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::counter::Counter;
@@ -30,6 +32,7 @@ const INTERVAL: Duration = Duration::from_millis(2);
   cargo xtask bench boot
   cargo xtask bench boot echo --arch aarch64 --json
   cargo xtask bench boot hello              up to its main: it has no network
+  cargo xtask bench boot --on xen           by xl in the lab, up to the first answer by HTTP
 
 The guest gets its address by boot argument. Counts start at the image's entry point. An app that
 does not use the network answers no ping; its boot is over when its main starts.")]
@@ -40,12 +43,23 @@ pub struct Options {
     /// Architectures to measure.
     #[arg(long, value_enum, default_value = "all")]
     arch: ArchChoice,
+    /// What the app runs on: QEMU's machines, or the lab's Xen, where the instructions are those of
+    /// the whole machine.
+    #[arg(long, value_enum, default_value = "qemu")]
+    on: Platform,
     /// Boots so many times; the medians are printed.
     #[arg(long, value_name = "N", default_value_t = 3)]
     runs: usize,
     /// Prints JSON: an object with a list of steps for each architecture.
     #[arg(long)]
     json: bool,
+}
+
+/// What boots an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Platform {
+    Qemu,
+    Xen,
 }
 
 /// A step, and the number of instructions from the entry point to its end.
@@ -68,6 +82,16 @@ impl Options {
             let how = How { release: true, ..How::default() };
             let image = build::build(&app, arch, &how)?;
             let found = marks::find(&image)?;
+            if self.on == Platform::Xen {
+                ensure!(found.network, "`{}` has no network, so nobody can ask it", self.app);
+                let boot = xen::boot(&app, &image, &found, self.runs)?;
+                if self.json {
+                    all.insert(arch.name().into(), boot.to_json());
+                } else {
+                    boot.print(&app.binary, arch);
+                }
+                continue;
+            }
             ui::progress("Booting", format_args!("{} for {arch}", app.binary));
             let runs = (0..self.runs.max(1)).map(|_| boot(&image, &found));
             let runs = runs.collect::<Result<Vec<_>>>().with_context(|| {

@@ -3,7 +3,9 @@
  * here, because Debian ships no header.
  *
  * Arguments: out=FILE      where the counts go: a file of 64-bit numbers, mapped by us and read by
- *                          xtask: first the instructions so far, then the marks, 0 if not reached
+ *                          xtask: first the instructions so far, then the marks, 0 if not reached,
+ *                          then the times of the marks, in nanoseconds of the host's monotonic clock;
+ *                          xtask may write zeros there, to have them noted again
  *            mark=M:ADDR   may be repeated; in mark number M, note the count when an instruction of
  *                          that mark is first executed
  *
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef uint64_t qemu_plugin_id_t;
@@ -43,6 +46,7 @@ enum { MARKS = 32, ADDRESSES = 4096 };
 struct counts {
     uint64_t instructions;
     uint64_t marks[MARKS];
+    uint64_t times[MARKS];
 };
 
 struct place {
@@ -59,7 +63,10 @@ static void on_mark(unsigned int vcpu, void *data)
     uint64_t *mark = data;
     (void)vcpu;
     if (*mark == 0) {
+        struct timespec now;
         *mark = counts->instructions;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        counts->times[mark - counts->marks] = now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
     }
 }
 

@@ -15,6 +15,8 @@ const SOURCE: &str = "xtask/src/bench/count.c";
 /// Most marks that the plugin keeps, and where they start in the file, in numbers.
 pub const MARKS: usize = 32;
 const FIRST_MARK: usize = 1;
+/// Where the times of the marks start.
+const FIRST_TIME: usize = FIRST_MARK + MARKS;
 
 /// Compiles the plugin, if that has not been done yet.
 pub fn plugin() -> Result<PathBuf> {
@@ -75,6 +77,20 @@ impl Counter {
     /// Instructions that it had executed when it reached a mark.
     pub fn mark(&self, mark: usize) -> Option<u64> {
         self.number(FIRST_MARK + mark).filter(|&count| count > 0)
+    }
+
+    /// When it reached a mark, in nanoseconds of the host's monotonic clock.
+    pub fn time(&self, mark: usize) -> Option<u64> {
+        self.number(FIRST_TIME + mark).filter(|&time| time > 0)
+    }
+
+    /// Forgets all marks: they are noted when they are reached the next time.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn forget_marks(&self) -> Result<()> {
+        let offset = u64::try_from(FIRST_MARK * size_of::<u64>())?;
+        Ok(self.file.write_all_at(&[0; MARKS * size_of::<u64>()], offset)?)
     }
 
     fn number(&self, index: usize) -> Option<u64> {

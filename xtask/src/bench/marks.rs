@@ -12,7 +12,7 @@ use super::counter::MARKS;
 use crate::build::Image;
 use crate::build::elf;
 use crate::paths;
-use crate::symbolize::DebugInfo;
+use crate::symbolize::{DebugInfo, Place};
 
 /// Where marks are to be found, in this checkout.
 const SOURCES: [&str; 3] = ["kernel/src", "drivers", "arch/src"];
@@ -23,8 +23,16 @@ const CALL: &str = "chart::mark(\"";
 /// What runs the network. An app that uses none has nothing of it in its image.
 const NETWORK: &str = "kernel/src/net/runner.rs";
 
-/// Functions that are steps by themselves, with what it means that they are reached.
-const FUNCTIONS: [(&str, &str); 1] = [("__mayfly_main", MAIN)];
+/// Functions that are steps by themselves, by the ends of their names and of the files that they are
+/// in, with what it means that they are reached.
+const FUNCTIONS: [(&str, &str, &str); 3] = [
+    ("__mayfly_main", "", MAIN),
+    ("process_icmpv4", "/iface/interface/ipv4.rs", PING),
+    ("poll_write", "kernel/src/net/tcp/stream.rs", "first byte of an answer"),
+];
+
+/// The step that a ping has come.
+pub const PING: &str = "first ping received";
 
 /// The step at whose end the app takes over.
 const MAIN: &str = "start of the app's main";
@@ -52,11 +60,13 @@ pub fn find(image: &Image) -> Result<Steps> {
     let mut names = vec!["firmware".to_owned()];
     let mut places = vec![(0, entry(image)?)];
     let mut by_line: HashMap<(String, u32), usize> = HashMap::new();
-    let mut by_function: HashMap<&str, usize> = HashMap::new();
-    for (function, name) in FUNCTIONS {
-        by_function.insert(function, names.len());
-        names.push(name.to_owned());
-    }
+    names.extend(FUNCTIONS.map(|(.., name)| name.to_owned()));
+    let by_function = |place: &Place| {
+        let is_it = |(function, file, _): &(&str, &str, &str)| {
+            place.function.ends_with(function) && place.file.ends_with(file)
+        };
+        FUNCTIONS.iter().position(is_it).map(|at| at + 1)
+    };
     for call in calls()? {
         if names.len() < MARKS {
             by_line.insert((call.file, call.line), names.len());
@@ -68,8 +78,8 @@ pub fn find(image: &Image) -> Result<Steps> {
         for place in debug_info.places(address) {
             network |= place.file == NETWORK;
             let line = by_line.get(&(place.file.clone(), place.line));
-            let mark = line.or_else(|| by_function.get(place.function.as_str()));
-            places.extend(mark.map(|&mark| (mark, address)));
+            let mark = line.copied().or_else(|| by_function(&place));
+            places.extend(mark.map(|mark| (mark, address)));
         }
     }
     Ok(Steps { names, places, network })

@@ -20,6 +20,7 @@ pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
     if let Some((backend, device)) = hardware.network.qemu_arguments(transport(lab.xen)) {
         qemu.args(["-netdev", &backend, "-device", &device]);
     }
+    qemu.args(&hardware.extra);
     tools::dying_with_us(qemu)
 }
 

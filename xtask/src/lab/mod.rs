@@ -107,6 +107,9 @@ pub struct Hardware {
     /// What its network card is connected to; it has none if there is no network.
     #[arg(skip = Network::None)]
     network: Network,
+    /// More of QEMU's arguments.
+    #[arg(skip)]
+    extra: Vec<String>,
 }
 
 impl Hardware {
@@ -117,13 +120,18 @@ impl Hardware {
 
     /// A machine with a certain version of ARM's interrupt controller.
     pub fn with_gic(arch: Xen, gic: u8) -> Self {
-        Self { arch, gic, network: Network::None }
+        Self { arch, gic, network: Network::None, extra: Vec::new() }
     }
 
     /// The same machine with a network card, which is on the bridge that guests are on. The network
     /// takes them for the machine.
     pub fn on_network(self, network: Network) -> Self {
         Self { network, ..self }
+    }
+
+    /// The same machine, with more of QEMU's arguments.
+    pub fn with_arguments(self, extra: Vec<String>) -> Self {
+        Self { extra, ..self }
     }
 }
 

@@ -14,7 +14,7 @@ mod debug_info;
 mod report;
 
 pub use console::Symbolized;
-pub use debug_info::DebugInfo;
+pub use debug_info::{DebugInfo, Place};
 pub use report::Annotator;
 
 /// Adds source files and lines to the addresses in a fault report.
