@@ -146,6 +146,9 @@ pub struct Uart {
 pub enum UartKind {
     /// ARM PL011, memory-mapped.
     Pl011(PhysAddr),
+    /// ARM's generic UART, memory-mapped: what PL011 has for moving bytes, and no more (ARM DEN 0029,
+    /// appendix "Generic UART"). Hypervisors play it.
+    Sbsa(PhysAddr),
     /// 16550 at an x86 I/O port.
     Port16550(u16),
     /// Standard input and output of the host process.

@@ -146,6 +146,7 @@ impl Devices {
         }
         let name = match uart.kind {
             UartKind::Pl011(_) => "PL011 UART",
+            UartKind::Sbsa(_) => "generic UART",
             UartKind::Port16550(_) => "16550 UART",
             UartKind::Stdio => "standard input",
         };

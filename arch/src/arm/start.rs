@@ -122,11 +122,11 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
 
 /// Console, interrupt controller and timer, and the list of what drivers may look at.
 fn start_devices(found: &Discovered, info: &mut BootInfo) -> Result<(), BootError> {
-    let pl011 = found.uart.as_ref().and_then(|uart| match uart.kind {
-        UartKind::Pl011(base) => Some(base),
+    let uart = found.uart.as_ref().and_then(|uart| match uart.kind {
+        UartKind::Pl011(base) | UartKind::Sbsa(base) => Some(base),
         _ => None,
     });
-    console::use_uart(pl011);
+    console::use_uart(uart);
     let gic = found.gic.as_ref().ok_or(BootError::NoGic)?;
     interrupts::init(gic).map_err(BootError::Gic)?;
     for (slot, trigger) in &found.virtio {

@@ -207,7 +207,8 @@ impl Survey<'_> {
         for compatible in strings(node.get(Name::Compatible)) {
             match compatible {
                 b"virtio,mmio" => self.add_virtio(range(), line()),
-                b"arm,pl011" => self.add_uart(name, range(), line()),
+                b"arm,pl011" => self.add_uart(name, UartKind::Pl011, range(), line()),
+                b"arm,sbsa-uart" => self.add_uart(name, UartKind::Sbsa, range(), line()),
                 b"arm,pl031" => self.found.rtc = self.found.rtc.or(range()),
                 b"arm,cortex-a15-gic" | b"arm,cortex-a7-gic" | b"arm,gic-400" => {
                     let gic = range().zip(range());
@@ -257,14 +258,14 @@ impl Survey<'_> {
     fn add_uart(
         &mut self,
         name: &'static [u8],
+        kind: fn(PhysAddr) -> UartKind,
         registers: Option<PhysRange>,
         line: Option<TimerIrq>,
     ) {
         let Some(registers) = registers else {
             return self.warn("a UART without registers; left out");
         };
-        let uart =
-            Uart { kind: UartKind::Pl011(registers.start()), irq: line.map(|line| line.irq) };
+        let uart = Uart { kind: kind(registers.start()), irq: line.map(|line| line.irq) };
         let _ = self.uarts.push((name, uart));
     }
 

@@ -1,4 +1,5 @@
-//! ARM PrimeCell UART (ARM DDI 0183, chapter 3).
+//! ARM PrimeCell UART (ARM DDI 0183, chapter 3), and the generic UART, which has some of its
+//! registers (ARM DEN 0029, appendix "Generic UART").
 
 use core::ptr::NonNull;
 
@@ -25,8 +26,20 @@ const CONTROL_ON: u32 = 1 | 1 << 8 | 1 << 9;
 const INTERRUPT_RECEIVE: u32 = 1 << 4 | 1 << 6;
 const INTERRUPT_TRANSMIT: u32 = 1 << 5;
 
+/// Which of the two it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The whole.
+    Pl011,
+    /// It has no control registers, and is on. To write one would be a fault.
+    Sbsa,
+}
+
 /// The registers.
-pub(crate) struct Pl011(NonNull<u32>);
+pub(crate) struct Pl011 {
+    base: NonNull<u32>,
+    kind: Kind,
+}
 
 // SAFETY: the pointer is to device registers, which are accessed by single reads and writes only.
 unsafe impl Send for Pl011 {}
@@ -37,14 +50,14 @@ impl Pl011 {
     /// The UART whose registers are at `base`.
     ///
     /// # Safety
-    /// [`SIZE`] bytes from there are the registers of a PL011, mapped for ever.
-    pub(crate) const unsafe fn new(base: NonNull<u32>) -> Self {
-        Self(base)
+    /// [`SIZE`] bytes from there are the registers of a UART of this kind, mapped for ever.
+    pub(crate) const unsafe fn new(base: NonNull<u32>, kind: Kind) -> Self {
+        Self { base, kind }
     }
 
     fn register(&self, offset: usize) -> NonNull<u32> {
         // SAFETY: the offsets above are within the registers, which `new` was promised.
-        unsafe { self.0.byte_add(offset) }
+        unsafe { self.base.byte_add(offset) }
     }
 
     fn get(&self, offset: usize) -> u32 {
@@ -61,7 +74,9 @@ impl Pl011 {
 impl Registers for Pl011 {
     fn initialise(&self) {
         self.set(INTERRUPT_MASK, 0);
-        self.set(CONTROL, CONTROL_ON);
+        if self.kind == Kind::Pl011 {
+            self.set(CONTROL, CONTROL_ON);
+        }
     }
 
     fn read(&self) -> Option<u8> {

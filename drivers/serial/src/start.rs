@@ -9,7 +9,7 @@ use mayfly_device::{ConsoleDevice, InterruptHandler};
 use crate::{
     Registers,
     ns16550::Ns16550,
-    pl011::{self, Pl011},
+    pl011::{self, Kind, Pl011},
     uart::{Shared, Uart},
 };
 
@@ -58,7 +58,8 @@ impl core::error::Error for StartError {}
 pub fn start(uart: mayfly_arch::Uart) -> Result<Started, StartError> {
     let irq = uart.irq.ok_or(StartError::NoInterrupt)?;
     match uart.kind {
-        UartKind::Pl011(address) => Ok(started(map_pl011(address)?, irq)),
+        UartKind::Pl011(address) => Ok(started(map_pl011(address, Kind::Pl011)?, irq)),
+        UartKind::Sbsa(address) => Ok(started(map_pl011(address, Kind::Sbsa)?, irq)),
         UartKind::Port16550(base) => Ok(started(Ns16550::new(base).ok_or(StartError::Place)?, irq)),
         UartKind::Stdio => Err(StartError::Unknown),
     }
@@ -69,7 +70,7 @@ fn started<R: Registers>(registers: R, irq: Irq) -> Started {
     Started { console: Box::new(Uart::new(shared)), irq, handler: shared }
 }
 
-fn map_pl011(address: PhysAddr) -> Result<Pl011, StartError> {
+fn map_pl011(address: PhysAddr, kind: Kind) -> Result<Pl011, StartError> {
     let registers = PhysRange::new(address, pl011::SIZE).ok_or(StartError::Place)?;
     let end = registers.end().frame_end().ok_or(StartError::Place)?;
     if !address.0.is_multiple_of(4) {
@@ -78,6 +79,6 @@ fn map_pl011(address: PhysAddr) -> Result<Pl011, StartError> {
     let pages = PhysRange::between(address.frame_start(), end);
     let base = mmu::map_device(pages).map_err(|_| StartError::Map)?;
     // SAFETY: the registers start within the first page that was mapped, and end within the last;
-    // discovery says that they are a PL011's; mappings of devices stay.
-    Ok(unsafe { Pl011::new(base.byte_add((address.0 % PAGE_SIZE as u64) as usize).cast()) })
+    // discovery says that they are of this kind; mappings of devices stay.
+    Ok(unsafe { Pl011::new(base.byte_add((address.0 % PAGE_SIZE as u64) as usize).cast(), kind) })
 }

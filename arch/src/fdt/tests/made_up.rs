@@ -145,6 +145,18 @@ fn stdout_path_chooses_the_uart() {
 }
 
 #[test]
+fn a_generic_uart_is_no_pl011() {
+    let found = discover(tree(|writer| {
+        node(writer, "sbsa-uart@22000000", |writer| {
+            writer.property_string("compatible", "arm,sbsa-uart").unwrap();
+            writer.property_array_u64("reg", &[0x2200_0000, 0x1000]).unwrap();
+        });
+    }))
+    .unwrap();
+    assert_eq!(found.uart.map(|uart| uart.kind), Some(UartKind::Sbsa(PhysAddr(0x2200_0000))));
+}
+
+#[test]
 fn boot_arguments_end_at_the_first_byte_that_is_not_text() {
     let line = |bytes: &[u8]| {
         let found = discover(tree(|writer| {
