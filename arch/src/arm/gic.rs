@@ -13,7 +13,10 @@ use arm_gic::{
         registers::{Gicd, GicrSgi, GicrTyper, Pidr2},
     },
 };
-use safe_mmio::{SharedMmioPointer, field, field_shared, fields::ReadPure};
+use safe_mmio::{
+    SharedMmioPointer, field, field_shared,
+    fields::{ReadPure, ReadPureWrite},
+};
 use zerocopy::transmute;
 
 use super::mmu::{self, MapError};
@@ -60,8 +63,19 @@ impl From<MapError> for GicError {
 /// The controller, ready for lines to be enabled.
 pub(crate) enum Controller {
     V2(GicV2<'static>),
-    V3 { distributor: GicDistributor<'static>, redistributor: GicRedistributor<'static> },
+    V3 {
+        distributor: GicDistributor<'static>,
+        routes: UniqueMmioPointer<'static, Routes>,
+        redistributor: GicRedistributor<'static>,
+    },
 }
+
+/// `GICD_IROUTER<n>` of the shared lines, in halves: one instruction of ARMv7 that writes both is
+/// more than a hypervisor can emulate.
+type Routes = [ReadPureWrite<u32>; 2 * 988];
+
+/// Where they are in a distributor (ARM IHI 0069, 12.9.22, from line 32 on).
+const ROUTES: usize = 0x6100;
 
 impl Controller {
     /// Sets up what `gic` describes, with all lines disabled.
@@ -95,13 +109,13 @@ impl Controller {
                 }
                 let _ = redistributor.enable_interrupt(id, true);
             }
-            Self::V3 { distributor, .. } => {
+            Self::V3 { distributor, routes, .. } => {
                 let _ = distributor.set_group(id, Group::Group1NS);
                 let _ = distributor.set_interrupt_priority(id, HIGHEST_NS_PRIORITY);
                 if let Some(trigger) = trigger {
                     let _ = distributor.set_trigger(id, trigger);
                 }
-                let _ = distributor.set_routing(id, Some(registers::affinity()));
+                route_here(routes, irq);
                 let _ = distributor.enable_interrupt(id, true);
             }
         }
@@ -198,11 +212,26 @@ fn target_this_cpu(gicd: NonNull<gicv2::registers::Gicd>) {
     }
 }
 
+/// Routes a shared line to this CPU.
+fn route_here(routes: &mut UniqueMmioPointer<'static, Routes>, irq: Irq) {
+    let affinity = registers::affinity();
+    let halves = [affinity as u32, (affinity >> 32) as u32];
+    let Some(first) = irq.0.checked_sub(32).map(|index| 2 * index as usize) else { return };
+    for (index, half) in (first..).zip(halves) {
+        if let Some(mut place) = routes.get(index) {
+            place.write(half);
+        }
+    }
+}
+
 fn new_v3(distributor: PhysRange, redistributors: PhysRange) -> Result<Controller, GicError> {
     if !registers::has_gic_registers() {
         return Err(GicError::NoSystemRegisters);
     }
     let gicd = map_registers::<Gicd>(distributor.start())?;
+    // SAFETY: within the registers of a distributor, all of which are mapped for ever; nobody else
+    // writes these.
+    let routes = unsafe { UniqueMmioPointer::new(gicd.byte_add(ROUTES).cast()) };
     // SAFETY: device memory, mapped for ever at the address that the tree names; nobody else
     // drives it.
     let mut distributor = GicDistributor::new(unsafe { UniqueMmioPointer::new(gicd) });
@@ -218,7 +247,7 @@ fn new_v3(distributor: PhysRange, redistributors: PhysRange) -> Result<Controlle
     distributor.enable_group1_non_secure(true);
     GicCpuInterface::set_priority_mask(0xff);
     GicCpuInterface::enable_group1(true);
-    Ok(Controller::V3 { distributor, redistributor })
+    Ok(Controller::V3 { distributor, routes, redistributor })
 }
 
 /// The redistributor whose affinity is that of this CPU. Maps one after the other, because a
