@@ -54,8 +54,9 @@ pub fn power_off(status: u8) -> ! {
     halt()
 }
 
-/// Starts the machine anew.
+/// Starts the machine anew, and says so, because not everybody can tell that from an end.
 pub fn reboot() -> ! {
+    let _ = writeln!(Polled, "mayfly: reboots");
     xen::shut_down(Reason::Reboot);
     call(SYSTEM_RESET);
     halt()

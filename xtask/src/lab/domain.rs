@@ -215,7 +215,7 @@ impl Domain {
 }
 
 /// The exit status in the last lines of a console.
-fn last_status(tail: &[u8]) -> Option<u8> {
+pub(super) fn last_status(tail: &[u8]) -> Option<u8> {
     let text = String::from_utf8_lossy(tail);
     text.lines().rev().find_map(|line| line.trim().strip_prefix(STATUS)?.parse().ok())
 }

@@ -8,11 +8,7 @@ use crate::tools;
 
 /// QEMU with Xen, dom0's kernel and its file system, and no other device than a network card.
 pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
-    let mut qemu = Command::new(lab.xen.arch().qemu());
-    // From there, the names of the files have no spaces or commas, which would end them.
-    qemu.current_dir(lab.directory());
-    qemu.args(["-accel", "tcg", "-display", "none", "-nic", "none", "-no-reboot"]);
-    qemu.args(["-kernel", HYPERVISOR]);
+    let mut qemu = bare(lab);
     match lab.xen {
         Xen::X86_64 => x86_64(&mut qemu),
         Xen::Aarch64 => aarch64(&mut qemu, hardware.gic),
@@ -22,6 +18,21 @@ pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
     }
     qemu.args(&hardware.extra);
     tools::dying_with_us(qemu)
+}
+
+/// QEMU with neither a machine nor something to run.
+pub fn bare(lab: &Lab) -> Command {
+    let mut qemu = Command::new(lab.xen.arch().qemu());
+    // From there, the names of the files have no spaces or commas, which would end them.
+    qemu.current_dir(lab.directory());
+    qemu.args(["-accel", "tcg", "-display", "none", "-nic", "none", "-no-reboot"]);
+    qemu
+}
+
+/// The machine with ARM's virtualisation, and so much memory, in MiB.
+pub fn of_arm(qemu: &mut Command, gic: u8, memory: u64) {
+    qemu.args(["-machine", &format!("virt,virtualization=on,gic-version={gic}")]);
+    qemu.args(["-cpu", "cortex-a57", "-m", &memory.to_string()]);
 }
 
 /// How devices of virtio are attached, as the last part of QEMU's names for them.
@@ -50,6 +61,7 @@ pub fn ports(xen: Xen, ports: &[(&str, &Path)]) -> Vec<String> {
 fn x86_64(qemu: &mut Command) {
     // With SMAP, Xen ends a dom0 that is paravirtualised.
     qemu.args(["-machine", "pc", "-cpu", "max,-smap", "-m", "640"]);
+    qemu.args(["-kernel", HYPERVISOR]);
     qemu.args([
         "-append",
         "com1=115200,8n1 console=com1 dom0_mem=320M,max:320M dom0_max_vcpus=1 bootscrub=0 \
@@ -61,8 +73,8 @@ fn x86_64(qemu: &mut Command) {
 
 /// The device `guest-loader` puts files into memory and tells of them in the device tree.
 fn aarch64(qemu: &mut Command, gic: u8) {
-    qemu.args(["-machine", &format!("virt,virtualization=on,gic-version={gic}")]);
-    qemu.args(["-cpu", "cortex-a57", "-m", "1024"]);
+    of_arm(qemu, gic, 1024);
+    qemu.args(["-kernel", HYPERVISOR]);
     qemu.args([
         "-append",
         "console=dtuart dtuart=/pl011@9000000 dom0_mem=512M dom0_max_vcpus=1 bootscrub=0 \

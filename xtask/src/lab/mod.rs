@@ -20,6 +20,7 @@ use crate::{setup, shared, tools, ui};
 
 mod clients;
 mod dom0;
+mod dom0less;
 mod domain;
 mod kernels;
 mod libraries;
@@ -29,6 +30,7 @@ mod parts;
 mod session;
 
 pub use clients::{Clients, PLACE as CLIENTS};
+pub use dom0less::{DirectEnding, Dom0less};
 pub use domain::{Domain, Ending, Reason};
 pub use linux_guest::{ADDRESS as LINUX_ADDRESS, LinuxGuest};
 pub use session::Session;

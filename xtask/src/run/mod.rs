@@ -1,6 +1,7 @@
 //! `run`: builds an image and starts it.
 //!
-//! In QEMU ([`machine`]), as a Linux process ([`unix`]), or under Xen in the lab ([`xen`]).
+//! In QEMU ([`machine`]), as a Linux process ([`unix`]), under Xen in the lab ([`xen`]), or under Xen
+//! without dom0 ([`dom0less`]).
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::xl_cfg::Config;
 use crate::{setup, tools, ui};
 
 mod debugger;
+mod dom0less;
 mod machine;
 mod memory;
 mod network;
@@ -50,6 +52,7 @@ const INTERRUPTED: u8 = 130;
   cargo xtask run http --tap tap0 -- ip=10.0.0.2/24 gateway=10.0.0.1
   cargo xtask run http --on unix               the same app as a Linux process
   cargo xtask run http --on xen                as a guest of Xen, which is itself in QEMU
+  cargo xtask run hello --on xen-dom0less --arch aarch64
 
 Ctrl-C ends the guest. The exit status is the guest's; 124 after --timeout, 130 after Ctrl-C.
 An app says in its Cargo.toml which ports of it are to be reached:
@@ -101,6 +104,8 @@ enum Platform {
     Unix,
     /// As a guest of the lab's Xen.
     Xen,
+    /// As a guest of Xen that it starts without dom0, on ARM.
+    XenDom0less,
 }
 
 impl Options {
@@ -111,6 +116,7 @@ impl Options {
             Platform::Qemu => self.in_qemu(&app),
             Platform::Unix => self.as_process(&app),
             Platform::Xen => self.in_lab(&app),
+            Platform::XenDom0less => self.without_dom0(&app),
         }
     }
 
@@ -165,7 +171,7 @@ impl Options {
 
     /// Runs the app as a guest of Xen.
     fn in_lab(&self, app: &App) -> Result<u8> {
-        xen::refuse(&self.for_qemu_only())?;
+        xen::refuse(&self.for_qemu_only(), "xen")?;
         let image = build::build(app, self.arch, &self.what.how)?;
         let memory = mebibytes(&self.hardware.memory)?;
         let config = Config::for_lab(app, &image, Some(memory), &self.arguments)?;
@@ -173,6 +179,24 @@ impl Options {
         let (network, _ports) = self.network(app)?;
         let timeout = self.timeout.map(Duration::from_secs);
         match xen::run(&image, &config, self.hardware.gic, &network, timeout)? {
+            Some(status) => Ok(status),
+            None if interrupted() => Ok(INTERRUPTED),
+            None => Ok(timed_out()),
+        }
+    }
+
+    /// Runs the app as a guest of Xen without dom0.
+    fn without_dom0(&self, app: &App) -> Result<u8> {
+        dom0less::ensure_possible(app, self.arch)?;
+        let mut refused = self.for_qemu_only();
+        refused.extend((!self.ports.is_empty()).then_some("--port"));
+        xen::refuse(&refused, "xen-dom0less")?;
+        let image = build::build(app, self.arch, &self.what.how)?;
+        let memory = mebibytes(&self.hardware.memory)?;
+        // It has the same needs as under xl.
+        let memory = Config::of(app, &image, Some(memory), &[])?.memory;
+        let timeout = self.timeout.map(Duration::from_secs);
+        match dom0less::run(&image, memory, &self.arguments, self.hardware.gic, timeout)? {
             Some(status) => Ok(status),
             None if interrupted() => Ok(INTERRUPTED),
             None => Ok(timed_out()),

@@ -89,14 +89,15 @@ pub fn mebibytes(size: &str) -> Result<u64> {
     Ok(bytes / MEBIBYTE)
 }
 
-/// Fails if there are `options` that mean nothing to the lab: better than to pass them over.
+/// Fails if there are `options` that mean nothing to a guest on `platform`: better than to pass them
+/// over.
 ///
 /// # Errors
 /// If there are.
-pub fn refuse(options: &[&str]) -> Result<()> {
+pub fn refuse(options: &[&str], platform: &str) -> Result<()> {
     ensure!(
         options.is_empty(),
-        "a guest of the lab's Xen cannot have {0}; leave {0} out, or leave out `--on xen`{1}",
+        "a guest of the lab's Xen cannot have {0}; leave {0} out, or leave out `--on {platform}`{1}",
         options.join(", "),
         if options.contains(&"--gic") { "; --gic is for ARM" } else { "" }
     );
@@ -117,8 +118,8 @@ mod tests {
 
     #[test]
     fn options_without_a_meaning_are_refused() {
-        refuse(&[]).unwrap();
-        let error = refuse(&["--gdb", "--gic"]).unwrap_err().to_string();
+        refuse(&[], "xen").unwrap();
+        let error = refuse(&["--gdb", "--gic"], "xen").unwrap_err().to_string();
         assert!(error.contains("--gdb, --gic") && error.contains("for ARM"));
     }
 }

@@ -5,6 +5,7 @@
 //! ([`bulk`]), under the hand of xl ([`control`]), when they are needed ([`summon`]), several of them
 //! [`together`] and beside a [`linux`], and at last whether Xen and dom0 have complained about any of
 //! it ([`logs`]).
+//! Guests that Xen starts without dom0 have a machine each ([`dom0less`]).
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::lab::{Hardware, Session, Xen};
 mod bulk;
 mod control;
 mod disks;
+mod dom0less;
 mod guests;
 mod linux;
 mod logs;
@@ -68,6 +70,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         groups.push(cases);
         if xen == Xen::Aarch64 {
             groups.push(with_gicv2(&arches, how)?);
+            groups.push(arches.iter().flat_map(|&arch| dom0less::cases(arch, how)).collect());
         }
     }
     Ok(groups)
@@ -90,12 +93,18 @@ fn with_gicv2(arches: &[Arch], how: &How) -> Result<Vec<Case>> {
 /// # Errors
 /// If one cannot be built.
 pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
-    if !names.iter().any(|name| name.starts_with("lab/xen/")) {
-        return Ok(());
-    }
+    let direct = names.iter().any(|name| name.starts_with(dom0less::PREFIX));
+    let under_xl = names.iter().any(|name| name.starts_with("lab/xen/"));
     for &arch in arches {
-        for example in EXAMPLES {
-            build::build(&App::find(example, None)?, arch, how)?;
+        // Those without dom0 use the first two of them.
+        for (index, example) in EXAMPLES.into_iter().enumerate() {
+            if under_xl || direct && index < 2 && Xen::of(arch) == Xen::Aarch64 {
+                build::build(&App::find(example, None)?, arch, how)?;
+            }
+        }
+        dom0less::compile(arch, how, names)?;
+        if !under_xl {
+            continue;
         }
         bulk::compile(arch, how)?;
         guests::compile(arch, how, names)?;
