@@ -6,7 +6,8 @@ use std::process::Command;
 use super::{DOM0, HYPERVISOR, Hardware, KERNEL, Lab, Xen};
 use crate::tools;
 
-/// QEMU with Xen, dom0's kernel and its file system, and no other device than a network card.
+/// QEMU with Xen, dom0's kernel and its file system, and no other devices than a network card and
+/// disks.
 pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
     let mut qemu = bare(lab);
     match lab.xen {
@@ -15,6 +16,14 @@ pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
     }
     if let Some((backend, device)) = hardware.network.qemu_arguments(transport(lab.xen)) {
         qemu.args(["-netdev", &backend, "-device", &device]);
+    }
+    for (number, file) in hardware.disks.iter().enumerate() {
+        // A comma ends a value on QEMU's command line, two are one comma.
+        let file = file.to_string_lossy().replace(',', ",,");
+        let device = format!("virtio-blk-{},drive=disk{number}", transport(lab.xen));
+        qemu.args(["-drive", &format!("if=none,id=disk{number},format=raw,file={file}")]);
+        // Which of them is which, Linux knows by this alone.
+        qemu.args(["-device", &format!("{device},serial=lab-disk{number}")]);
     }
     qemu.args(&hardware.extra);
     tools::dying_with_us(qemu)

@@ -112,6 +112,14 @@ pub struct Hardware {
     /// More of QEMU's arguments.
     #[arg(skip)]
     extra: Vec<String>,
+    /// Files that dom0 has as disks, see [`disk`].
+    #[arg(skip)]
+    disks: Vec<PathBuf>,
+}
+
+/// What dom0 calls a disk of its machine, by its number.
+pub fn disk(number: usize) -> String {
+    format!("/dev/lab-disk{number}")
 }
 
 impl Hardware {
@@ -122,7 +130,8 @@ impl Hardware {
 
     /// A machine with a certain version of ARM's interrupt controller.
     pub fn with_gic(arch: Xen, gic: u8) -> Self {
-        Self { arch, gic, network: Network::None, extra: Vec::new() }
+        let (network, extra, disks) = (Network::None, Vec::new(), Vec::new());
+        Self { arch, gic, network, extra, disks }
     }
 
     /// The same machine with a network card, which is on the bridge that guests are on. The network
@@ -134,6 +143,11 @@ impl Hardware {
     /// The same machine, with more of QEMU's arguments.
     pub fn with_arguments(self, extra: Vec<String>) -> Self {
         Self { extra, ..self }
+    }
+
+    /// The same machine with these files as its disks, which dom0 has as [`disk`].
+    pub fn with_disks(self, disks: Vec<PathBuf>) -> Self {
+        Self { disks, ..self }
     }
 }
 

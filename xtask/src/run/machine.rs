@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use super::network::Network;
@@ -132,6 +132,22 @@ impl Hardware {
         Ok(machine)
     }
 
+    /// The files of the disks, by names that are good from any directory.
+    ///
+    /// # Errors
+    /// If one is not there; the error says how to make it.
+    pub fn disks_in_full(&self) -> Result<Vec<PathBuf>> {
+        let in_full = |disk: &PathBuf| {
+            disk.canonicalize().with_context(|| {
+                format!(
+                    "there is no disk {}; `truncate -s 16M {0}` makes an empty one of 16 MiB",
+                    disk.display()
+                )
+            })
+        };
+        self.disks.iter().map(in_full).collect()
+    }
+
     /// The options that were given and say what a machine is like, which a process has no part in.
     pub fn of_machines(&self) -> Vec<&'static str> {
         let usual = Self::default();
@@ -197,12 +213,7 @@ impl Guest {
         if let Some((backend, device)) = self.network.qemu_arguments(transport) {
             add(&["-netdev", &backend, "-device", &device]);
         }
-        for (index, disk) in self.hardware.disks.iter().enumerate() {
-            ensure!(
-                disk.exists(),
-                "there is no disk {}; `truncate -s 16M {0}` makes an empty one of 16 MiB",
-                disk.display()
-            );
+        for (index, disk) in self.hardware.disks_in_full()?.iter().enumerate() {
             // A comma ends a value on QEMU's command line, two are one comma.
             let file = disk.to_string_lossy().replace(',', ",,");
             add(&["-drive", &format!("if=none,id=disk{index},format=raw,file={file}")]);

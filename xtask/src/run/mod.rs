@@ -14,7 +14,7 @@ use crate::arch::Arch;
 use crate::build::{self, Image, What};
 use crate::symbolize::Symbolized;
 use crate::xl_cfg::Config;
-use crate::{setup, tools, ui};
+use crate::{lab, setup, tools, ui};
 
 mod debugger;
 mod dom0less;
@@ -175,10 +175,11 @@ impl Options {
         let image = build::build(app, self.arch, &self.what.how)?;
         let memory = mebibytes(&self.hardware.memory)?;
         let config = Config::for_lab(app, &image, Some(memory), &self.arguments)?;
-        let config = Config { network: true, ..config };
+        let disks = (0..self.hardware.disks.len()).map(lab::disk).collect();
+        let config = Config { network: true, disks, ..config };
         let (network, _ports) = self.network(app)?;
         let timeout = self.timeout.map(Duration::from_secs);
-        match xen::run(&image, &config, self.hardware.gic, &network, timeout)? {
+        match xen::run(&image, &config, &self.hardware, &network, timeout)? {
             Some(status) => Ok(status),
             None if interrupted() => Ok(INTERRUPTED),
             None => Ok(timed_out()),
@@ -189,6 +190,7 @@ impl Options {
     fn without_dom0(&self, app: &App) -> Result<u8> {
         dom0less::ensure_possible(app, self.arch)?;
         let mut refused = self.for_qemu_only();
+        refused.extend((!self.hardware.disks.is_empty()).then_some("--disk"));
         refused.extend((!self.ports.is_empty()).then_some("--port"));
         xen::refuse(&refused, "xen-dom0less")?;
         let image = build::build(app, self.arch, &self.what.how)?;
@@ -207,7 +209,6 @@ impl Options {
     fn for_qemu_only(&self) -> Vec<&'static str> {
         let mut given = self.hardware.of_machines();
         given.retain(|&option| option != "--gic" || self.arch == Arch::X86_64);
-        given.extend((!self.hardware.disks.is_empty()).then_some("--disk"));
         given.extend(self.tap.is_some().then_some("--tap"));
         given.extend(self.gdb.then_some("--gdb"));
         given

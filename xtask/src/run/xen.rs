@@ -4,36 +4,39 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::machine::Hardware;
 use super::memory::{MEBIBYTE, bytes};
 use super::network::Network;
 use super::process::{Console, interrupted};
 use super::{announce_ports, probe};
 use crate::build::Image;
-use crate::lab::{Domain, Hardware, Lab, Reason, Session, Xen};
+use crate::lab::{self, Domain, Lab, Reason, Session, Xen};
 use crate::symbolize::Symbolized;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
 use crate::{setup, ui};
 
-/// Boots the lab, and in it the guest; shows what the guest prints. Gives its exit status, or nothing
-/// if it had to be ended, because its time was up or [`interrupted`] tells so.
+/// Boots the lab, and in it the guest, with the disks and the interrupt controller of `guest`; shows
+/// what the guest prints. Gives its exit status, or nothing if it had to be ended, because its time
+/// was up or [`interrupted`] tells so.
 ///
 /// # Errors
 /// If the lab cannot be made or does not boot, or xl cannot create the guest.
 pub fn run(
     image: &Image,
     config: &Config,
-    gic: Option<u8>,
+    guest: &Hardware,
     network: &Network,
     timeout: Option<Duration>,
 ) -> Result<Option<u8>> {
     let xen = Xen::of(image.arch);
     setup::programs(&[xen.arch().qemu()])?;
-    let hardware = match gic {
-        Some(gic) => Hardware::with_gic(xen, gic),
-        None => Hardware::default_of(xen),
+    let hardware = match guest.gic {
+        Some(gic) => lab::Hardware::with_gic(xen, gic),
+        None => lab::Hardware::default_of(xen),
     };
-    let hardware = hardware.on_network(network.clone());
+    let disks = guest.disks_in_full()?;
+    let hardware = hardware.on_network(network.clone()).with_disks(disks);
     let lab = Lab::prepare(xen)?;
     // Before QEMU starts, so that no Ctrl-C is missed.
     interrupted();
@@ -47,7 +50,7 @@ pub fn run(
 
 fn in_lab(
     lab: &Lab,
-    hardware: &Hardware,
+    hardware: &lab::Hardware,
     image: &Image,
     config: &Config,
     network: &Network,

@@ -161,6 +161,7 @@ on_crash = "preserve"
             name: "http".into(),
             arch: Arch::Armv7,
             kernel: "/srv/http".into(),
+            ramdisk: None,
             memory: 16,
             least_memory: 3,
             arguments: vec!["port=80".into(), r#"greeting=say "hi""#.into()],

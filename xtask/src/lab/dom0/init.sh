@@ -49,6 +49,9 @@ ip link set xenbr0 up
 for port in /sys/class/virtio-ports/vport*; do
     [ ! -e "$port" ] || ln -s "${port##*/}" "/dev/lab-$(cat "$port/name")"
 done
+for disk in /sys/block/vd*; do
+    [ ! -e "$disk" ] || ln -s "${disk##*/}" "/dev/$(cat "$disk/serial")"
+done
 cd /guests || exit
 say "ready"
 # A serial port for commands, if there is one, has the prompt. The shell's input ends when nobody is

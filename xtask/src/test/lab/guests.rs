@@ -1,6 +1,8 @@
 //! Guests one by one: the examples hello and timer, and the test guests that say that they are for
 //! Xen.
 
+use std::fs::{self, File};
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +12,7 @@ use super::{Shared, peer};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
-use crate::lab::{Domain, Ending, Reason, Session, Xen};
+use crate::lab::{Domain, Ending, Reason, Session, Xen, disk as disk_of_dom0};
 use crate::run::mebibytes;
 use crate::test::case::{Case, Failure};
 use crate::test::directives::Directives;
@@ -36,6 +38,7 @@ pub fn examples(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
         hello_with(machine, "hello-in-4M", arch, how, |_| Ok(LITTLE)),
         hello_with(machine, "hello-in-least-memory", arch, how, least),
         disk(machine, arch, how),
+        host_disks(machine, arch, how),
     ]
 }
 
@@ -120,6 +123,31 @@ fn disk(machine: &Shared, arch: Arch, how: &How) -> Case {
         guest.disks = vec![file];
         guest.succeeds(session, "It has been booted 1 times.")?;
         guest.succeeds(session, "It has been booted 2 times.")
+    })
+}
+
+/// A test that what a guest writes to a disk of dom0's machine is in the file that this is, and in
+/// no other.
+fn host_disks(machine: &Shared, arch: Arch, how: &How) -> Case {
+    let (how, files) = (how.clone(), machine.disks.each_ref().map(|disk| disk.path().to_owned()));
+    machine.case(format!("lab/xen/host-disks/{arch}"), move |session| {
+        let mut guest = Guest::of(&App::find("disk", None)?, arch, &how);
+        let bytes = |number: usize| fs::read(&files[number]).context("a disk is gone");
+        // Another architecture may have been here before. Dom0 keeps nothing of it.
+        for file in &files {
+            let empty = |mut file: File| file.write_all(&vec![0; 1 << 20]);
+            let file = File::options().write(true).open(file).and_then(empty);
+            file.context("a disk cannot be written")?;
+        }
+        for (number, boots) in [(0, 1), (1, 1), (0, 2)] {
+            let (before, other) = (bytes(number)?, bytes(1 - number)?);
+            guest.disks = vec![disk_of_dom0(number)];
+            guest.succeeds(session, &format!("It has been booted {boots} times."))?;
+            if bytes(number)? == before || bytes(1 - number)? != other {
+                return Err(Failure::new("what it wrote is not in its file, or in another one"));
+            }
+        }
+        Ok(())
     })
 }
 
@@ -234,7 +262,7 @@ impl Guest {
         // The same app may have run before for another architecture.
         config.name = format!("{}-{}", config.name, self.image.arch);
         config.disks.clone_from(&self.disks);
-        let image = std::fs::read(&self.image.path)
+        let image = fs::read(&self.image.path)
             .with_context(|| format!("cannot read {}", self.image.path.display()))?;
         session.send(&quote(&config.kernel), &image)?;
         let mut domain = Domain::create(session, &config, false)?;
@@ -251,7 +279,7 @@ impl Guest {
 /// Has dom0 run a script, which is told the name of a guest. It finds the programs that it may need
 /// beside it.
 fn play(session: &mut Session, xen: Xen, script: &str, guest: &str) -> Result<()> {
-    let program = std::fs::read(peer::vchan_echo(xen)?)?;
+    let program = fs::read(peer::vchan_echo(xen)?)?;
     session.send("vchan-echo", &program)?;
     session.send("script", script.as_bytes())?;
     session.succeed(&format!("chmod +x vchan-echo; sh script {}", quote(guest))).map(|_| ())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Shared;
 use crate::lab::{Hardware, Lab, Session, Xen};
 use crate::run::{Forward, Network, Reserved, choose_host_ports};
+use crate::temporary::TemporaryFile;
 use crate::test::case::{Case, Failure, Verdict};
 
 /// How long dom0 may take to answer after a test has failed.
@@ -17,6 +18,8 @@ pub struct Machine {
     pub xen: Xen,
     /// The port of this machine that leads to port 80 of a guest.
     pub port: u16,
+    /// The files that dom0 has as its disks.
+    pub disks: [TemporaryFile; 2],
     hardware: Hardware,
     state: Mutex<State>,
     _ports: Reserved,
@@ -38,8 +41,11 @@ impl Machine {
         let mut forwards = ["80/http".parse()?];
         let ports = choose_host_ports(&mut forwards)?;
         let [Forward { host: port, .. }] = forwards;
-        let hardware = hardware.on_network(Network::Closed(forwards.into()));
-        Ok(Arc::new(Self { xen, port, hardware, state: Mutex::new(State::Off), _ports: ports }))
+        let disks = [TemporaryFile::disk("1M")?, TemporaryFile::disk("1M")?];
+        let files = disks.iter().map(|disk| disk.path().to_owned()).collect();
+        let hardware = hardware.on_network(Network::Closed(forwards.into())).with_disks(files);
+        let state = Mutex::new(State::Off);
+        Ok(Arc::new(Self { xen, port, disks, hardware, state, _ports: ports }))
     }
 
     /// A test on the machine.
