@@ -11,7 +11,7 @@ use mayfly_xen::{
 };
 
 use super::not_used;
-use crate::{chart, config::System, executor, memory, xen::Xen};
+use crate::{chart, config::System, executor, memory, time, xen::Xen};
 
 /// Pages of memory that a disk may keep for its back end: so many of 32 MiB and more, and a part of
 /// less.
@@ -84,7 +84,7 @@ impl Found {
         let name = format_args!("{directory}");
         let (device, minder) = started.map_err(|error| not_used(name, &error)).ok()?;
         executor::spawn_essential(task, async move {
-            let reason = minder.run().await;
+            let reason = minder.run(time::sleep).await;
             log::warn!("{directory}: {reason}");
         })
         .detach();

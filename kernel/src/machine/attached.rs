@@ -10,7 +10,9 @@ use crate::{
 };
 
 /// How long a disk that did not work is left alone: what is left of it may have to be cleared away.
+/// It doubles with each try, so that one that never works does not fill the log.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 impl Machine {
     /// Waits for a disk that is attached while the guest runs, as `xl block-attach` does it under
@@ -32,10 +34,11 @@ impl Machine {
         const MISSING: Error = Error::Missing("disks can only be attached to a guest of Xen");
         let xen = self.xen().ok_or(MISSING)?;
         let mut watch = xen.store().watch("device/vbd").await?;
+        let mut pause = PAUSE;
         loop {
             // The first event comes at once.
             watch.next().await?;
-            let _alone = self.disks.alone().await;
+            let alone = self.disks.alone().await;
             self.complete(&self.disks, "vbd").await;
             let devices = xen.devices("vbd", self.info.command_line).await;
             let Some(found) = self.disks.first_new(devices) else { continue };
@@ -45,7 +48,10 @@ impl Machine {
                 self.disks.add(name, disk.clone());
                 return Ok(disk);
             }
-            time::sleep(PAUSE).await;
+            // Others have theirs meanwhile.
+            drop(alone);
+            time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(2 * pause);
         }
     }
 }

@@ -204,7 +204,8 @@ fn info(seen: &Seen, pages: usize) -> Result<BlockInfo, ConnectError> {
     const NO_SIZE: &str = "its back end does not say how large it is";
     const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
     let sectors: u64 = seen.number(SECTORS).ok_or(ConnectError::Unsuitable(NO_SIZE))?;
-    let sector_size: usize = seen.number(SECTOR_SIZE).unwrap_or(UNIT);
+    // What is no number, or too large a one for this processor, must not pass for the usual size.
+    let sector_size = seen.text(SECTOR_SIZE).map_or(UNIT, |size| size.parse().unwrap_or(0));
     let most = pages * PAGE_SIZE;
     if !sector_size.is_power_of_two() || !(MIN_SECTOR_SIZE..=most).contains(&sector_size) {
         return Err(ConnectError::Unsuitable(BAD_SECTOR_SIZE));

@@ -14,6 +14,8 @@ pub enum BusError {
     Gone,
     /// The back end has closed instead of going on.
     Closed,
+    /// The back end broke the protocol of the device's rings.
+    Broken,
     /// The back end has come back, but what it offers is another device.
     Changed,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for BusError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Gone => f.write_str("its back end is gone; the device was detached"),
+            Self::Broken => f.write_str("its back end broke the protocol; the device was closed"),
             Self::Changed => f.write_str(
                 "its back end has come back with another size, address or features, so the device \
                  cannot be used any more; restart the guest",

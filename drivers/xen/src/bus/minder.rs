@@ -1,11 +1,19 @@
 //! Who connects a device, again and again.
 
 use alloc::{boxed::Box, rc::Rc};
-use core::{fmt, pin::Pin};
+use core::{
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use super::{
     BusError, ConnectError, Connected, Frontend, Line, Link, Node, Offer, Seen, Session,
-    frontend::Initialising, session::News,
+    frontend::Initialising,
+    pace::{self, Pace},
+    session::News,
 };
 use crate::{grants::DomainId, store::Store};
 
@@ -68,6 +76,9 @@ trait Connect {
     fn let_go(&mut self);
     /// Tells the device that its back end does not come back.
     fn end(&mut self);
+    /// Whether the device has been given up, because its back end broke the protocol. Wakes the task
+    /// of `cx` when it is.
+    fn is_broken(&self, cx: &mut Context<'_>) -> bool;
 }
 
 impl<C: Connector> Connect for Slot<C> {
@@ -109,6 +120,10 @@ impl<C: Connector> Connect for Slot<C> {
     fn end(&mut self) {
         self.line.post(News::Gone);
     }
+
+    fn is_broken(&self, cx: &mut Context<'_>) -> bool {
+        self.line.is_broken(cx)
+    }
 }
 
 /// Connects the device whose front end has this directory.
@@ -124,19 +139,47 @@ pub(crate) async fn start<C: Connector>(
     let frontend = first(store, front, &mut *slot).await?;
     let session = Session::new(&slot.line);
     let info = slot.info.ok_or(BusError::Changed)?;
-    Ok((info, session, Minder { task: Box::pin(mind(slot, frontend)) }))
+    Ok((info, session, Minder { device: slot, frontend }))
 }
 
 /// Watches over a device: see [`run`](Self::run).
 pub struct Minder {
-    task: Pin<Box<dyn Future<Output = ConnectError>>>,
+    device: Box<dyn Connect>,
+    frontend: Frontend<Connected>,
 }
 
 impl Minder {
     /// Connects the device again when its back end has closed and comes back. Ends when it was
-    /// detached, or cannot be connected again, with the reason.
-    pub async fn run(self) -> ConnectError {
-        self.task.await
+    /// detached, or cannot be connected again, with the reason. One whose back end keeps going and
+    /// coming back is left alone for a while before each try, for which `sleep` waits.
+    pub async fn run(self, sleep: impl AsyncFn(Duration)) -> ConnectError {
+        let Self { mut device, mut frontend } = self;
+        let (link, mut pace) = (Rc::clone(frontend.link()), Pace::default());
+        let reason = loop {
+            let reason = lost(&mut frontend, &*device, &sleep, &mut pace).await;
+            let is_heard = device.lose();
+            if reason != BusError::Closed || !is_heard {
+                break reason.into();
+            }
+            let pause = pace.lose();
+            if pace.is_told() {
+                log::warn!("{link}: its back end has closed; the device waits for it");
+            } else if pace.is_last_told() {
+                log::warn!("{link}: its back end keeps closing; it is tried less and less often");
+            }
+            drop(frontend);
+            frontend = match again(&link, &mut *device, &sleep, &mut pace, pause).await {
+                Ok(frontend) => frontend,
+                Err(error) => break error,
+            };
+            if pace.is_told() {
+                log::warn!("{link}: its back end is back");
+            }
+        };
+        device.end();
+        // If the store does not answer either, there is nothing more to be done.
+        let _ = link.close().await;
+        reason
     }
 }
 
@@ -146,26 +189,29 @@ impl fmt::Debug for Minder {
     }
 }
 
-async fn mind(mut device: Box<dyn Connect>, mut frontend: Frontend<Connected>) -> ConnectError {
-    let link = Rc::clone(frontend.link());
-    let reason = loop {
-        let reason = frontend.lost().await;
-        let is_heard = device.lose();
-        if reason != BusError::Closed || !is_heard {
-            break reason.into();
+/// Waits until the connection is at its end. One that lasts makes those before it forgotten.
+async fn lost(
+    frontend: &mut Frontend<Connected>,
+    device: &dyn Connect,
+    sleep: &impl AsyncFn(Duration),
+    pace: &mut Pace,
+) -> BusError {
+    let (mut lost, mut calm) = (pin!(frontend.lost()), pin!(sleep(pace::CALM)));
+    let mut is_calm = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(reason) = lost.as_mut().poll(cx) {
+            return Poll::Ready(reason);
         }
-        log::warn!("{link}: its back end has closed; the device waits for it");
-        drop(frontend);
-        frontend = match again(&link, &mut *device).await {
-            Ok(frontend) => frontend,
-            Err(error) => break error,
-        };
-        log::warn!("{link}: its back end is back");
-    };
-    device.end();
-    // If the store does not answer either, there is nothing more to be done.
-    let _ = link.close().await;
-    reason
+        if device.is_broken(cx) {
+            return Poll::Ready(BusError::Broken);
+        }
+        if !is_calm && calm.as_mut().poll(cx).is_ready() {
+            is_calm = true;
+            *pace = Pace::default();
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Connects for the first time.
@@ -178,17 +224,25 @@ async fn first(
     connect(Frontend::begin(link).await?, device).await
 }
 
-/// Connects when the back end has come back.
+/// Connects when the back end has come back, after a pause.
 async fn again(
     link: &Rc<Link>,
     device: &mut dyn Connect,
+    sleep: &impl AsyncFn(Duration),
+    pace: &mut Pace,
+    mut pause: Duration,
 ) -> Result<Frontend<Connected>, ConnectError> {
     loop {
+        if !pause.is_zero() {
+            // It need not wait to hear of the end.
+            link.close().await?;
+            sleep(pause).await;
+        }
         let frontend = Frontend::end(Rc::clone(link)).await?.begin_again().await?;
         device.let_go();
         match connect(frontend, device).await {
             // It may be back only to go again. If the device was detached, the next try finds out.
-            Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => {}
+            Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => pause = pace.lose(),
             result => return result,
         }
     }

@@ -31,6 +31,7 @@ mod frontend;
 mod link;
 mod minder;
 mod nodes;
+mod pace;
 mod ring;
 mod session;
 mod state;

@@ -4,7 +4,7 @@ use alloc::{rc::Rc, sync::Arc};
 use core::{
     cell::{Cell, RefCell},
     mem,
-    task::Context,
+    task::{Context, Waker},
 };
 
 use mayfly_device::{DeviceError, InterruptHandler, Signal};
@@ -33,6 +33,10 @@ struct Shared<C> {
     has_news: Cell<bool>,
     /// The last, which makes those before it void.
     news: RefCell<Option<News<C>>>,
+    /// The device was given up.
+    is_broken: Cell<bool>,
+    /// Who wants to know of that.
+    minder: RefCell<Option<Waker>>,
 }
 
 struct Raise(Signal);
@@ -47,7 +51,13 @@ impl<C> Line<C> {
     /// A line on which nothing is heard yet.
     pub(super) fn new() -> Self {
         let signal = Arc::new(Raise(Signal::new()));
-        Self(Rc::new(Shared { signal, has_news: Cell::new(false), news: RefCell::new(None) }))
+        Self(Rc::new(Shared {
+            signal,
+            has_news: Cell::new(false),
+            news: RefCell::new(None),
+            is_broken: Cell::new(false),
+            minder: RefCell::new(None),
+        }))
     }
 
     /// Listens to a channel.
@@ -65,6 +75,15 @@ impl<C> Line<C> {
         self.0.has_news.set(true);
         drop(old);
         self.0.signal.0.raise();
+    }
+
+    /// Whether the device was given up. Wakes the task of `cx` when it is.
+    pub(super) fn is_broken(&self, cx: &mut Context<'_>) -> bool {
+        let mut minder = self.0.minder.borrow_mut();
+        if !minder.as_ref().is_some_and(|minder| minder.will_wake(cx.waker())) {
+            *minder = Some(cx.waker().clone());
+        }
+        self.0.is_broken.get()
     }
 
     /// Whether the device is there no more.
@@ -149,6 +168,12 @@ impl<C> Session<C> {
             let before = mem::replace(&mut self.state, State::Away(None)).into_connection();
             self.state = State::Ended(DeviceError::Protocol, before);
             log::error!("{device}: {}", DeviceError::Protocol);
+            let shared = &self.line.0;
+            shared.is_broken.set(true);
+            let minder = shared.minder.take();
+            if let Some(minder) = minder {
+                minder.wake();
+            }
         }
     }
 

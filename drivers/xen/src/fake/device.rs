@@ -53,7 +53,8 @@ impl Back<'_> {
         let peer = map(self);
         self.set_state(4);
         let Some(Ok((device, minder))) = started.take() else { panic!("it does not connect") };
-        let end = self.guest.spawn(minder.run());
+        let clock = self.guest.clock();
+        let end = self.guest.spawn(minder.run(async move |time| clock.sleep(time).await));
         self.guest.settle();
         (Working { device, end }, peer)
     }

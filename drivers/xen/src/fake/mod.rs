@@ -6,6 +6,7 @@
 extern crate std;
 
 mod back;
+mod clock;
 mod device;
 mod events;
 mod ring;
@@ -17,12 +18,14 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
     vec::Vec,
 };
 
 use self::events::Channels;
 pub(crate) use self::{
     back::Back,
+    clock::Clock,
     device::{Started, Working},
     ring::BackRing,
 };
@@ -49,6 +52,7 @@ pub(crate) struct Guest {
     page: SharedPage,
     xen: &'static fake::Fake,
     tasks: RefCell<Vec<Task>>,
+    clock: Rc<Clock>,
 }
 
 struct Task {
@@ -68,7 +72,8 @@ impl Guest {
             grants,
             foreign: Box::leak(Box::new(ForeignPages::new(Window::with_memory(PLACES), xen))),
         };
-        Self { bench: Bench::new(), sharing, channels, page, xen, tasks: RefCell::default() }
+        let (tasks, clock) = Default::default();
+        Self { bench: Bench::new(), sharing, channels, page, xen, tasks, clock }
     }
 
     /// Starts a task; its result is there when it has ended.
@@ -114,6 +119,17 @@ impl Guest {
             task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_pending()
         });
         has_run
+    }
+
+    /// The time that its tasks have, which stands still but for [`elapse`](Self::elapse).
+    pub(crate) fn clock(&self) -> Rc<Clock> {
+        Rc::clone(&self.clock)
+    }
+
+    /// Lets time pass, and everybody act on it.
+    pub(crate) fn elapse(&self, time: Duration) {
+        self.clock.elapse(time);
+        self.settle();
     }
 
     /// Lets the guest map its own grants, and connect to its own event channels, as if it were

@@ -1,6 +1,6 @@
 //! A blkback that goes away and comes back.
 
-use core::task::Poll;
+use core::{task::Poll, time::Duration};
 
 use proptest::prelude::*;
 
@@ -16,6 +16,8 @@ fn come_back(disk: &mut Disk<'_>) {
     disk.back.set_state(2);
     disk.blkback = BlkBack::map(&disk.back);
     disk.back.set_state(4);
+    // It stays.
+    disk.back.guest.elapse(Duration::from_secs(10));
 }
 
 #[test]

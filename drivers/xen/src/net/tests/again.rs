@@ -1,14 +1,20 @@
 //! A netback that goes away and comes back.
 
-use core::task::Poll;
+use core::{task::Poll, time::Duration};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::bus::BusError;
 
-/// The back end comes back, up to where it waits for the front end.
+/// The back end comes back, up to where it waits for the front end, and stays.
 fn come_back(card: &mut Card<'_>) {
+    appear(card);
+    card.back.guest.elapse(Duration::from_secs(10));
+}
+
+/// The back end comes back.
+fn appear(card: &mut Card<'_>) {
     card.back.set_state(6);
     assert_eq!(card.back.front_state().as_deref(), Some("1"));
     card.back.set_state(2);
@@ -63,6 +69,52 @@ fn the_card_goes_on_when_its_back_end_comes_back() {
         assert_eq!(guest.resources(), in_use);
     }
     assert!(card.end.take().is_none());
+}
+
+#[test]
+fn a_netback_that_keeps_closing_is_left_alone_for_a_while() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    for _ in 0..2 {
+        for _ in 0..8 {
+            appear(&mut card);
+        }
+        for pause in [100, 200, 400] {
+            // It hears of the end at once, and of more when the guest has waited.
+            card.back.set_state(6);
+            assert_eq!(card.back.front_state().as_deref(), Some("6"));
+            let steps = guest.bench.steps();
+            for _ in 0..50 {
+                card.back.set_state(2);
+                card.back.set_state(6);
+            }
+            assert_eq!(guest.bench.steps(), steps, "the guest looks at it");
+            guest.elapse(Duration::from_millis(pause - 1));
+            assert_eq!(card.back.front_state().as_deref(), Some("6"));
+            guest.elapse(Duration::from_millis(1));
+            assert_eq!(card.back.front_state().as_deref(), Some("1"));
+            appear(&mut card);
+            guest.elapse(Duration::from_secs(9));
+        }
+        guest.elapse(Duration::from_secs(1));
+        assert!(works(&mut card));
+    }
+}
+
+#[test]
+fn a_netback_that_broke_the_protocol_is_told_of_the_end() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    card.netback.transmit.answer(&[0]);
+    assert_eq!(card.back.front_state().as_deref(), Some("4"));
+    assert_eq!(card.device.transmit_room(), 0);
+    guest.settle();
+    assert_eq!(card.back.front_state().as_deref(), Some("6"));
+    assert_eq!(card.end.take(), Some(ConnectError::Bus(BusError::Broken)));
+    // It is not connected again.
+    card.back.set_state(6);
+    card.back.set_state(2);
+    assert_eq!(card.back.front_state().as_deref(), Some("6"));
 }
 
 #[test]

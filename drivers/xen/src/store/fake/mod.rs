@@ -143,6 +143,11 @@ impl Bench {
         String::from_utf8(value).ok()
     }
 
+    /// How often the guest's driver of the store had something to do.
+    pub(crate) fn steps(&self) -> usize {
+        self.polls.get()
+    }
+
     /// How many watches and transactions there are.
     pub(crate) fn in_use(&self) -> (usize, usize) {
         let server = self.server.borrow();

@@ -1,0 +1,39 @@
+//! Time that passes when a test says so.
+
+extern crate std;
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    task::{Poll, Waker},
+    time::Duration,
+    vec::Vec,
+};
+
+/// A clock, and who waits for it.
+#[derive(Default)]
+pub(crate) struct Clock {
+    now: Cell<Duration>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Clock {
+    /// Waits for so long.
+    pub(crate) async fn sleep(&self, time: Duration) {
+        let end = self.now.get() + time;
+        poll_fn(|cx| {
+            if self.now.get() >= end {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Lets so much time pass.
+    pub(super) fn elapse(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+}
