@@ -2,7 +2,12 @@
 //! for a reply, and the watches.
 
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
-use core::{cell::RefCell, mem, task::Waker};
+use core::{
+    cell::RefCell,
+    future::poll_fn,
+    mem,
+    task::{Poll, Waker},
+};
 
 use super::{
     StoreError,
@@ -10,6 +15,10 @@ use super::{
     watch::Changes,
     wire::{self, Header, Kind},
 };
+
+/// Most transactions that are open at a time. Servers allow ten; some may be about to end that nobody
+/// waits for any more.
+const MAX_TRANSACTIONS: usize = 8;
 
 /// The connection with XenStore.
 #[derive(Clone)]
@@ -22,6 +31,9 @@ struct State {
     watches: Vec<(u32, Rc<RefCell<Changes>>)>,
     last_request: u32,
     last_watch: u32,
+    /// Transactions that are open, and tasks that wait until there are fewer.
+    transactions: usize,
+    queue: Vec<Waker>,
     /// The task that moves the bytes.
     driver: Option<Waker>,
     /// Why the connection has ended.
@@ -51,6 +63,8 @@ impl Connection {
             watches: Vec::new(),
             last_request: 0,
             last_watch: 0,
+            transactions: 0,
+            queue: Vec::new(),
             driver: None,
             end: None,
         })))
@@ -117,6 +131,22 @@ impl Connection {
             state.outgoing.remove(unsent);
             state.waiting.remove(place);
         }
+    }
+
+    /// Waits until one more transaction may be opened: a guest with many devices connects them all at
+    /// the same time.
+    pub(super) async fn turn(&self) -> Turn {
+        poll_fn(|cx| {
+            let state = &mut *self.0.borrow_mut();
+            if state.transactions < MAX_TRANSACTIONS {
+                state.transactions += 1;
+                return Poll::Ready(());
+            }
+            state.queue.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        Turn(self.clone())
     }
 
     /// Registers a watch for what becomes of `changes`. Returns its number, which is its token.
@@ -249,6 +279,20 @@ impl Connection {
         for (_, changes) in watches {
             Changes::end(&changes, error);
         }
+    }
+}
+
+/// The right to have a transaction open.
+pub(super) struct Turn(Connection);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let queue = {
+            let state = &mut *self.0.0.borrow_mut();
+            state.transactions -= 1;
+            mem::take(&mut state.queue)
+        };
+        queue.into_iter().for_each(Waker::wake);
     }
 }
 

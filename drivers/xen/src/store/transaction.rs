@@ -4,7 +4,7 @@ use core::{fmt, ops::Deref};
 
 use super::{
     StoreError,
-    connection::Connection,
+    connection::{Connection, Turn},
     nodes::Nodes,
     wire::{self, Kind},
 };
@@ -14,6 +14,8 @@ use super::{
 pub struct Transaction {
     nodes: Nodes,
     is_ending: bool,
+    /// The next may begin when this one has ended.
+    _turn: Turn,
 }
 
 impl Transaction {
@@ -21,11 +23,12 @@ impl Transaction {
     pub const TRIES: u32 = 64;
 
     pub(super) async fn start(connection: &Connection) -> Result<Self, StoreError> {
+        let turn = connection.turn().await;
         let reply = connection.request(Kind::TransactionStart, 0, &[b"\0"])?.await?;
         let number = wire::text(&reply).and_then(|text| text.parse().ok());
         // Zero would be no transaction.
         let number = number.filter(|number| *number != 0).ok_or(StoreError::Protocol)?;
-        Ok(Self { nodes: Nodes::new(connection.clone(), number), is_ending: false })
+        Ok(Self { nodes: Nodes::new(connection.clone(), number), is_ending: false, _turn: turn })
     }
 
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {

@@ -2,10 +2,10 @@
 //!
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
 //! others need it, then [`guests`] one by one, with [`disks`], over the [`network`], with many bytes
-//! ([`bulk`]), under the hand of xl ([`control`]), when they are needed ([`summon`]), several of them
-//! [`together`] and beside a [`linux`], and at last whether Xen and dom0 have complained about any of
-//! it ([`logs`]).
-//! Guests that Xen starts without dom0 have a machine each ([`dom0less`]).
+//! ([`bulk`]), under the hand of xl ([`control`]), when they are needed ([`summon`]), with back ends
+//! that are [`hostile`], several of them [`together`] and beside a [`linux`], and at last whether Xen
+//! and dom0 have complained about any of it ([`logs`]). Guests that Xen starts without dom0 have a
+//! machine each ([`dom0less`]).
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ mod control;
 mod disks;
 mod dom0less;
 mod guests;
+mod hostile;
 mod linux;
 mod logs;
 mod machine;
@@ -60,6 +61,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
             if !how.release {
                 cases.extend(guests::cases(&machine, arch, how)?);
                 cases.extend(disks::cases(&machine, arch, how)?);
+                cases.extend(hostile::cases(&machine, arch, how)?);
             }
         }
         cases.push(together::case(&machine, &arches, how));
@@ -114,6 +116,9 @@ pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
         }
         if linux::is_among(names) {
             linux::compile(arch, how)?;
+        }
+        if hostile::are_among(names, arch) {
+            hostile::compile(arch, how)?;
         }
     }
     Ok(())

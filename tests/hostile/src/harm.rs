@@ -1,0 +1,291 @@
+//! What can be done to any device.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::guest::{Device, Guest, Outcome};
+use crate::ring::RESPONSES;
+use crate::xen::Page;
+
+/// For how long something is done without a pause.
+const STORM: Duration = Duration::from_millis(500);
+/// Processor time that an idle guest may use in a second: xl counts in tenths.
+const IDLE: f64 = 0.15;
+/// Reconnects after which there must be as much memory as before, and pages that may come and go
+/// with the heap.
+const RECONNECTS: usize = 5;
+const SLACK: u64 = 8;
+
+/// A device's back end.
+pub trait Peer<'a>: Sized {
+    /// The device's directory, such as `vbd`.
+    const CLASS: &'static str;
+    /// What the agent is told to use it.
+    const VERB: &'static str;
+    /// What an app is told of a device that was given up.
+    const BROKEN: &'static str;
+    /// What a good back end writes.
+    const NODES: &'static [(&'static str, &'static str)];
+
+    /// One that is not connected.
+    fn new(device: Device<'a>) -> Self;
+    /// The number of the device at an index.
+    fn number(index: usize) -> usize;
+    /// What the tools write for the front end, beside what leads to the back end.
+    fn front(index: usize) -> Vec<(&'static str, String)>;
+    /// The nodes.
+    fn device(&self) -> &Device<'a>;
+    /// Maps what the front end has published.
+    fn map(&mut self) -> Outcome;
+    /// Lets go of it, as when the process dies.
+    fn unmap(&mut self);
+    /// Closes the event channel, and nothing else.
+    fn hang_up(&mut self);
+    /// Sends an event.
+    fn notify(&self);
+    /// Waits until the guest has asked for something.
+    fn await_request(&mut self) -> Outcome;
+    /// The pages of the rings.
+    fn pages(&self) -> Vec<&Page>;
+    /// Does what a good back end does.
+    fn serve(&mut self) -> Outcome;
+
+    /// Connects, as a good back end does.
+    fn connect(&mut self) -> Outcome {
+        self.connect_with(&[], &[])
+    }
+
+    /// The same with other nodes of both sides.
+    fn connect_with(&mut self, back: &[(&str, &[u8])], front: &[(&str, &[u8])]) -> Outcome {
+        self.begin(back, front)?;
+        self.finish()
+    }
+
+    /// Writes the nodes, and has the agent use the device.
+    fn begin(&self, back: &[(&str, &[u8])], front: &[(&str, &[u8])]) -> Outcome {
+        let device = self.device();
+        for (name, value) in Self::front(device.index) {
+            device.put_front(name, value)?;
+        }
+        for (name, value) in back {
+            device.put(name, value)?;
+        }
+        let usual: Vec<_> = Self::NODES
+            .iter()
+            .copied()
+            .filter(|(name, _)| back.iter().all(|(other, _)| other != name))
+            .collect();
+        device.offer(&usual)?;
+        device.lead(front)?;
+        device.guest.ask(&format!("{} {}", Self::VERB, device.index)).map(drop)
+    }
+
+    /// Maps what the front end publishes, and says so.
+    fn finish(&mut self) -> Outcome {
+        self.device().until_state("4")?;
+        self.map()?;
+        self.device().put("state", "4")
+    }
+
+    /// Goes and comes back, as a back end that was restarted.
+    fn reconnect(&mut self) -> Outcome {
+        self.device().put("state", "6")?;
+        self.device().until_state("1")?;
+        self.unmap();
+        self.device().put("state", "2")?;
+        self.finish()
+    }
+
+    /// The device is given up, because the protocol was broken, and the back end is told.
+    fn breaks(&self) -> Outcome {
+        self.notify();
+        self.device().ends(Self::BROKEN)?;
+        self.device().until_state("6")
+    }
+
+    /// All goes on.
+    fn works(&mut self) -> Outcome {
+        let before = self.device().count()?;
+        crate::guest::until("more that works", || {
+            self.serve()?;
+            Ok((self.device().count()? >= before + 3).then_some(()))
+        })
+    }
+}
+
+/// What is done with a device that is connected.
+pub type Scenario<P> = fn(&mut P) -> Outcome;
+
+/// What can be done with any, by its name.
+pub fn all<'a, P: Peer<'a>>() -> [(&'static str, Scenario<P>); 11] {
+    [
+        ("good", P::works),
+        ("answers-before-requests", early),
+        ("storm-of-events", storm),
+        ("silence", silence),
+        ("overwrites-requests", overwrite),
+        ("closes-the-event-channel", hang_up),
+        ("dies", die),
+        ("dies-and-its-nodes-vanish", vanish),
+        ("is-detached", detach),
+        ("toggles-states", toggle),
+        ("comes-back-again-and-again", come_back),
+    ]
+}
+
+fn early<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    // One that closes before it was heard to connect is refused.
+    peer.works()?;
+    peer.device().put("state", "6")?;
+    peer.device().until_state("1")?;
+    peer.unmap();
+    peer.device().put("state", "2")?;
+    peer.device().until_state("4")?;
+    peer.map()?;
+    peer.pages().iter().for_each(|page| page.word(RESPONSES).store(1, SeqCst));
+    peer.device().put("state", "4")?;
+    peer.breaks()
+}
+
+fn storm<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.await_request()?;
+    let start = Instant::now();
+    while start.elapsed() < STORM {
+        (0..1000).for_each(|_| peer.notify());
+        peer.device().waits()?;
+    }
+    peer.reconnect()?;
+    peer.works()
+}
+
+fn silence<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.await_request()?;
+    peer.device().waits()
+}
+
+fn overwrite<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.await_request()?;
+    let start = Instant::now();
+    let mut value = 1_u32;
+    while start.elapsed() < STORM / 2 {
+        for page in peer.pages() {
+            // All but the index of the responses, which says that there are some.
+            for (at, word) in page.words().iter().enumerate().filter(|(at, _)| at * 4 != RESPONSES)
+            {
+                value = value.wrapping_mul(1_664_525).wrapping_add(1_013_904_223 + at as u32);
+                word.store(value, SeqCst);
+            }
+        }
+        peer.notify();
+        peer.device().waits()?;
+    }
+    peer.reconnect()?;
+    peer.works()
+}
+
+fn hang_up<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.await_request()?;
+    peer.hang_up();
+    peer.device().waits()?;
+    peer.reconnect()?;
+    peer.works()
+}
+
+fn die<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.await_request()?;
+    peer.unmap();
+    peer.device().waits()?;
+    peer.reconnect()?;
+    peer.works()
+}
+
+fn vanish<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.await_request()?;
+    peer.unmap();
+    peer.device().guest.store.remove(&peer.device().back)?;
+    peer.device().until_state("6")?;
+    peer.device().waits()?;
+    peer.device().offer(P::NODES)?;
+    peer.reconnect()?;
+    peer.works()
+}
+
+fn detach<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.await_request()?;
+    let Device { guest, front, back, .. } = peer.device();
+    guest.store.remove(front)?;
+    guest.store.remove(back)?;
+    peer.unmap();
+    peer.device().ends("gone")
+}
+
+fn toggle<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.works()?;
+    peer.unmap();
+    let start = Instant::now();
+    while start.elapsed() < STORM {
+        for state in ["5", "6", "2", "4", "1", "3", "7", "8", "0", "x"] {
+            peer.device().put("state", state)?;
+        }
+        // As fast as the front end follows, too.
+        peer.device().put("state", "6")?;
+        sleep(Duration::from_millis(5));
+        peer.device().put("state", "2")?;
+        sleep(Duration::from_millis(5));
+        peer.device().put("state", "4")?;
+    }
+    peer.device().waits()?;
+    peer.reconnect()?;
+    peer.works()
+}
+
+fn come_back<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
+    peer.works()?;
+    // The first time it may come to have more memory in reserve.
+    for _ in 0..2 {
+        peer.reconnect()?;
+        peer.works()?;
+    }
+    let before = usage(peer)?;
+    for _ in 0..RECONNECTS {
+        peer.reconnect()?;
+        peer.works()?;
+    }
+    let after = usage(peer)?;
+    let [(free, grants, deferred), now] = [before, after];
+    if now.0 + SLACK < free || (now.1, now.2) != (grants, deferred) {
+        return Err(format!("free pages, free and deferred grants: {before:?}, {after:?}").into());
+    }
+    Ok(())
+}
+
+/// Free pages of memory, and free and deferred grants, when nothing is under way.
+fn usage<'a, P: Peer<'a>>(peer: &mut P) -> Outcome<(u64, u64, u64)> {
+    let guest = peer.device().guest;
+    guest.ask("rest")?;
+    let end = Instant::now() + Duration::from_millis(100);
+    while Instant::now() < end {
+        peer.serve()?;
+        sleep(Duration::from_millis(2));
+    }
+    let text = guest.ask("usage")?;
+    guest.ask("go")?;
+    let mut numbers = text.split(' ').map(str::parse);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(free)), Some(Ok(grants)), Some(Ok(deferred))) => Ok((free, grants, deferred)),
+        _ => Err(format!("the agent's usage is `{text}`").into()),
+    }
+}
+
+/// An idle guest uses no processor.
+pub fn is_idle(guest: &Guest) -> Outcome {
+    guest.ask("rest")?;
+    // What is on its way comes to its end.
+    sleep(Duration::from_millis(300));
+    let before = guest.seconds()?;
+    sleep(Duration::from_secs(1));
+    let used = guest.seconds()? - before;
+    println!("in an idle second the guest has run for {used:.1} s");
+    if used > IDLE { Err("the guest spins".into()) } else { Ok(()) }
+}

@@ -1,0 +1,112 @@
+//! Back ends that mean harm: a program in dom0 ([`tests/hostile`]) plays them for a guest, whose task
+//! answers whatever they do, and which uses no processor afterwards.
+//!
+//! [`tests/hostile`]: ../../../../tests/hostile/src/main.rs
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Shared;
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How, Image};
+use crate::lab::{Domain, Session, Xen};
+use crate::linux;
+use crate::test::case::Case;
+use crate::test::guest::failure;
+use crate::test::guests::package;
+use crate::tools::quote;
+use crate::xl_cfg::Config;
+
+/// The test guest.
+const GUEST: &str = "hostile_agent";
+/// The program in dom0.
+const PROGRAM: &str = "hostile";
+
+/// Memory, in MiB.
+const MEMORY: u64 = 64;
+/// Networks that have an address.
+const NETWORKS: usize = 40;
+
+/// What is played, and how many lines the guest may print meanwhile: a few for each device, however
+/// often its back end does what it does.
+const TESTS: [(&str, usize); 3] = [("disk", 200), ("net", 250), ("keys", 250)];
+
+/// The tests of an architecture.
+///
+/// # Errors
+/// If the test guests cannot be found.
+pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
+    let app = App { binary: GUEST.into(), ..package()?.app };
+    let case = |(what, lines): (&'static str, usize)| {
+        let (app, how) = (app.clone(), how.clone());
+        machine.case(name(what, arch), move |session| {
+            let image = build::image_of(&app, arch, &how, &app.binary);
+            let mut console = Vec::new();
+            run(session, &app, &image, what, &mut console)
+                .and_then(|()| {
+                    let printed = console.iter().filter(|byte| **byte == b'\n').count();
+                    ensure!(printed <= lines, "it has printed {printed} lines");
+                    Ok(())
+                })
+                .map_err(|error| {
+                    let console = String::from_utf8_lossy(&console).replace('\r', "");
+                    failure(&error, &console, Some(&image))
+                })
+        })
+    };
+    Ok(TESTS.into_iter().map(case).collect())
+}
+
+fn name(what: &str, arch: Arch) -> String {
+    format!("lab/xen/hostile-{what}/{arch}")
+}
+
+/// Whether these tests are among those called `names`.
+pub fn are_among(names: &[String], arch: Arch) -> bool {
+    TESTS.iter().any(|(what, _)| names.contains(&name(what, arch)))
+}
+
+/// Builds the guest and the program.
+///
+/// # Errors
+/// If one cannot be built.
+pub fn compile(arch: Arch, how: &How) -> Result<()> {
+    build::build_all(&package()?.app, arch, how, &[GUEST.into()])?;
+    program(arch).map(drop)
+}
+
+fn program(arch: Arch) -> Result<Vec<u8>> {
+    let program = linux::program(PROGRAM, Xen::of(arch).arch())?;
+    std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
+}
+
+fn run(
+    session: &mut Session,
+    app: &App,
+    image: &Image,
+    what: &str,
+    console: &mut Vec<u8>,
+) -> Result<()> {
+    let arguments: Vec<String> =
+        (0..NETWORKS).map(|net| format!("net{net}.ip=10.98.{net}.2/24")).collect();
+    let mut config = Config::for_lab(app, image, Some(MEMORY), &arguments)?;
+    config.name = format!("{PROGRAM}-{what}-{}", image.arch);
+    let content = std::fs::read(&image.path)
+        .with_context(|| format!("cannot read {}", image.path.display()))?;
+    session.send(&quote(&config.kernel), &content)?;
+    session.send(PROGRAM, &program(image.arch)?)?;
+    let mut domain = Domain::create(session, &config, false)?;
+    let result = domain.wait_until_there(session, Duration::from_secs(60)).and_then(|()| {
+        let command = format!("chmod +x {PROGRAM}; ./{PROGRAM} $(xl domid {}) {what}", config.name);
+        let output = session.run(&command)?;
+        ensure!(output.status == 0, "dom0 says:\n{}", output.text());
+        Ok(())
+    });
+    // All that it has printed.
+    domain.follow(session, &mut |part| console.extend_from_slice(part)).ok();
+    domain.destroy(session)?;
+    session.run(&format!("rm -f {PROGRAM}"))?;
+    result
+}
