@@ -12,12 +12,12 @@
 //! |---|---|
 //! | `boot` | the entry point in assembly; fills in a [`BootInfo`] and calls the kernel's `start` |
 //! | `console` | `write(&[u8])`: polled output that works from the first instruction of Rust on; `console.rs` is in front of it |
-//! | `hypercall` | `call`: asks the hypervisor Xen for something |
+//! | `hypercall` | `call`: asks the hypervisor Xen for something; `CAN_SUSPEND` says whether that may be to suspend the guest |
 //! | `cpu` | `wait_for_interrupt`, `interrupts_enabled/disable/enable`, `hardware_random`, `frame_pointer`, `code_address` of a return address, `cycles` |
 //! | `mmu` | `phys_to_virt`, `virt_to_phys`, `map_device`, `map_shared`, `seal`, `is_sealed` |
 //! | `exceptions` | decodes a fault into a [`Fault`] and calls the kernel's `fault` |
 //! | `interrupts` | `enable`, `disable` an [`Irq`]; `allocate_message` (MSI) where the machine has it |
-//! | `clock` | `now` in nanoseconds since boot, `set_deadline`, `wall_clock` where the machine has one |
+//! | `clock` | `now` in nanoseconds since boot, `set_deadline`, `go_on_from` after a suspension, `wall_clock` where the machine has one |
 //! | `ports` | I/O ports, for PCI configuration and the 16550; an empty bus where there are none |
 //! | `power` | `configure` from the command line; `power_off`, `reboot`, `crash`, with the exit status where the machine can carry one |
 //!

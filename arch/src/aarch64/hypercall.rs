@@ -2,6 +2,9 @@
 
 use core::arch::asm;
 
+/// Whether Xen can suspend a guest of this architecture, and resume it in another domain.
+pub const CAN_SUSPEND: bool = false;
+
 /// Calls Xen: `number` is that of the call (`__HYPERVISOR_*` in xen/include/public/xen.h). Returns
 /// what Xen does, a negative error number if it failed.
 ///

@@ -53,6 +53,12 @@ pub fn now() -> u64 {
     rate().nanoseconds(registers::counter().wrapping_sub(START.load(Ordering::Relaxed)))
 }
 
+/// Goes on from `time`, in nanoseconds since boot, whatever the counter has done meanwhile.
+pub fn go_on_from(time: u64) {
+    let start = registers::counter().wrapping_sub(rate().ticks(time));
+    START.store(start, Ordering::Relaxed);
+}
+
 /// Raises [`Interrupt::Timer`](crate::Interrupt::Timer) once when the time since boot has reached
 /// `deadline` nanoseconds, at once if it has already. `None` cancels. A new deadline replaces the
 /// one before.

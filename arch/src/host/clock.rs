@@ -19,6 +19,9 @@ pub fn now() -> u64 {
     simulation::now().unwrap_or_else(|| START.get_or_init(Instant::now).elapsed().as_nanos() as u64)
 }
 
+/// A process goes on by itself when it was suspended.
+pub fn go_on_from(_time: u64) {}
+
 /// Makes `cpu::wait_for_interrupt` return at `deadline`, in nanoseconds as `now` counts them, at
 /// the latest; `None` removes the limit. Every thread has its own.
 pub fn set_deadline(deadline: Option<u64>) {

@@ -1,5 +1,8 @@
 //! A process has no hypervisor to call.
 
+/// Nobody suspends a process in this way.
+pub const CAN_SUSPEND: bool = false;
+
 /// `-ENOSYS`, which Xen answers to calls that it does not know.
 const NOT_IMPLEMENTED: isize = -38;
 

@@ -9,6 +9,9 @@ use core::{
 
 use super::cpuid;
 
+/// Whether Xen can suspend a guest of this architecture, and resume it in another domain.
+pub const CAN_SUSPEND: bool = true;
+
 /// Whether the instruction is AMD's, VMMCALL, and not Intel's, VMCALL.
 static IS_AMD: AtomicBool = AtomicBool::new(false);
 

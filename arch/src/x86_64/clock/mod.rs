@@ -104,6 +104,27 @@ pub fn now() -> u64 {
     time_at(ticks)
 }
 
+/// Goes on from `time`, in nanoseconds since boot, when the guest was suspended meanwhile: it may be
+/// on another machine, whose TSC has another value and another rate. The deadline is to be set again.
+/// To be called with interrupts off.
+pub fn go_on_from(time: u64) {
+    BASE_TIME.store(time, Ordering::Relaxed);
+    BASE_TICKS.store(cpu::cycles(), Ordering::Relaxed);
+    if let (Hypervisor::Xen, leaves) = cpuid::hypervisor()
+        && let Some(rate) = xen::rate(leaves)
+    {
+        RATE.store(rate.0, Ordering::Relaxed);
+    }
+    DEADLINE.store(NEVER, Ordering::Relaxed);
+    CALIBRATION.with(|calibration| {
+        if let Some(calibration) = calibration {
+            let stretch = timer::start_sharply(u32::MAX, Divider::MEDIUM, Run::Silent);
+            calibration.restart(None, stretch);
+            REFINE_AT.store(0, Ordering::Relaxed);
+        }
+    });
+}
+
 /// Refines the rate, which is done now and then until it is known.
 #[cold]
 #[inline(never)]
