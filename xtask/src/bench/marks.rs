@@ -25,7 +25,10 @@ const NETWORK: &str = "kernel/src/net/runner.rs";
 
 /// Functions that are steps by themselves, by the ends of their names and of the files that they are
 /// in, with what it means that they are reached.
-const FUNCTIONS: [(&str, &str, &str); 3] = [
+const FUNCTIONS: [(&str, &str, &str); 6] = [
+    ("boot::start", "arch/src/x86_64/boot.rs", MMU),
+    ("boot::enter", "arch/src/aarch64/boot.rs", MMU),
+    ("boot::enter", "arch/src/armv7/boot.rs", MMU),
     ("__mayfly_main", "", MAIN),
     ("process_icmpv4", "/iface/interface/ipv4.rs", PING),
     ("poll_write", "kernel/src/net/tcp/stream.rs", "first byte of an answer"),
@@ -33,6 +36,9 @@ const FUNCTIONS: [(&str, &str, &str); 3] = [
 
 /// The step that a ping has come.
 pub const PING: &str = "first ping received";
+
+/// The step that the boot assembly is: at its end, the MMU is on.
+const MMU: &str = "MMU";
 
 /// The step at whose end the app takes over.
 const MAIN: &str = "start of the app's main";

@@ -70,6 +70,8 @@ impl LinuxGuest {
             arch: self.arch,
             kernel: KERNEL.into(),
             ramdisk: Some(RAMDISK.into()),
+            // It uses RDTSCP.
+            native_tsc: true,
             memory: MEMORY,
             least_memory: MEMORY,
             // A Linux that has panicked would take all of the processor.

@@ -87,6 +87,11 @@ impl Session {
         Ok(session)
     }
 
+    /// Number of QEMU's process.
+    pub fn process(&self) -> u32 {
+        self.running.id()
+    }
+
     /// What Xen and dom0 have printed on their console so far.
     pub fn console(&self) -> String {
         self.console.text()

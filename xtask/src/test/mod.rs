@@ -39,6 +39,7 @@ use case::Case;
 pub use guest::TestGuest;
 pub use namespace::{INTERFACE, Namespace};
 pub use nightly::programs as nightly_programs;
+pub use outside::busiest_thread;
 use runner::Runner;
 pub use runner::Tally;
 

@@ -14,17 +14,24 @@ pub struct Processors {
 
 /// What the threads of process `process` have had of the processors.
 pub fn processors(process: u32) -> Option<Processors> {
-    let mut total = None;
-    for thread in std::fs::read_dir(format!("/proc/{process}/task")).ok()? {
-        // A thread may end meanwhile.
-        let times = std::fs::read_to_string(thread.ok()?.path().join("schedstat"));
-        if let Some(times) = times.ok().and_then(|times| parse(&times)) {
-            let total: &mut Processors = total.get_or_insert_default();
-            total.used += times.used;
-            total.waited += times.waited;
-        }
-    }
-    total
+    threads(process)?.reduce(|one, other| Processors {
+        used: one.used + other.used,
+        waited: one.waited + other.waited,
+    })
+}
+
+/// What the thread of process `process` that has run most has had of the processors: of a QEMU with
+/// one processor, the thread that is this processor.
+pub fn busiest_thread(process: u32) -> Option<Processors> {
+    threads(process)?.max_by_key(|times| times.used)
+}
+
+fn threads(process: u32) -> Option<impl Iterator<Item = Processors>> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    // A thread may end meanwhile.
+    Some(threads.filter_map(|thread| {
+        parse(&std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?)
+    }))
 }
 
 /// Reads `schedstat`, whose first two numbers are nanoseconds of running and of waiting.

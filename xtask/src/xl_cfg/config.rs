@@ -16,6 +16,9 @@ pub struct Config {
     pub kernel: String,
     /// The first file system of a guest that is a Linux: a path in dom0.
     pub ramdisk: Option<String>,
+    /// Whether a guest of x86-64 reads the processor's time stamp counter itself. Xen emulates the
+    /// instruction where it does not trust the counter, as on QEMU, but not RDTSCP.
+    pub native_tsc: bool,
     /// Memory, in MiB.
     pub memory: u64,
     /// The least memory with which the image starts, in MiB.
@@ -43,9 +46,11 @@ impl Config {
         if self.arch == Arch::X86_64 {
             text += "type = \"pvh\"\n";
         }
+        if self.native_tsc && self.arch == Arch::X86_64 {
+            text += "tsc_mode = \"native\"\n";
+        }
         if let Some(ramdisk) = &self.ramdisk {
-            // Linux uses RDTSCP, which Xen would have to emulate under QEMU, and does not.
-            text += &format!("ramdisk = {}\ntsc_mode = \"native\"\n", quoted(ramdisk));
+            writeln!(text, "ramdisk = {}", quoted(ramdisk)).ok();
         }
         let words: Vec<String> = self.arguments.iter().map(|word| tools::quote(word)).collect();
         // Writing to a string cannot fail.
@@ -122,6 +127,7 @@ mod tests {
             arch: Arch::X86_64,
             kernel: "hello".into(),
             ramdisk: None,
+            native_tsc: false,
             memory: 2,
             least_memory: 2,
             arguments: Vec::new(),
@@ -162,6 +168,7 @@ on_crash = "preserve"
             arch: Arch::Armv7,
             kernel: "/srv/http".into(),
             ramdisk: None,
+            native_tsc: true,
             memory: 16,
             least_memory: 3,
             arguments: vec!["port=80".into(), r#"greeting=say "hi""#.into()],
@@ -187,6 +194,17 @@ on_reboot = "preserve"
 on_crash = "preserve"
 "#;
         assert_eq!(config.text(), expected);
+    }
+
+    #[test]
+    fn a_linux_guest_has_a_ramdisk_and_the_counter_of_the_processor() {
+        let linux = Config { ramdisk: Some("/r".into()), native_tsc: true, ..example() };
+        let text = linux.text();
+        assert!(
+            text.contains("\nramdisk = \"/r\"\n") && text.contains("\ntsc_mode = \"native\"\n")
+        );
+        let arm = Config { arch: Arch::Aarch64, ..linux };
+        assert!(!arm.text().contains("tsc_mode"));
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Config {
             arch: image.arch,
             kernel: app.binary.clone(),
             ramdisk: None,
+            native_tsc: false,
             memory,
             least_memory: least,
             arguments: arguments.to_vec(),

@@ -50,11 +50,13 @@ pub fn compare(guests: &mut Guests, rounds: u32) -> Result<Vec<Comparison>> {
 /// One boot of each kind; the times in the order of their names.
 fn boots(guests: &mut Guests, config: &Config, address: &str) -> Result<Vec<f64>> {
     let name = &config.name;
-    let mut times = guests.measure(&format!("create {name}.cfg {address}"))?;
+    let (figures, share) = guests.measure(&format!("create {name}.cfg {address}"))?;
+    let mut times: Vec<f64> = figures.iter().map(|time| time * share).collect();
     let destroy = format!("xl destroy {name}");
     guests.session.succeed(&destroy)?;
     guests.session.succeed(&format!("xl create -p {name}.cfg"))?;
-    times.extend(guests.measure(&format!("unpause {name} {address}"))?);
+    let (figures, share) = guests.measure(&format!("unpause {name} {address}"))?;
+    times.extend(figures.iter().map(|time| time * share));
     guests.session.succeed(&destroy)?;
     Ok(times)
 }

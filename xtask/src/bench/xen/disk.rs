@@ -58,8 +58,7 @@ pub fn compare(guests: &mut Guests, rounds: u32, found: &mut Vec<Comparison>) ->
         ui::progress("Measuring", format_args!("{} on {}", task.name, guests.arch));
         let Task { name, way, block, depth, count } = task;
         let mut rate = |address: &str| -> Result<f64> {
-            let order = format!("disk {address} {way} {block} {depth} {count}");
-            guests.measure(&order)?.first().copied().context("nothing was measured")
+            guests.rate(&format!("disk {address} {way} {block} {depth} {count}"))
         };
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..rounds {

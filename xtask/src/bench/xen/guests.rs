@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How};
 use crate::lab::{Domain, Hardware, Lab, LinuxGuest, Session, Xen};
+use crate::test::busiest_thread;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
 use crate::{linux, paths, setup, ui};
@@ -73,7 +74,8 @@ impl Guests {
         let content = fs::read(&image.path)
             .with_context(|| format!("cannot read {}", image.path.display()))?;
         self.session.send(&quote(&config.kernel), &content)?;
-        Ok(Config { network: true, ..config })
+        // As Linux has it.
+        Ok(Config { network: true, native_tsc: true, ..config })
     }
 
     /// The Linux guest.
@@ -118,17 +120,35 @@ impl Guests {
         Ok(domain)
     }
 
-    /// Has the program in dom0 measure; gives the numbers that it prints.
+    /// Has the program in dom0 measure. Gives the numbers that it prints, and the part of the time
+    /// in which QEMU had a processor or did not want one.
     ///
     /// # Errors
     /// If it fails.
-    pub fn measure(&mut self, arguments: &str) -> Result<Vec<f64>> {
+    pub fn measure(&mut self, arguments: &str) -> Result<(Vec<f64>, f64)> {
+        let (start, waited) = (Instant::now(), self.waited()?);
         let printed = self.session.succeed(&format!("./meter {arguments}"))?;
+        let waited = self.waited()?.saturating_sub(waited);
+        let share = 1.0 - waited.as_secs_f64() / start.elapsed().as_secs_f64();
         // Before that, xl may have said what it does.
         let figures = printed.lines().last().unwrap_or_default();
-        figures
-            .split_whitespace()
-            .map(|word| word.parse().with_context(|| format!("`{word}` is no number")))
-            .collect()
+        let number =
+            |word: &str| word.parse::<f64>().with_context(|| format!("`{word}` is no number"));
+        Ok((figures.split_whitespace().map(number).collect::<Result<_>>()?, share.max(0.01)))
+    }
+
+    /// As [`measure`](Self::measure), of one rate: what it would be if QEMU never had to wait.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn rate(&mut self, arguments: &str) -> Result<f64> {
+        let (figures, share) = self.measure(arguments)?;
+        Ok(figures.first().context("nothing was measured")? / share)
+    }
+
+    /// How long QEMU's processor has waited for one of this machine's so far.
+    fn waited(&self) -> Result<Duration> {
+        let times = busiest_thread(self.session.process()).context("/proc has no schedstat")?;
+        Ok(times.waited)
     }
 }

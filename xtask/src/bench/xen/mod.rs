@@ -2,7 +2,9 @@
 //!
 //! Both are guests of the lab's Xen at the same time, with the same back ends, and what asks them is
 //! `tests/meter` in dom0. They are asked in turns, so that what disturbs one disturbs the other, and
-//! the ratio of the two means something where the figures do not.
+//! the ratio of the two means something where the figures do not. On a busy machine a round trip takes
+//! many times as long as on a quiet one, mostly because QEMU has no processor; Linux tells how long
+//! that was (`/proc/PID/task/TID/schedstat`), and it is not counted.
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -29,7 +31,8 @@ use guests::Guests;
 
 The Linux guest is Debian's cloud kernel, whose package is fetched but not installed, with
 tests/linux-server as its only process. Each figure is the median of the rounds; only the ratio is
-to be quoted: how many times as fast Mayfly is.")]
+to be quoted: how many times as fast Mayfly is. The time that QEMU waits for a processor of this
+machine is not counted.")]
 pub struct Options {
     /// Architectures to measure.
     #[arg(long, value_enum, default_value = "x86_64")]
