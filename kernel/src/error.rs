@@ -110,3 +110,9 @@ impl From<xen::ConduitError> for Error {
         Self::Other(Box::new(error))
     }
 }
+
+impl From<xen::ChannelError> for Error {
+    fn from(error: xen::ChannelError) -> Self {
+        Self::Other(Box::new(error))
+    }
+}

@@ -36,6 +36,7 @@
 //! the end.
 
 mod conduit;
+mod console;
 mod control;
 mod handover;
 mod vchan;
@@ -48,6 +49,7 @@ pub use mayfly_xen::store::{
 };
 
 pub use conduit::{Conduit, ConduitError, ConduitRequest, ConduitRequests};
+pub use console::{Channel, ChannelError};
 pub use vchan::{ReadHalf, RingSizes, Vchan, VchanError, VchanListener, WriteHalf};
 pub use watchdog::Watchdog;
 

@@ -13,30 +13,45 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 pub(crate) struct BadIndex;
 
 /// The end of a ring that this side writes to.
-pub(crate) struct Producer {
-    bytes: &'static [AtomicU8],
-    consumer: &'static AtomicU32,
-    producer: &'static AtomicU32,
+pub(crate) struct Producer<'a> {
+    bytes: &'a [AtomicU8],
+    consumer: &'a AtomicU32,
+    producer: &'a AtomicU32,
     next: u32,
 }
 
 /// The end of a ring that this side reads from.
-pub(crate) struct Consumer {
-    bytes: &'static [AtomicU8],
-    consumer: &'static AtomicU32,
-    producer: &'static AtomicU32,
+pub(crate) struct Consumer<'a> {
+    bytes: &'a [AtomicU8],
+    consumer: &'a AtomicU32,
+    producer: &'a AtomicU32,
     next: u32,
 }
 
-impl Producer {
+impl<'a> Producer<'a> {
     /// Goes on where the index in the ring is.
     pub(crate) fn new(
-        bytes: &'static [AtomicU8],
-        consumer: &'static AtomicU32,
-        producer: &'static AtomicU32,
+        bytes: &'a [AtomicU8],
+        consumer: &'a AtomicU32,
+        producer: &'a AtomicU32,
+    ) -> Self {
+        Self::at(bytes, consumer, producer, producer.load(Ordering::Relaxed))
+    }
+
+    /// Goes on where this side knows that it has come to.
+    pub(crate) fn at(
+        bytes: &'a [AtomicU8],
+        consumer: &'a AtomicU32,
+        producer: &'a AtomicU32,
+        next: u32,
     ) -> Self {
         debug_assert!(bytes.len().is_power_of_two());
-        Self { bytes, consumer, producer, next: producer.load(Ordering::Relaxed) }
+        Self { bytes, consumer, producer, next }
+    }
+
+    /// Where it has come to.
+    pub(crate) fn next(&self) -> u32 {
+        self.next
     }
 
     /// Bytes for which there is room.
@@ -62,15 +77,30 @@ impl Producer {
     }
 }
 
-impl Consumer {
+impl<'a> Consumer<'a> {
     /// Goes on where the index in the ring is.
     pub(crate) fn new(
-        bytes: &'static [AtomicU8],
-        consumer: &'static AtomicU32,
-        producer: &'static AtomicU32,
+        bytes: &'a [AtomicU8],
+        consumer: &'a AtomicU32,
+        producer: &'a AtomicU32,
+    ) -> Self {
+        Self::at(bytes, consumer, producer, consumer.load(Ordering::Relaxed))
+    }
+
+    /// Goes on where this side knows that it has come to.
+    pub(crate) fn at(
+        bytes: &'a [AtomicU8],
+        consumer: &'a AtomicU32,
+        producer: &'a AtomicU32,
+        next: u32,
     ) -> Self {
         debug_assert!(bytes.len().is_power_of_two());
-        Self { bytes, consumer, producer, next: consumer.load(Ordering::Relaxed) }
+        Self { bytes, consumer, producer, next }
+    }
+
+    /// Where it has come to.
+    pub(crate) fn next(&self) -> u32 {
+        self.next
     }
 
     /// Bytes that can be read.
@@ -113,7 +143,7 @@ mod tests {
     use crate::shared_page::SharedPage;
 
     /// Both ends of a ring of 64 bytes whose indices begin at `start`.
-    fn ring(start: u32) -> (SharedPage, Producer, Consumer) {
+    fn ring(start: u32) -> (SharedPage, Producer<'static>, Consumer<'static>) {
         let page = SharedPage::new();
         let (consumer, producer) = (page.word(1024), page.word(1028));
         consumer.store(start, Ordering::Relaxed);

@@ -30,7 +30,7 @@ static OUTPUT: Once<IrqLock<Output>> = Once::new();
 
 /// The way out.
 struct Output {
-    ring: Producer,
+    ring: Producer<'static>,
     port: Port,
     /// Nobody took anything for too long, so polled output does not wait again.
     is_stuck: bool,
@@ -130,7 +130,7 @@ impl Output {
 
 /// The console's driver.
 struct Driver {
-    input: Consumer,
+    input: Consumer<'static>,
     output: &'static IrqLock<Output>,
     port: Port,
     signal: &'static Signal,

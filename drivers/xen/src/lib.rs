@@ -17,6 +17,7 @@
 //! - [`store`], XenStore, by which everything else is negotiated;
 //! - [`bus`], how a front end and its back end find each other, and part;
 //! - `front_ring`: a ring of requests and responses;
+//! - [`channel`], consoles beside the first;
 //! - [`net`], network cards;
 //! - [`block`], disks;
 //! - [`vchan`], streams of bytes between two domains;
@@ -31,6 +32,7 @@ extern crate std;
 pub mod block;
 pub mod bus;
 mod byte_ring;
+pub mod channel;
 pub mod conduit;
 mod console;
 mod error;

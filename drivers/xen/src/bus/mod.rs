@@ -43,7 +43,7 @@ pub use link::devices;
 pub use minder::Minder;
 pub(crate) use minder::{Connector, start};
 pub(crate) use nodes::{Node, Offer, Seen};
-pub(crate) use ring::{GrantedRing, LargeRing, granted_ring, large_ring};
+pub(crate) use ring::{GrantedRing, LargeRing, granted_page, granted_ring, large_ring};
 pub(crate) use session::{Line, Session};
 use state::State;
 

@@ -48,7 +48,14 @@ pub(crate) fn large_ring<const WORDS: usize>(
     Ok((FrontRing::new(RingMemory { first, others }), references))
 }
 
-fn granted_page(entries: &Reservation, domain: DomainId) -> Result<Grant<HeapPage>, ConnectError> {
+/// A fresh page that `domain` is granted.
+///
+/// # Errors
+/// As of [`granted_ring`].
+pub(crate) fn granted_page(
+    entries: &Reservation,
+    domain: DomainId,
+) -> Result<Grant<HeapPage>, ConnectError> {
     let page = HeapPage::zeroed().ok_or(ConnectError::OutOfMemory)?;
     Ok(entries.grant(domain, page, Access::ReadWrite).map_err(|(error, _)| error)?)
 }

@@ -45,8 +45,8 @@ pub(crate) trait Channel {
 pub(crate) struct Driver<C> {
     connection: Connection,
     channel: C,
-    requests: Producer,
-    replies: Consumer,
+    requests: Producer<'static>,
+    replies: Consumer<'static>,
     connection_state: &'static AtomicU32,
     has_begun: bool,
     incoming: Incoming,
@@ -114,7 +114,7 @@ impl Incoming {
     /// that is complete. Returns whether there was anything.
     fn read(
         &mut self,
-        replies: &mut Consumer,
+        replies: &mut Consumer<'static>,
         connection: &Connection,
     ) -> Result<bool, StoreError> {
         let before = self.got;

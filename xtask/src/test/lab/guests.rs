@@ -8,7 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::logs::unusual;
-use super::{Shared, peer};
+use super::{
+    Shared,
+    peer::{self, Peer},
+};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -161,16 +164,29 @@ struct Guest {
     /// Files in dom0.
     disks: Vec<String>,
     /// What dom0 does while it runs.
-    script: Option<&'static str>,
+    script: Option<Script>,
 }
 
-/// The scripts that dom0 runs, by their names.
-const SCRIPTS: [(&str, &str); 4] = [
-    ("conduit.sh", include_str!("dom0/conduit.sh")),
-    ("type.sh", include_str!("dom0/type.sh")),
-    ("vchan.sh", include_str!("dom0/vchan.sh")),
-    ("vchan_pair.sh", include_str!("dom0/vchan_pair.sh")),
+/// A script that dom0 runs.
+#[derive(Clone, Copy)]
+struct Script {
+    name: &'static str,
+    text: &'static str,
+    /// The program that it uses.
+    peer: Option<Peer>,
+}
+
+const SCRIPTS: [Script; 5] = [
+    script("conduit.sh", include_str!("dom0/conduit.sh"), Some(peer::VCHAN_ECHO)),
+    script("console.sh", include_str!("dom0/console.sh"), Some(peer::CONSOLE_END)),
+    script("type.sh", include_str!("dom0/type.sh"), None),
+    script("vchan.sh", include_str!("dom0/vchan.sh"), Some(peer::VCHAN_ECHO)),
+    script("vchan_pair.sh", include_str!("dom0/vchan_pair.sh"), Some(peer::VCHAN_ECHO)),
 ];
+
+const fn script(name: &'static str, text: &'static str, peer: Option<Peer>) -> Script {
+    Script { name, text, peer }
+}
 
 impl Guest {
     fn of(app: &App, arch: Arch, how: &How) -> Self {
@@ -203,8 +219,8 @@ impl Guest {
         self.memory = mebibytes(memory)?;
         self.arguments.clone_from(&directives.arguments);
         if let Some(wanted) = &directives.dom0 {
-            let script = SCRIPTS.iter().find(|(name, _)| name == wanted);
-            self.script = Some(script.with_context(|| format!("there is no {wanted}"))?.1);
+            let script = SCRIPTS.iter().find(|script| script.name == wanted);
+            self.script = Some(*script.with_context(|| format!("there is no {wanted}"))?);
         }
         let patience = Duration::from_secs(directives.timeout);
         self.checked(session, patience, &|console, ending| {
@@ -276,11 +292,13 @@ impl Guest {
     }
 }
 
-/// Has dom0 run a script, which is told the name of a guest. It finds the programs that it may need
-/// beside it.
-fn play(session: &mut Session, xen: Xen, script: &str, guest: &str) -> Result<()> {
-    let program = fs::read(peer::vchan_echo(xen)?)?;
-    session.send("vchan-echo", &program)?;
-    session.send("script", script.as_bytes())?;
-    session.succeed(&format!("chmod +x vchan-echo; sh script {}", quote(guest))).map(|_| ())
+/// Has dom0 run a script, which is told the name of a guest. It finds the program that it uses beside
+/// it.
+fn play(session: &mut Session, xen: Xen, script: Script, guest: &str) -> Result<()> {
+    if let Some(peer) = script.peer {
+        session.send(peer.name, &fs::read(peer::build(peer, xen)?)?)?;
+        session.succeed(&format!("chmod +x {}", peer.name))?;
+    }
+    session.send("script", script.text.as_bytes())?;
+    session.succeed(&format!("sh script {}", quote(guest))).map(|_| ())
 }

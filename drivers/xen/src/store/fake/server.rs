@@ -53,8 +53,8 @@ struct Transaction {
 }
 
 pub(in crate::store) struct Server {
-    requests: Consumer,
-    replies: Producer,
+    requests: Consumer<'static>,
+    replies: Producer<'static>,
     input: Vec<u8>,
     output: VecDeque<u8>,
     pub(in crate::store) tree: Tree,

@@ -1,0 +1,79 @@
+//! How a console comes to work: the nodes that both sides write.
+
+use alloc::{format, string::String, vec::Vec};
+
+use super::{Channel, ChannelError, Connection};
+use crate::{
+    Sharing,
+    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, granted_page},
+    grants::DomainId,
+    store::Store,
+};
+
+/// The class of these devices.
+const CLASS: &str = "console";
+
+/// States in which nobody has the console open: it is new, or was closed (`enum xenbus_state`).
+const FREE: [&str; 3] = ["1", "5", "6"];
+
+/// Opens the console that the guest's configuration calls `name`, as soon as its back end is ready.
+/// The back end may go and come back later. Returns the console, and who is to watch over it.
+///
+/// # Errors
+/// [`ChannelError`]
+pub async fn open(
+    store: &Store,
+    sharing: Sharing,
+    name: &str,
+) -> Result<(Channel, Minder), ChannelError> {
+    let directory = find(store, name).await?;
+    let connector = ChannelConnector { sharing };
+    let ((), session, minder) = bus::start(store, &directory, connector).await?;
+    Ok((Channel { session }, minder))
+}
+
+/// The directory of the console of this name.
+async fn find(store: &Store, name: &str) -> Result<String, ChannelError> {
+    let directories = bus::devices(store, CLASS).await?;
+    let node = |name: &str| -> Vec<String> {
+        directories.iter().map(|directory| format!("{directory}/{name}")).collect()
+    };
+    let names = store.read_each(&node("name")).await?;
+    let is_it = |found: &Option<String>| found.as_deref() == Some(name);
+    let index = names.iter().position(is_it).ok_or(ChannelError::NotFound)?;
+    let directory = directories.into_iter().nth(index).ok_or(ChannelError::NotFound)?;
+    let state = store.read_text(&format!("{directory}/state")).await?;
+    if FREE.contains(&state.as_str()) { Ok(directory) } else { Err(ChannelError::InUse) }
+}
+
+/// How a console connects.
+struct ChannelConnector {
+    sharing: Sharing,
+}
+
+impl Connector for ChannelConnector {
+    type Info = ();
+    type Connection = Connection;
+
+    const FEATURES: &'static [Node] = &[];
+    const PROPERTIES: &'static [Node] = &[];
+
+    fn offer(
+        &self,
+        _: &Seen,
+        domain: DomainId,
+        line: &Line<Connection>,
+        offer: &mut Offer,
+    ) -> Result<Connection, ConnectError> {
+        let page = granted_page(&self.sharing.grants.reserve(1)?, domain)?;
+        let channel = self.sharing.events.alloc_unbound(domain)?;
+        line.listen(&channel)?;
+        offer.add("ring-ref", page.reference().0);
+        offer.add("port", channel.port().number());
+        Ok(Connection { page, channel, read: 0, written: 0 })
+    }
+
+    fn finish(&self, _: &Seen, _: &mut Connection) -> Result<(), ConnectError> {
+        Ok(())
+    }
+}
