@@ -144,10 +144,20 @@ impl Packages {
     /// # Errors
     /// If there is no such package.
     pub fn dependency(&self, package: &str) -> Result<String> {
+        // To ask takes a second, and the answer is the same until the lists are.
+        let kept = self.directory.join(format!("{package}.dependency"));
+        let lists = age(&self.directory.join("updated"));
+        if let Ok(answer) = fs::read_to_string(&kept)
+            && age(&kept).zip(lists).is_some_and(|(kept, lists)| kept < lists)
+        {
+            return Ok(answer);
+        }
         self.require(&[package])?;
         let listing = tools::output(self.apt("apt-cache").args(["depends", package]))?;
-        first_dependency(&listing)
-            .with_context(|| format!("Debian's package {package} depends on nothing"))
+        let answer = first_dependency(&listing)
+            .with_context(|| format!("Debian's package {package} depends on nothing"))?;
+        fs::write(kept, &answer)?;
+        Ok(answer)
     }
 
     /// Downloads packages and unpacks them into one directory, which it gives.

@@ -7,11 +7,11 @@ use super::{DOM0, HYPERVISOR, Hardware, KERNEL, Lab, Xen};
 use crate::tools;
 
 /// QEMU with Xen, dom0's kernel and its file system, and no other devices than a network card and
-/// disks.
-pub fn command(lab: &Lab, hardware: &Hardware) -> Command {
+/// disks. If it does not boot, it is to go on from a [`Snapshot`](super::snapshot::Snapshot).
+pub fn command(lab: &Lab, hardware: &Hardware, boots: bool) -> Command {
     let mut qemu = bare(lab);
     match lab.xen {
-        Xen::X86_64 => x86_64(&mut qemu),
+        Xen::X86_64 => x86_64(&mut qemu, boots),
         Xen::Aarch64 => aarch64(&mut qemu, hardware.gic),
     }
     if let Some((backend, device)) = hardware.network.qemu_arguments(transport(lab.xen)) {
@@ -67,9 +67,13 @@ pub fn ports(xen: Xen, ports: &[(&str, &Path)]) -> Vec<String> {
 }
 
 /// Xen is a multiboot kernel here; dom0's kernel and file system are its modules.
-fn x86_64(qemu: &mut Command) {
+fn x86_64(qemu: &mut Command, boots: bool) {
     // With SMAP, Xen ends a dom0 that is paravirtualised.
     qemu.args(["-machine", "pc", "-cpu", "max,-smap", "-m", "640"]);
+    if !boots {
+        // What is in memory comes with the rest.
+        return;
+    }
     qemu.args(["-kernel", HYPERVISOR]);
     qemu.args([
         "-append",

@@ -5,7 +5,7 @@
 //! first file system of it, [`kernels`] unpacks what QEMU and Xen want unpacked, and [`machine`] has
 //! the command line of QEMU.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -26,8 +26,10 @@ mod kernels;
 mod libraries;
 mod linux_guest;
 mod machine;
+mod monitor;
 mod parts;
 mod session;
+mod snapshot;
 
 pub use clients::{Clients, PLACE as CLIENTS};
 pub use dom0less::{DirectEnding, Dom0less};
@@ -106,6 +108,9 @@ pub struct Hardware {
     /// Interrupt controller on ARM: GICv2 or GICv3. Guests see the same.
     #[arg(long, value_name = "VERSION", default_value_t = DEFAULT_GIC, value_parser = clap::value_parser!(u8).range(2..=3))]
     gic: u8,
+    /// Boots, instead of going on from where an earlier boot had come to.
+    #[arg(long)]
+    fresh: bool,
     /// What its network card is connected to; it has none if there is no network.
     #[arg(skip = Network::None)]
     network: Network,
@@ -131,7 +136,7 @@ impl Hardware {
     /// A machine with a certain version of ARM's interrupt controller.
     pub fn with_gic(arch: Xen, gic: u8) -> Self {
         let (network, extra, disks) = (Network::None, Vec::new(), Vec::new());
-        Self { arch, gic, network, extra, disks }
+        Self { arch, gic, fresh: false, network, extra, disks }
     }
 
     /// The same machine with a network card, which is on the bridge that guests are on. The network
@@ -148,6 +153,17 @@ impl Hardware {
     /// The same machine with these files as its disks, which dom0 has as [`disk`].
     pub fn with_disks(self, disks: Vec<PathBuf>) -> Self {
         Self { disks, ..self }
+    }
+
+    /// What dom0 notices of network and disks while it boots, if that may be the same the next time.
+    /// `None` if it is to boot anyway, or is not as usual.
+    fn shape(&self) -> Option<(bool, Vec<u64>)> {
+        let size = |file: &PathBuf| file.metadata().ok().filter(Metadata::is_file);
+        let sizes: Option<Vec<_>> = self.disks.iter().map(size).collect();
+        let sizes = sizes?.iter().map(Metadata::len).collect();
+        let is_usual = self.extra.is_empty() && !matches!(self.network, Network::Tap(_));
+        let is_kept = is_usual && !self.fresh;
+        is_kept.then_some((matches!(self.network, Network::None), sizes))
     }
 }
 
@@ -170,7 +186,7 @@ fn shell(hardware: &Hardware) -> Result<()> {
     setup::programs(&[hardware.arch.arch().qemu()])?;
     let lab = Lab::prepare(hardware.arch)?;
     ui::progress("Booting", format_args!("Xen and dom0 on {}", hardware.arch.arch()));
-    let mut qemu: Command = machine::command(&lab, hardware);
+    let mut qemu: Command = machine::command(&lab, hardware, true);
     qemu.args(["-serial", "mon:stdio"]);
     tools::run(&mut qemu)
 }

@@ -9,19 +9,31 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::monitor::Monitor;
+use super::snapshot::Snapshot;
 use super::{Hardware, Lab, machine};
 use crate::run::{Console, Running, interrupted};
 use crate::temporary::TemporaryFile;
+use crate::ui;
 
 /// How long Xen and dom0 may take to boot, and most commands to end, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often is looked whether someone wants all this to end.
 const INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long dom0 may take to answer when it has booted earlier.
+const PATIENCE_AFTER_SNAPSHOT: Duration = Duration::from_secs(30);
+
+/// The serial ports of dom0.
+const PORTS: [&str; 2] = ["commands", "files"];
+
+/// What dom0 prints when it is ready.
+const READY: &str = ": ready";
 
 /// What ends the output of a command, with its number and its exit status.
 const MARK: &str = "lab-command-ended";
@@ -30,6 +42,8 @@ const MARK: &str = "lab-command-ended";
 pub struct Session {
     running: Running,
     console: Kept,
+    /// Bytes that were printed there before dom0 was ready.
+    ready: usize,
     commands: BufReader<UnixStream>,
     files: UnixStream,
     /// Commands so far.
@@ -37,7 +51,7 @@ pub struct Session {
     /// How long a command may take.
     pub patience: Duration,
     /// The sockets' names, as long as the session.
-    _sockets: [TemporaryFile; 2],
+    _sockets: [TemporaryFile; 3],
 }
 
 /// What a command has printed, errors and all, and its exit status.
@@ -57,16 +71,60 @@ impl Output {
 }
 
 impl Session {
-    /// Boots, until the shell of dom0 answers.
+    /// Boots, until the shell of dom0 answers, or goes on from where an earlier boot had come to.
     ///
     /// # Errors
     /// If QEMU cannot be started, or dom0 is not there in two minutes; the error has the console.
     pub fn start(lab: &Lab, hardware: &Hardware) -> Result<Self> {
-        let sockets = [TemporaryFile::new("commands")?, TemporaryFile::new("files")?];
-        let [commands, files] = &sockets;
-        let mut qemu = machine::command(lab, hardware);
-        let ports = [("commands", commands.path()), ("files", files.path())];
+        let snapshot = Snapshot::of(lab, hardware, &PORTS)?;
+        if let Some(snapshot) = snapshot.as_ref().filter(|snapshot| snapshot.is_there()) {
+            match Self::go_on(lab, hardware, snapshot) {
+                Err(error) if !interrupted() => {
+                    ui::warning(format_args!("a snapshot of the lab is of no use: {error:#}"));
+                    snapshot.remove();
+                }
+                result => return result,
+            }
+        }
+        let (mut session, mut monitor) = Self::launch(lab, hardware, true)?;
+        session.until_ready()?;
+        session.succeed("true")?;
+        if let Some(snapshot) = snapshot {
+            let unfinished = snapshot.unfinished();
+            let saved = monitor.save(unfinished.name()).and_then(|()| unfinished.finish());
+            // The next start takes longer, that is all.
+            saved.unwrap_or_else(|error| {
+                ui::warning(format_args!("the lab's state cannot be kept: {error:#}"));
+            });
+        }
+        Ok(session)
+    }
+
+    /// Goes on from where a boot had come to.
+    fn go_on(lab: &Lab, hardware: &Hardware, snapshot: &Snapshot) -> Result<Self> {
+        let (mut session, mut monitor) = Self::launch(lab, hardware, false)?;
+        monitor.restore(snapshot.name(), &PORTS)?;
+        session.patience = PATIENCE_AFTER_SNAPSHOT;
+        // Its clock stood still. Dom0 tells Xen.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        session.succeed(&format!("date -s @{now}"))?;
+        session.patience = PATIENCE;
+        Ok(session)
+    }
+
+    /// Starts QEMU, which boots, or else waits for a state to go on from.
+    fn launch(lab: &Lab, hardware: &Hardware, boots: bool) -> Result<(Self, Monitor)> {
+        let [commands, files] = PORTS.map(TemporaryFile::new);
+        let sockets = [commands?, files?, TemporaryFile::new("monitor")?];
+        let [commands, files, monitor] = &sockets;
+        let mut qemu = machine::command(lab, hardware, boots);
+        let ports = [(PORTS[0], commands.path()), (PORTS[1], files.path())];
         qemu.args(["-serial", "stdio"]).args(machine::ports(lab.xen, &ports));
+        let path = monitor.path().display().to_string().replace(',', ",,");
+        qemu.args(["-qmp", &format!("unix:{path},server=on,wait=off")]);
+        if !boots {
+            qemu.args(["-S", "-incoming", "defer"]);
+        }
         let console = Kept::default();
         let mut running = Running::start(qemu, console.clone())?;
         let mut connect = |socket| {
@@ -74,17 +132,20 @@ impl Session {
                 .with_context(|| format!("QEMU did not start:\n{}", console.text()))
         };
         let (commands, files) = (BufReader::new(connect(commands)?), connect(files)?);
-        let mut session = Self {
+        let monitor = connect(monitor)?;
+        let session = Self {
             running,
             console,
+            ready: 0,
             commands,
             files,
             count: 0,
             patience: PATIENCE,
             _sockets: sockets,
         };
-        session.until_ready()?;
-        Ok(session)
+        let monitor = Monitor::new(monitor);
+        let monitor = monitor.with_context(|| format!("QEMU:\n{}", session.console()))?;
+        Ok((session, monitor))
     }
 
     /// Number of QEMU's process.
@@ -97,16 +158,25 @@ impl Session {
         self.console.text()
     }
 
+    /// That of it which was printed since dom0 was ready.
+    pub fn console_since_ready(&self) -> String {
+        self.console().get(self.ready..).unwrap_or_default().to_owned()
+    }
+
     /// Waits for dom0's word: what is written before its shell reads would be lost.
     fn until_ready(&mut self) -> Result<()> {
         let start = Instant::now();
-        while !self.console.text().contains(": ready") {
+        loop {
+            let text = self.console.text();
+            if let Some(at) = text.find(READY) {
+                self.ready = at + READY.len();
+                return Ok(());
+            }
             ensure!(!interrupted(), "interrupted");
             let alive = self.running.is_running() && start.elapsed() < PATIENCE;
             ensure!(alive, "dom0 did not boot:\n{}", self.console.text());
             sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 
     /// Has dom0's shell run `command`, without input.

@@ -40,9 +40,8 @@ pub fn case(machine: &Shared, name: &str) -> Case {
 
 fn check(session: &mut Session) -> Result<()> {
     let kernel = session.succeed("dmesg")?;
-    let console = session.console();
     // What is before that is about dom0.
-    let xen = console.split_once(": ready").map_or("", |(_, after)| after);
+    let xen = session.console_since_ready();
     let lines: Vec<&str> = kernel.lines().chain(xen.lines()).filter(|line| unusual(line)).collect();
     let shown = lines.get(..SHOWN).unwrap_or(&lines).join("\n");
     ensure!(lines.is_empty(), "Xen or dom0 has printed {} lines:\n{shown}", lines.len());
