@@ -26,7 +26,7 @@ use mayfly_xen::{bus::ConnectError, channel};
 pub use mayfly_xen::channel::{Channel, ChannelError};
 
 use super::Xen;
-use crate::executor;
+use crate::{executor, time};
 
 impl Xen {
     /// Opens the console that the guest's configuration calls `name`, as soon as its back end is
@@ -39,7 +39,7 @@ impl Xen {
         let (channel, minder) = channel::open(&self.store, sharing, name).await?;
         let name = String::from(name);
         executor::spawn_essential("console", async move {
-            let reason = minder.run().await;
+            let reason = minder.run(time::sleep).await;
             log::warn!("console {name}: {reason}");
         })
         .detach();
