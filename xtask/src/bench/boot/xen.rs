@@ -57,7 +57,7 @@ pub fn boot(app: &App, image: &Image, found: &Steps, runs: usize) -> Result<Boot
     let mut session = Session::start(&lab, &hardware)?;
     let arguments = [format!("ip={ADDRESS}/24")];
     let config = Config::for_lab(app, image, Some(MEMORY), &arguments)?;
-    let config = Config { network: true, ..config };
+    let config = Config { network: true, native_tsc: true, ..config };
     let mac = config.mac.context("the guest has no hardware address")?;
     session.send("meter", &std::fs::read(meter)?)?;
     session.send(&quote(&config.kernel), &std::fs::read(&image.path)?)?;
