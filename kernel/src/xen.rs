@@ -50,6 +50,9 @@ pub use mayfly_xen::store::{
 
 pub use conduit::{Conduit, ConduitError, ConduitRequest, ConduitRequests};
 pub use console::{Channel, ChannelError};
+#[cfg(feature = "fake")]
+#[doc(hidden)]
+pub use handover::read_lines;
 pub use vchan::{ReadHalf, RingSizes, Vchan, VchanError, VchanListener, WriteHalf};
 pub use watchdog::Watchdog;
 

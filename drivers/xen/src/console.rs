@@ -8,6 +8,9 @@
 //! xenconsoled in dom0 is at the other end, as a rule; it may be late, slow or dead. One event
 //! channel serves both directions.
 
+#[cfg(any(test, feature = "fake"))]
+pub(crate) mod fuzz;
+
 use alloc::boxed::Box;
 use core::task::{Context, Poll};
 
@@ -46,8 +49,7 @@ pub(crate) struct Console {
 impl Console {
     /// Takes the console into use for polled output.
     pub(crate) fn new(page: SharedPage, port: Port) -> Self {
-        let bytes = &page.bytes()[0x400..0xc00];
-        let ring = Producer::new(bytes, page.word(0xc08), page.word(0xc0c));
+        let ring = output(page);
         let output = OUTPUT.call_once(|| IrqLock::new(Output { ring, port, is_stuck: false }));
         mayfly_arch::console::use_writer(write_polled);
         Self { page, port, output }
@@ -57,13 +59,22 @@ impl Console {
     pub(crate) fn start(&self, events: &EventChannels) -> Option<Box<dyn ConsoleDevice>> {
         static LINE: Line = Line(Signal::new());
         let page = self.page;
-        let input = Consumer::new(&page.bytes()[..0x400], page.word(0xc00), page.word(0xc04));
+        let input = input(page);
         let listens = events.listen(self.port, &LINE);
         let (output, port) = (self.output, self.port);
         listens.then(|| {
             Box::new(Driver { input, output, port, signal: &LINE.0, is_broken: false }) as Box<_>
         })
     }
+}
+
+/// The two rings of a page.
+fn input(page: SharedPage) -> Consumer<'static> {
+    Consumer::new(&page.bytes()[..0x400], page.word(0xc00), page.word(0xc04))
+}
+
+fn output(page: SharedPage) -> Producer<'static> {
+    Producer::new(&page.bytes()[0x400..0xc00], page.word(0xc08), page.word(0xc0c))
 }
 
 /// From the event channel to the task.
@@ -167,7 +178,8 @@ impl ConsoleDevice for Driver {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.signal.watch(cx);
         let result = self.input.available();
-        if self.count(result) > 0 { Poll::Ready(()) } else { Poll::Pending }
+        // Nothing is read from a ring that is damaged, whatever it says.
+        if self.count(result) > 0 && !self.is_broken { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn write(&mut self, bytes: &[u8]) -> usize {

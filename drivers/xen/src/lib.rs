@@ -38,9 +38,14 @@ mod console;
 mod error;
 mod event_channel;
 mod events;
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
+#[allow(clippy::unwrap_used, reason = "it is for tests")]
+#[cfg_attr(not(test), allow(dead_code, reason = "some are only for unit tests"))]
 mod fake;
 mod front_ring;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fake"))]
+pub mod fuzz;
 #[doc(hidden)]
 pub mod grants;
 mod hypercalls;

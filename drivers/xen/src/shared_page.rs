@@ -37,7 +37,7 @@ impl SharedPage {
     }
 
     /// A page for tests.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fake"))]
     pub(crate) fn new() -> Self {
         let words = alloc::boxed::Box::new([const { AtomicU32::new(0) }; PAGE_SIZE / 4]);
         Self { words: alloc::boxed::Box::leak(words) }
@@ -123,7 +123,7 @@ impl Window {
     }
 
     /// A window for tests, where memory is already. It is never freed.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fake"))]
     pub(crate) fn with_memory(count: usize) -> Self {
         let pages = (0..count).map(|_| [const { AtomicU32::new(0) }; PAGE_SIZE / 4]);
         let pages = alloc::vec::Vec::leak(pages.collect::<alloc::vec::Vec<Words>>());
@@ -156,7 +156,7 @@ impl Place {
     ///
     /// # Safety
     /// A page is there, as long as it is filled, which is only accessed by atomic operations.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fake"))]
     pub(crate) unsafe fn fill_with(self, page: *mut u8) -> FilledPlace {
         FilledPlace(Self { page: NonNull::new(page).expect("a page").cast(), ..self })
     }

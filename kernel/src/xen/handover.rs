@@ -18,6 +18,9 @@
 
 mod record;
 
+#[cfg(feature = "fake")]
+pub use record::read_lines;
+
 use alloc::{
     format,
     string::{String, ToString},

@@ -12,10 +12,10 @@ use crate::xen::Page;
 const STORM: Duration = Duration::from_millis(500);
 /// Processor time that an idle guest may use in a second: xl counts in tenths.
 const IDLE: f64 = 0.15;
-/// Reconnects after which there must be as much memory as before, and pages that may come and go
-/// with the heap.
+/// Reconnects after which there must be as much memory as before, but for what may come and go with
+/// the heap, which is less than the pages of one connection.
 const RECONNECTS: usize = 5;
-const SLACK: u64 = 8;
+const SLACK: u64 = 30;
 
 /// A device's back end.
 pub trait Peer<'a>: Sized {

@@ -68,12 +68,12 @@ impl<'a> Back<'a> {
     }
 
     /// Sets one of the front end's nodes.
-    pub(crate) fn put_front(&self, name: &str, value: &str) {
+    pub(crate) fn put_front(&self, name: &str, value: impl AsRef<[u8]>) {
         self.guest.bench.put(&format!("{}/{name}", self.front), value, DOMAIN);
     }
 
     /// Sets one of the back end's nodes.
-    pub(crate) fn put(&self, name: &str, value: &str) {
+    pub(crate) fn put(&self, name: &str, value: impl AsRef<[u8]>) {
         self.guest.bench.put(&format!("{}/{name}", self.back), value, 0);
     }
 
@@ -92,7 +92,7 @@ impl<'a> Back<'a> {
 
     /// Goes to a state, and lets everybody see it.
     pub(crate) fn set_state(&self, state: u8) {
-        self.put("state", &state.to_string());
+        self.put("state", state.to_string());
         self.guest.settle();
     }
 

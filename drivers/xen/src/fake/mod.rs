@@ -139,6 +139,12 @@ impl Guest {
         *self.channels.links.lock().unwrap() = Some(Default::default());
     }
 
+    /// Ends that.
+    pub(crate) fn face_others(&self) {
+        self.xen.granting.set(None);
+        *self.channels.links.lock().unwrap() = None;
+    }
+
     /// The domain at the other end of a channel of this guest is gone.
     pub(crate) fn part(&self, port: u32) {
         self.channels.alone.lock().unwrap().insert(port);

@@ -35,7 +35,9 @@ mod run;
 mod table;
 mod waiting;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
+#[allow(clippy::unwrap_used, reason = "it is for tests")]
+#[cfg_attr(not(test), allow(dead_code, reason = "some are only for unit tests"))]
 pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

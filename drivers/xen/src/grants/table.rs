@@ -5,7 +5,7 @@ use core::cell::RefCell;
 
 use mayfly_device::Signal;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
 use super::fake::entry_frame;
 use super::{
     Access, DomainId, Free, Grant, GrantError, GrantRef, Grantable, Operations, Reservation,
@@ -52,7 +52,7 @@ struct State {
 }
 
 /// The number of a frame in an entry. `None` if the frame is beyond what can be granted.
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "fake")))]
 fn entry_frame(frame: u64) -> Option<u32> {
     u32::try_from(frame).ok()
 }

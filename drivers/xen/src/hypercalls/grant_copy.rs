@@ -74,7 +74,7 @@ impl<'a> GrantCopy<'a> {
     }
 
     /// For a fake of Xen: says how it goes.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fake"))]
     pub(crate) fn set_status(&mut self, status: i16) {
         self.status = status;
     }

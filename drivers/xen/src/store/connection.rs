@@ -167,7 +167,7 @@ impl Connection {
     }
 
     /// Requests that have no reply, or were not sent in full, and watches.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fake"))]
     pub(super) fn pending(&self) -> usize {
         let state = self.0.borrow();
         state.waiting.len().max(state.outgoing.len()) + state.watches.len()

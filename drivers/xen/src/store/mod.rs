@@ -27,8 +27,12 @@ mod transaction;
 mod watch;
 mod wire;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
+#[allow(clippy::unwrap_used, reason = "it is for tests")]
+#[cfg_attr(not(test), allow(dead_code, reason = "some are only for unit tests"))]
 pub(crate) mod fake;
+#[cfg(any(test, feature = "fake"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -31,6 +31,8 @@ mod ring;
 mod server;
 mod stream;
 
+#[cfg(any(test, feature = "fake"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

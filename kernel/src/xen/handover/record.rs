@@ -69,6 +69,22 @@ pub(super) fn read(
     })
 }
 
+/// Reads a record whose nodes have these lines: for the fuzz targets.
+#[cfg(feature = "fake")]
+pub fn read_lines(text: &str) {
+    let mut lines = text.lines().map(|line| (!line.is_empty()).then(|| line.into()));
+    let values: [Option<String>; NODES.len()] =
+        core::array::from_fn(|_| lines.next().unwrap_or_default());
+    let end = SocketAddr::from(([10, 0, 0, 1], 80));
+    for now in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
+        match read((end, end), &values, now) {
+            Ok(record) => assert_eq!(record.local, end),
+            // It is for the log, whatever is in the record.
+            Err(error) => assert!(alloc::format!("{error}").is_ascii()),
+        }
+    }
+}
+
 /// A sequence number: 32 bits, written with a sign or without.
 fn sequence(text: &str) -> Option<u32> {
     let number: i64 = text.trim().parse().ok()?;

@@ -89,7 +89,11 @@ impl Bench {
 
     /// With indices that begin at these, of requests and of replies.
     pub(super) fn at(requests: u32, replies: u32) -> Self {
-        let page = SharedPage::new();
+        Self::on(SharedPage::new(), requests, replies)
+    }
+
+    /// The same, with rings on a page of zeros.
+    pub(super) fn on(page: SharedPage, requests: u32, replies: u32) -> Self {
         for (offset, start) in [(0x800, requests), (0x808, replies)] {
             page.word(offset).store(start, Ordering::Relaxed);
             page.word(offset + 4).store(start, Ordering::Relaxed);
@@ -116,9 +120,9 @@ impl Bench {
     }
 
     /// Sets a node, as dom0 does, which then has this owner.
-    pub(crate) fn put(&self, path: &str, value: &str, owner: u16) {
+    pub(crate) fn put(&self, path: &str, value: impl AsRef<[u8]>, owner: u16) {
         let mut server = self.server.borrow_mut();
-        server.tree.put(path, value.as_bytes(), owner);
+        server.tree.put(path, value.as_ref(), owner);
         server.announce(&[(path.to_string(), false)]);
     }
 

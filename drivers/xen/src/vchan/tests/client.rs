@@ -45,7 +45,7 @@ impl Server {
             ("event-channel", self.channel.port().number()),
         ];
         for (name, value) in values {
-            guest.bench.put(&std::format!("{NODES}/{name}"), &std::format!("{value}"), 0);
+            guest.bench.put(&std::format!("{NODES}/{name}"), std::format!("{value}"), 0);
         }
         guest.settle();
     }
