@@ -82,15 +82,20 @@ impl Machine {
         let _alone = self.networks.alone().await;
         self.complete(&self.networks, "vif").await;
         let network = self.networks.handle(index, async |found| {
-            let config = NetConfig::from_arguments(self.info.command_line, index);
-            let mut config = match config {
+            let config = match self.net_config(index) {
                 Ok(config) => config,
-                Err(error) => return Some(Err(error.into())),
+                Err(error) => return Some(Err(error)),
             };
-            config.seed = random::insecure_seed();
             Some(Ok(Network::start(found.start_net().await?, config)))
         });
         network.await.ok_or(MISSING)?
+    }
+
+    /// How network number `index` gets its addresses.
+    fn net_config(&self, index: usize) -> Result<NetConfig> {
+        let mut config = NetConfig::from_arguments(self.info.command_line, index)?;
+        config.seed = random::insecure_seed();
+        Ok(config)
     }
 
     /// How many network devices there are.

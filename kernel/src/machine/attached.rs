@@ -1,15 +1,18 @@
 //! Devices that come while the guest runs.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 
-use super::{Machine, slots::Startable};
+use super::{Found, Machine, Slots, slots::Startable};
 use crate::{
     Error, Result,
     block::Disk,
+    net::Network,
+    sync::MutexGuard,
     time::{self, Duration},
+    xen::{Watch, Xen},
 };
 
-/// How long a disk that did not work is left alone: what is left of it may have to be cleared away.
+/// How long a device that did not work is left alone: what is left of it may have to be cleared away.
 /// It doubles with each try, so that one that never works does not fill the log.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
@@ -31,27 +34,82 @@ impl Machine {
     /// # Errors
     /// [`Error::Missing`] where no disk can be attached, [`Error::Store`] if XenStore fails.
     pub async fn attached_disk(&self) -> Result<Disk> {
-        const MISSING: Error = Error::Missing("disks can only be attached to a guest of Xen");
-        let xen = self.xen().ok_or(MISSING)?;
-        let mut watch = xen.store().watch("device/vbd").await?;
-        let mut pause = PAUSE;
+        let mut lookout = self.lookout(&self.disks, "vbd").await?;
         loop {
-            // The first event comes at once.
-            watch.next().await?;
-            let alone = self.disks.alone().await;
-            self.complete(&self.disks, "vbd").await;
-            let devices = xen.devices("vbd", self.info.command_line).await;
-            let Some(found) = self.disks.first_new(devices) else { continue };
-            let name = found.name().unwrap_or_default().to_string();
+            let (alone, found, name) = lookout.next(self).await?;
             if let Some(device) = found.start_block().await {
                 let disk = Disk::start(device);
                 self.disks.add(name, disk.clone());
                 return Ok(disk);
             }
-            // Others have theirs meanwhile.
-            drop(alone);
-            time::sleep(pause).await;
-            pause = LONGEST_PAUSE.min(2 * pause);
+            lookout.rest(alone).await;
         }
+    }
+
+    /// Waits for a network card that is attached while the guest runs, as `xl network-attach` does
+    /// it under Xen, and gives it the next number. Its boot arguments are those of that number
+    /// (`net1.ip=` for the second); there may be no address yet. A card that is detached keeps its
+    /// number, and what uses it fails with [`net::Error::DeviceGone`](crate::net::Error::DeviceGone)
+    /// from then on; if it comes back, it is another.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where no card can be attached, [`Error::Store`] if XenStore fails,
+    /// [`Error::NetConfig`] if the boot arguments make no sense.
+    pub async fn attached_network(&self) -> Result<Network> {
+        let mut lookout = self.lookout(&self.networks, "vif").await?;
+        loop {
+            let (alone, found, name) = lookout.next(self).await?;
+            let config = self.net_config(self.networks.count())?;
+            if let Some(device) = found.start_net().await {
+                let network = Network::start(device, config);
+                self.networks.add(name, network.clone());
+                return Ok(network);
+            }
+            lookout.rest(alone).await;
+        }
+    }
+
+    async fn lookout<'a>(
+        &self,
+        slots: &'a Slots<Found>,
+        class: &'static str,
+    ) -> Result<Lookout<'a>> {
+        const MISSING: Error = Error::Missing("devices can only be attached to a guest of Xen");
+        let xen = self.xen().ok_or(MISSING)?;
+        let watch = xen.store().watch(&alloc::format!("device/{class}")).await?;
+        Ok(Lookout { xen, watch, slots, class, pause: PAUSE })
+    }
+}
+
+/// Who looks for new devices of a class.
+struct Lookout<'a> {
+    xen: Xen,
+    watch: Watch,
+    slots: &'a Slots<Found>,
+    class: &'static str,
+    pause: Duration,
+}
+
+impl<'a> Lookout<'a> {
+    /// The next new device, and its name. Nobody else starts one as long as the guard is there.
+    async fn next(&mut self, machine: &Machine) -> Result<(MutexGuard<'a, ()>, Found, String)> {
+        loop {
+            // The first event comes at once.
+            self.watch.next().await?;
+            let alone = self.slots.alone().await;
+            machine.complete(self.slots, self.class).await;
+            let devices = self.xen.devices(self.class, machine.info.command_line).await;
+            if let Some(found) = self.slots.first_new(devices) {
+                let name = found.name().unwrap_or_default().to_string();
+                return Ok((alone, found, name));
+            }
+        }
+    }
+
+    /// Leaves a device that did not work alone for a while, in which others have theirs.
+    async fn rest(&mut self, alone: MutexGuard<'a, ()>) {
+        drop(alone);
+        time::sleep(self.pause).await;
+        self.pause = LONGEST_PAUSE.min(2 * self.pause);
     }
 }

@@ -176,7 +176,8 @@ struct Script {
     peer: Option<Peer>,
 }
 
-const SCRIPTS: [Script; 5] = [
+const SCRIPTS: [Script; 6] = [
+    script("attached_network.sh", include_str!("dom0/attached_network.sh"), None),
     script("conduit.sh", include_str!("dom0/conduit.sh"), Some(peer::VCHAN_ECHO)),
     script("console.sh", include_str!("dom0/console.sh"), Some(peer::CONSOLE_END)),
     script("type.sh", include_str!("dom0/type.sh"), None),

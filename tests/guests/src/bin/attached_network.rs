@@ -1,0 +1,71 @@
+//! Network cards that come while the guest runs, and go while they are used. dom0 talks to the guest
+//! through each, and compares what comes back.
+//@ machine: xen
+//@ network: none
+//@ arguments: ip=10.99.0.9/24 net1.ip=10.99.0.9/24 net2.ip=10.99.0.9/24 ip6=off
+//@ dom0: attached_network.sh
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use core::time::Duration;
+
+use mayfly::{
+    Machine,
+    net::{Error, Network, TcpListener, TcpStream},
+    time,
+};
+
+const ROUNDS: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(40);
+
+#[mayfly::main]
+async fn main(machine: Machine) -> mayfly::Result {
+    let store = machine.xen().ok_or("there is no Xen")?.store();
+    for round in 0..ROUNDS {
+        let stage = async |text: &str| {
+            store.write("data/stage", mayfly::alloc::format!("{text}-{round}")).await
+        };
+        stage("wait").await?;
+        let network = soon(machine.attached_network()).await??;
+        network.wait_configured().await?;
+        let mut listener = TcpListener::bind(&network, 7).await?;
+        stage("there").await?;
+        // One connection to its end, another until the card is gone.
+        let (stream, _) = soon(listener.accept()).await??;
+        guests::check(echo(stream).await.is_ok(), "the first connection broke")?;
+        let (stream, _) = soon(listener.accept()).await??;
+        stage("busy").await?;
+        let error = soon(echo(stream)).await?.err();
+        guests::check(error == Some(Error::DeviceGone), "the connection did not hear of it")?;
+        gone(&network).await?;
+        guests::check(machine.networks().await == round + 1, "the cards have other numbers")?;
+    }
+    guests::pass()
+}
+
+/// Sends back what comes, to the end.
+async fn echo(mut stream: TcpStream) -> Result<(), Error> {
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        match buffer.get(..count) {
+            Some(part) if count > 0 => stream.write_all(part).await?,
+            _ => return stream.close().await,
+        }
+    }
+}
+
+/// Waits until the card is known to be gone.
+async fn gone(network: &Network) -> mayfly::Result {
+    let is_gone = async { while network.changed().await.is_ok() {} };
+    soon(is_gone).await?;
+    let error = soon(TcpListener::bind(network, 8).await?.accept()).await?.err();
+    guests::check(error == Some(Error::DeviceGone), "somebody connects through a card that is gone")
+}
+
+/// What `work` comes to, unless it takes too long.
+async fn soon<T>(work: impl Future<Output = T>) -> Result<T, &'static str> {
+    time::timeout(PATIENCE, work).await.map_err(|_| "it takes too long")
+}
