@@ -110,6 +110,12 @@ pub trait NetDevice {
         let _ = groups;
     }
 
+    /// Whether the device was connected with its link anew since the last call: switches may not know
+    /// where its addresses are then. Asked when [`poll_ready`](Self::poll_ready) was ready.
+    fn has_moved(&mut self) -> bool {
+        false
+    }
+
     /// Ready when there may be something to receive, or room to transmit again after a full queue;
     /// an error when the device is gone. When it returns pending, notifications are armed and the
     /// queues were looked at again after that.

@@ -119,6 +119,17 @@ impl Stack {
         self.addresses_changed();
     }
 
+    /// Tells the link where all addresses are, after the device has moved.
+    #[cold]
+    pub(super) fn announce(&mut self) {
+        for cidr in self.interface.ip_addrs() {
+            match cidr.address() {
+                IpAddress::Ipv4(own) => emit::arp_request(&mut self.port, own, own),
+                IpAddress::Ipv6(own) => emit::neighbor_advertisement(&mut self.port, own),
+            }
+        }
+    }
+
     /// Takes an address from the interface. Connections that use it end.
     fn remove_address(&mut self, cidr: IpCidr) {
         if !self.interface.ip_addrs().contains(&cidr) {

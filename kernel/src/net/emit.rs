@@ -6,7 +6,8 @@ use smoltcp::{
     wire::{
         ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
         Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, IpRepr, Ipv4Address, Ipv6Address,
-        NdiscRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
+        NdiscNeighborFlags, NdiscRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket,
+        UdpRepr,
     },
 };
 
@@ -19,6 +20,8 @@ const HOP_LIMIT_LINK: u8 = 255;
 /// Hop limit of everything else (RFC 1700).
 const HOP_LIMIT: u8 = 64;
 
+/// All hosts on the link (RFC 4291 section 2.7.1).
+const ALL_NODES: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// All routers on the link (RFC 4291 section 2.7.1).
 const ALL_ROUTERS: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
@@ -51,6 +54,14 @@ pub(super) fn neighbor_solicitation(port: &mut Port, source: Ipv6Address, target
 pub(super) fn solicited_node(address: Ipv6Address) -> Ipv6Address {
     let [.., a, b, c] = address.octets();
     Ipv6Address::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]))
+}
+
+/// Tells the link who has `own`, without being asked (RFC 4861 section 7.2.6).
+pub(super) fn neighbor_advertisement(port: &mut Port, own: Ipv6Address) {
+    let lladdr = Some(EthernetAddress(port.info.mac).into());
+    let flags = NdiscNeighborFlags::OVERRIDE;
+    let repr = NdiscRepr::NeighborAdvert { flags, target_addr: own, lladdr };
+    to_group(port, own, ALL_NODES, Icmpv6Repr::Ndisc(repr));
 }
 
 /// Asks routers to advertise themselves (RFC 4861 section 6.3.7).

@@ -206,6 +206,11 @@ impl Port {
         self.device.set_groups(groups);
     }
 
+    /// See [`NetDevice::has_moved`].
+    pub(super) fn has_moved(&mut self) -> bool {
+        self.device.has_moved()
+    }
+
     /// See [`NetDevice::poll_ready`].
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         self.device.poll_ready(cx)

@@ -45,6 +45,7 @@ fn poll(stack: &mut Stack, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> 
             return Poll::Pending;
         }
         match stack.port.poll_ready(cx) {
+            Poll::Ready(Ok(())) if stack.port.has_moved() => stack.announce(),
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => {
                 log::error!("network: {error}");

@@ -99,6 +99,8 @@ struct Wire {
     /// Sees every frame before faults: from which end, and its bytes. Says whether it goes on.
     tap: Option<Box<Tap>>,
     gone: bool,
+    /// The devices were connected anew, and were not asked.
+    moved: [bool; 2],
 }
 
 /// A handle to the link, to change its faults while it runs.
@@ -108,8 +110,8 @@ pub struct Link(Rc<RefCell<Wire>>);
 impl Link {
     /// A link and its two devices, with the MAC addresses 02:00:00:00:00:01 and …:02.
     pub fn new(faults: Faults, seed: u64) -> (Self, LinkDevice, LinkDevice) {
-        let wire =
-            Wire { to: Default::default(), faults, dice: Dice(seed), tap: None, gone: false };
+        let (to, dice) = (Default::default(), Dice(seed));
+        let wire = Wire { to, faults, dice, tap: None, gone: false, moved: [false; 2] };
         let link = Self(Rc::new(RefCell::new(wire)));
         (link.clone(), link.device(0), link.device(1))
     }
@@ -123,6 +125,13 @@ impl Link {
             left: Vec::new(),
             sleep: None,
         }
+    }
+
+    /// Connects the device of an end anew.
+    pub fn move_end(&self, end: usize) {
+        let wire = &mut *self.0.borrow_mut();
+        wire.moved[end] = true;
+        wire.to[end].receiver.take().into_iter().for_each(Waker::wake);
     }
 
     pub fn set_faults(&self, faults: Faults) {
@@ -275,6 +284,10 @@ impl NetDevice for LinkDevice {
         Ok(())
     }
 
+    fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.link.0.borrow_mut().moved[self.end])
+    }
+
     fn flush(&mut self) {
         let waker = self.link.0.borrow_mut().to[1 - self.end].receiver.take();
         if let Some(waker) = waker {
@@ -290,6 +303,9 @@ impl NetDevice for LinkDevice {
             }
             wire.to[self.end].receiver = Some(cx.waker().clone());
             wire.to[1 - self.end].sender = Some(cx.waker().clone());
+            if wire.moved[self.end] {
+                return Poll::Ready(Ok(()));
+            }
             wire.to[self.end].frames.front().map(|(due, _)| *due)
         };
         let Some(due) = due else {

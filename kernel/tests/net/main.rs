@@ -9,6 +9,7 @@ mod flood;
 mod heap;
 mod hostile;
 mod link;
+mod moved;
 mod peer;
 mod plain;
 mod sender;

@@ -65,7 +65,8 @@ fn card(info: CardInfo, session: Session<Connection>) -> NetFront {
     let large_pool = (info.segmentation != Segmentation::default())
         .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
     let pool = Rc::new(PagePool::new(size, MAX_BUFFERS));
-    NetFront { info, pool, large_pool, session, wants_room: false, groups: Vec::new() }
+    let groups = Vec::new();
+    NetFront { info, pool, large_pool, session, wants_room: false, has_moved: false, groups }
 }
 
 /// How a card connects.

@@ -22,6 +22,7 @@ mod tests;
 
 use alloc::{rc::Rc, vec::Vec};
 use core::{
+    mem,
     num::NonZeroU16,
     task::{Context, Poll},
 };
@@ -55,6 +56,8 @@ struct NetFront {
     session: Session<Connection>,
     /// The stack found no room to transmit.
     wants_room: bool,
+    /// It has another connection than before.
+    has_moved: bool,
     /// What the stack wants to hear beside what goes to it and to everybody.
     groups: Vec<Group>,
 }
@@ -227,6 +230,10 @@ impl NetDevice for NetFront {
         }
     }
 
+    fn has_moved(&mut self) -> bool {
+        mem::take(&mut self.has_moved)
+    }
+
     fn set_groups(&mut self, groups: &[Group]) {
         let mut wanted = Vec::new();
         if wanted.try_reserve_exact(groups.len()).is_ok() {
@@ -244,7 +251,9 @@ impl NetDevice for NetFront {
         if let Some(error) = self.session.error() {
             return Poll::Ready(Err(error));
         }
-        if self.session.take_new() || has_frame {
+        let is_new = self.session.take_new();
+        self.has_moved |= is_new;
+        if is_new || has_frame {
             return Poll::Ready(Ok(()));
         }
         // Away: the session wakes who waits when it is back.
