@@ -134,6 +134,17 @@ impl TryRng for SystemRandom {
 
 impl TryCryptoRng for SystemRandom {}
 
+/// Seeds the generator anew, if it was: what comes from it shall not be what another guest gets that
+/// has the same memory. `hint` is something that differs.
+pub(crate) fn renew(hint: Option<core::time::Duration>) {
+    SOURCES.with(|sources| {
+        if sources.is_seeded() {
+            sources.absorb(&hint.map_or(0, |hint| hint.as_nanos()).to_le_bytes());
+            sources.renew();
+        }
+    });
+}
+
 /// Takes note of where the first seed comes from: bytes from the loader, and entropy devices.
 pub(crate) fn init(loader: &'static [u8], devices: Vec<Found>) {
     ORIGIN.with(|origin| origin.set(Some(Origin { loader, devices })));

@@ -18,11 +18,12 @@ use alloc::{
     format,
     string::{String, ToString},
 };
-use core::fmt;
+use core::{cell::Cell, fmt};
 
 use crate::{
     Sharing,
     grants::DomainId,
+    incarnation::Incarnation,
     store::{Store, StoreError, Watch},
     vchan::{self, Listener, Lookout, RingSizes, Vchan, VchanError},
 };
@@ -79,6 +80,8 @@ pub struct Conduit {
     store: Store,
     sharing: Sharing,
     name: String,
+    /// When it was registered.
+    registered: Cell<Option<Incarnation>>,
 }
 
 impl Conduit {
@@ -92,14 +95,27 @@ impl Conduit {
         name: &str,
     ) -> Result<Self, ConduitError> {
         vchan::check_name(name)?;
-        let own: u16 = store.read_number("domid").await?;
-        let path = format!("{DIRECTORY}/{name}");
-        // Without this, a guest that may not make nodes there gets the same error.
-        match store.write(&path, own.to_string()).await {
+        let (name, registered) = (name.to_string(), Cell::new(None));
+        let conduit = Self { store: store.clone(), sharing, name, registered };
+        conduit.write_name().await?;
+        Ok(conduit)
+    }
+
+    /// Registers the name, or registers it again: in another domain this guest has another number.
+    async fn write_name(&self) -> Result<(), ConduitError> {
+        let now = Incarnation::current();
+        if self.registered.get() == Some(now) {
+            return Ok(());
+        }
+        let own: u16 = self.store.read_number("domid").await?;
+        let path = format!("{DIRECTORY}/{}", self.name);
+        match self.store.write(&path, own.to_string()).await {
+            // Without this, a guest that may not make nodes there gets the same error.
             Err(StoreError::Denied | StoreError::NotFound) => Err(ConduitError::NotThere),
             written => {
                 written?;
-                Ok(Self { store: store.clone(), sharing, name: name.to_string() })
+                self.registered.set(Some(now));
+                Ok(())
             }
         }
     }
@@ -117,6 +133,7 @@ impl Conduit {
     /// # Errors
     /// [`ConduitError`]
     pub async fn connect(&self, name: &str, port: &str) -> Result<(Vchan, Lookout), ConduitError> {
+        self.write_name().await?;
         let server = self.resolve(name).await?;
         vchan::check_name(port)?;
         let name = name.strip_suffix(SUFFIX).unwrap_or(name);
@@ -168,6 +185,9 @@ async fn resolve(store: &Store, name: &str) -> Result<DomainId, ConduitError> {
 
 impl Drop for Conduit {
     fn drop(&mut self) {
+        if self.registered.get().is_none() {
+            return;
+        }
         self.store.discard(&format!("{DIRECTORY}/{}", self.name));
     }
 }
@@ -195,6 +215,7 @@ impl Requests<'_> {
     pub async fn next(&mut self) -> Result<Request, ConduitError> {
         let store = &self.conduit.store;
         loop {
+            self.conduit.write_name().await?;
             let clients = match store.directory(&self.directory).await {
                 Ok(clients) => clients,
                 // It is gone with its name.

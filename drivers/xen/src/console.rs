@@ -22,6 +22,7 @@ use crate::{
     byte_ring::{BadIndex, Consumer, Producer},
     events::{EventChannels, Port},
     hypercalls,
+    incarnation::Incarnation,
     shared_page::SharedPage,
 };
 
@@ -33,6 +34,7 @@ static OUTPUT: Once<IrqLock<Output>> = Once::new();
 
 /// The way out.
 struct Output {
+    page: SharedPage,
     ring: Producer<'static>,
     port: Port,
     /// Nobody took anything for too long, so polled output does not wait again.
@@ -46,25 +48,34 @@ pub(crate) struct Console {
     output: &'static IrqLock<Output>,
 }
 
+/// The console has another event channel, as the guest is in another domain, and its rings begin
+/// anew.
+pub(crate) fn resume(port: Port, events: &EventChannels) {
+    let Some(output) = OUTPUT.get() else { return };
+    output.with(|way| {
+        (way.ring, way.port, way.is_stuck) = (self::output(way.page), port, false);
+    });
+    if !events.listen(port, &LINE) {
+        log::error!("no memory is left to hear of the console");
+    }
+}
+
 impl Console {
     /// Takes the console into use for polled output.
     pub(crate) fn new(page: SharedPage, port: Port) -> Self {
         let ring = output(page);
-        let output = OUTPUT.call_once(|| IrqLock::new(Output { ring, port, is_stuck: false }));
+        let output = Output { page, ring, port, is_stuck: false };
+        let output = OUTPUT.call_once(|| IrqLock::new(output));
         mayfly_arch::console::use_writer(write_polled);
         Self { page, port, output }
     }
 
     /// Starts the driver, which is told of events. `None` if there is no memory for that.
     pub(crate) fn start(&self, events: &EventChannels) -> Option<Box<dyn ConsoleDevice>> {
-        static LINE: Line = Line(Signal::new());
-        let page = self.page;
-        let input = input(page);
-        let listens = events.listen(self.port, &LINE);
-        let (output, port) = (self.output, self.port);
-        listens.then(|| {
-            Box::new(Driver { input, output, port, signal: &LINE.0, is_broken: false }) as Box<_>
-        })
+        let (page, output) = (self.page, self.output);
+        let (input, incarnation) = (input(page), Incarnation::current());
+        let driver = Driver { page, input, incarnation, output, is_broken: false };
+        events.listen(self.port, &LINE).then(|| Box::new(driver) as _)
     }
 }
 
@@ -79,6 +90,8 @@ fn output(page: SharedPage) -> Producer<'static> {
 
 /// From the event channel to the task.
 struct Line(Signal);
+
+static LINE: Line = Line(Signal::new());
 
 impl InterruptHandler for Line {
     fn interrupt(&self) {
@@ -141,15 +154,25 @@ impl Output {
 
 /// The console's driver.
 struct Driver {
+    page: SharedPage,
     input: Consumer<'static>,
+    /// In which the ring of the input began.
+    incarnation: Incarnation,
     output: &'static IrqLock<Output>,
-    port: Port,
-    signal: &'static Signal,
     /// The other side broke the protocol.
     is_broken: bool,
 }
 
 impl Driver {
+    /// What is typed.
+    fn input(&mut self) -> &mut Consumer<'static> {
+        if self.incarnation.is_over() {
+            self.incarnation = Incarnation::current();
+            self.input = input(self.page);
+        }
+        &mut self.input
+    }
+
     /// What came of `result`; nothing, if the other side broke the protocol.
     fn count(&mut self, result: Result<usize, BadIndex>) -> usize {
         result.unwrap_or_else(|BadIndex| {
@@ -167,17 +190,17 @@ impl ConsoleDevice for Driver {
         if self.is_broken {
             return 0;
         }
-        let result = self.input.read(buffer);
+        let result = self.input().read(buffer);
         let count = self.count(result);
         if count > 0 {
-            tell(self.port);
+            tell(self.output.with(|output| output.port));
         }
         count
     }
 
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.signal.watch(cx);
-        let result = self.input.available();
+        LINE.0.watch(cx);
+        let result = self.input().available();
         // Nothing is read from a ring that is damaged, whatever it says.
         if self.count(result) > 0 && !self.is_broken { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -192,7 +215,7 @@ impl ConsoleDevice for Driver {
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.signal.watch(cx);
+        LINE.0.watch(cx);
         let result = self.output.with(|output| output.ring.room());
         // A line break takes two.
         if self.is_broken || self.count(result) >= 2 { Poll::Ready(()) } else { Poll::Pending }

@@ -10,6 +10,7 @@ use crate::{
     events::{EventChannels, Handler, Port},
     grants::DomainId,
     hypercalls,
+    incarnation::Incarnation,
 };
 
 /// `ENOSPC`, for a channel with a number that cannot be.
@@ -45,10 +46,12 @@ impl EventChannels {
     }
 }
 
-/// An event channel, which is closed when this is dropped.
+/// An event channel, which is closed when this is dropped. When the guest goes on in another domain
+/// it is closed already.
 pub struct EventChannel {
     events: &'static EventChannels,
     port: Port,
+    incarnation: Incarnation,
 }
 
 impl EventChannel {
@@ -57,7 +60,7 @@ impl EventChannel {
             events.xen.close(number)?;
             return Err(NO_SPACE);
         };
-        Ok(Self { events, port })
+        Ok(Self { events, port, incarnation: Incarnation::current() })
     }
 
     /// Its number, which the other side is told.
@@ -65,27 +68,38 @@ impl EventChannel {
         self.port
     }
 
+    /// Whether the guest has left the domain that the channel belongs to.
+    pub(crate) fn is_over(&self) -> bool {
+        self.incarnation.is_over()
+    }
+
     /// Sends an event to the other end. If there is none (any more), nothing happens.
     pub fn notify(&self) {
-        // It fails when the other end is closed, of which the other side's state tells.
-        let _ = self.events.xen.send(self.port);
+        if !self.is_over() {
+            // It fails when the other end is closed, of which the other side's state tells.
+            let _ = self.events.xen.send(self.port);
+        }
     }
 
     /// Whether the other end is open, as far as Xen knows. A domain that dies closes its ends.
     pub fn is_connected(&self) -> bool {
         // That it cannot be asked says nothing about the other end.
-        self.events.xen.is_connected(self.port).unwrap_or(true)
+        !self.is_over() && self.events.xen.is_connected(self.port).unwrap_or(true)
     }
 
     /// Calls `handler` at each event from now on, and once at once, for what has come before. Returns
     /// false if there is no memory for that.
     pub fn listen(&self, handler: Arc<dyn InterruptHandler>) -> bool {
-        self.events.listen_with(self.port, Handler::Shared(handler))
+        // One that is over has nothing to say, and its number may be another's.
+        self.is_over() || self.events.listen_with(self.port, Handler::Shared(handler))
     }
 }
 
 impl Drop for EventChannel {
     fn drop(&mut self) {
+        if self.is_over() {
+            return;
+        }
         self.events.forget(self.port);
         if let Err(error) = self.events.xen.close(self.port.number()) {
             log::error!("event channel {} stays open: {error}", self.port.number());
@@ -202,6 +216,37 @@ mod tests {
         raise(page, channels, 1);
         assert_eq!(first.0.load(Ordering::Relaxed), 1);
         assert_eq!(second.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_channel_is_void_in_another_domain() {
+        let (fake, page, channels) = channels(37);
+        let old = channels.alloc_unbound(DomainId(0)).unwrap();
+        let count = Arc::new(Count::default());
+        assert!(old.listen(count.clone()) && old.is_connected());
+        raise(page, channels, 37);
+        assert_eq!(count.0.swap(0, Ordering::Relaxed), 2);
+        Incarnation::begin();
+        channels.resume();
+        // Called for the last time.
+        assert_eq!((count.0.swap(0, Ordering::Relaxed), Arc::strong_count(&count)), (1, 1));
+        assert_eq!(page.word(MASK + 4).load(Ordering::Relaxed), !0);
+        assert!(!old.is_connected());
+        // Another has the number now.
+        fake.next.store(37, Ordering::Relaxed);
+        let new = channels.alloc_unbound(DomainId(0)).unwrap();
+        let other = Arc::new(Count::default());
+        assert!(new.listen(other.clone()) && old.listen(count.clone()));
+        old.notify();
+        assert!(fake.sent.lock().unwrap().is_empty());
+        drop(old);
+        assert!(fake.closed.lock().unwrap().is_empty());
+        raise(page, channels, 37);
+        assert_eq!((count.0.load(Ordering::Relaxed), other.0.load(Ordering::Relaxed)), (0, 2));
+        new.notify();
+        assert_eq!(*fake.sent.lock().unwrap(), [37]);
+        drop(new);
+        assert_eq!(*fake.closed.lock().unwrap(), [37]);
     }
 
     #[test]

@@ -140,14 +140,32 @@ impl EventChannels {
         }
         let handlers = IrqLock::new(Vec::new());
         let channels = Self { xen, page, pending, mask, handlers };
+        channels.reset();
+        Some(channels)
+    }
+
+    /// Holds all channels back, and forgets what has come.
+    fn reset(&self) {
+        let page = self.page;
         for at in (0..BITMAP).step_by(4) {
-            channels.page.word(mask + at).store(!0, Ordering::Relaxed);
-            channels.page.word(pending + at).store(0, Ordering::Relaxed);
+            page.word(self.mask + at).store(!0, Ordering::Relaxed);
+            page.word(self.pending + at).store(0, Ordering::Relaxed);
         }
         page.word(SELECTOR).store(0, Ordering::Relaxed);
         page.word(SELECTOR + 4).store(0, Ordering::Relaxed);
         page.word(0).fetch_and(!UPCALL_PENDING, Ordering::SeqCst);
-        Some(channels)
+    }
+
+    /// Begins anew in another domain, which has none of the channels. Whoever listened is called for
+    /// the last time, and finds out what has become of its channel.
+    pub(crate) fn resume(&self) {
+        self.reset();
+        let count = self.handlers.with(|handlers| handlers.len());
+        for number in 0..count {
+            if let Some(handler) = self.replace_handler(Port(number), None) {
+                handler.call();
+            }
+        }
     }
 
     /// Calls `handler` at each event of a channel from now on, and once at once, for what has come

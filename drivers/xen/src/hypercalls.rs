@@ -11,7 +11,7 @@ use mayfly_arch::hypercall;
 
 use crate::{
     XenError,
-    shared_page::{Place, SharedPage},
+    shared_page::{Place, SharedPage, TakenFrame},
 };
 pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, is_connected, own_domain};
 pub(crate) use grant_copy::GrantCopy;
@@ -104,13 +104,64 @@ unsafe fn add_to_physmap(space: u32, index: u64, frame: u64) -> Result<(), XenEr
     Ok(())
 }
 
-/// Has Xen put the page of `struct shared_info` at `place`, for good (`XENMAPSPACE_shared_info`).
-pub(crate) fn place_shared_info(place: Place) -> Result<SharedPage, XenError> {
-    const SHARED_INFO: u32 = 0;
+/// Has Xen put memory at a guest frame (`XENMEM_populate_physmap`), or take it away
+/// (`XENMEM_decrease_reservation`).
+///
+/// # Safety
+/// Nobody relies on what is in the frame, and nobody uses it when it has no memory.
+unsafe fn change_reservation(operation: usize, frame: u64) -> Result<(), XenError> {
+    /// `struct xen_memory_reservation` (xen/include/public/memory.h).
+    #[repr(C)]
+    struct Reservation {
+        frames: u64,
+        count: u64,
+        order: u32,
+        flags: u32,
+        domain: u16,
+    }
+    let frames = (&raw const frame).expose_provenance() as u64;
+    let mut argument = Reservation { frames, count: 1, order: 0, flags: 0, domain: SELF };
+    // SAFETY: reads the number of the frame, in as many bytes as on this architecture; the caller
+    // gives the frame.
+    match unsafe { command(MEMORY_OP, operation, &mut argument) }? {
+        1 => Ok(()),
+        // It returns how many it has done. `ENOMEM`
+        _ => Err(XenError(12)),
+    }
+}
+
+/// `XENMAPSPACE_shared_info`.
+const SHARED_INFO: u32 = 0;
+
+/// Has Xen put the page of `struct shared_info` at `place`, for good.
+pub(crate) fn place_shared_info(place: Place) -> Result<(SharedPage, TakenFrame), XenError> {
     // SAFETY: a place is for one user, and has no memory.
     unsafe { add_to_physmap(SHARED_INFO, 0, place.frame()) }?;
     // SAFETY: there is now, for good.
-    Ok(unsafe { place.fill() }.leak())
+    let filled = unsafe { place.fill() };
+    let frame = filled.taken();
+    Ok((filled.leak(), frame))
+}
+
+/// Has Xen put the page of `struct shared_info` of the domain that the guest is in now where the last
+/// one was.
+pub(crate) fn replace_shared_info(frame: TakenFrame) -> Result<(), XenError> {
+    // SAFETY: what is there is written by others at any time, so it may be another page as well.
+    unsafe { add_to_physmap(SHARED_INFO, 0, frame.number()) }
+}
+
+/// Has Xen suspend this domain (`SCHEDOP_shutdown` with `SHUTDOWN_suspend`). Returns when it goes on:
+/// whether that is because it was cancelled, or else in another domain.
+///
+/// # Errors
+/// If Xen refuses.
+pub(crate) fn suspend() -> Result<bool, XenError> {
+    const SHUTDOWN: usize = 2;
+    const SUSPEND: u32 = 2;
+    let mut reason = SUSPEND;
+    // SAFETY: `struct sched_shutdown` (xen/include/public/sched.h). What is mapped changes only
+    // where others write at any time.
+    Ok(unsafe { command(SCHED_OP, SHUTDOWN, &mut reason) }? != 0)
 }
 
 /// Sends an event to the other end of a channel (`EVTCHNOP_send`).

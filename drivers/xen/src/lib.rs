@@ -22,7 +22,9 @@
 //! - [`block`], disks;
 //! - [`vchan`], streams of bytes between two domains;
 //! - [`conduit`], the same by names;
-//! - [`Watchdog`], which ends a guest that hangs.
+//! - [`Watchdog`], which ends a guest that hangs;
+//! - `incarnation`: which domain the guest is in, as it may be saved and restored, and [`resume`],
+//!   which begins anew in another one.
 #![no_std]
 
 extern crate alloc;
@@ -49,8 +51,10 @@ pub mod fuzz;
 #[doc(hidden)]
 pub mod grants;
 mod hypercalls;
+mod incarnation;
 pub mod net;
 mod platform;
+mod resume;
 mod shared_page;
 pub mod store;
 pub mod vchan;
@@ -58,6 +62,7 @@ mod watchdog;
 
 pub use error::XenError;
 pub use platform::{StartError, Xen, start};
+pub use resume::{Suspended, resume, suspend};
 pub use watchdog::Watchdog;
 #[doc(hidden)]
 pub use {

@@ -12,7 +12,7 @@ use crate::{
     events::{EventChannels, Port},
     grants::{ForeignPages, GrantTable},
     hypercalls::{self, Hypercalls, Parameter},
-    shared_page::{SharedPage, Window},
+    shared_page::{SharedPage, TakenFrame, Window},
     store::FoundStore,
 };
 
@@ -66,6 +66,26 @@ mayfly_arch::local! {
     static SHARING: Cell<Option<Sharing>> = Cell::new(None);
 }
 
+/// Where the start has found things, which is where they have to be in another domain, too: page
+/// tables do not change any more.
+#[derive(Clone, Copy)]
+pub(crate) struct Places {
+    pub(crate) shared_info: TakenFrame,
+    /// See [`mayfly_arch::Xen`].
+    pub(crate) callback: Option<u64>,
+    pub(crate) console: Option<u64>,
+    pub(crate) store: Option<u64>,
+}
+
+mayfly_arch::local! {
+    static PLACES: Cell<Option<Places>> = Cell::new(None);
+}
+
+/// Where the start has found things.
+pub(crate) fn places() -> Option<Places> {
+    PLACES.with(Cell::get)
+}
+
 /// What is shared with other domains, once [`start`] has run: for test guests.
 #[doc(hidden)]
 pub fn sharing() -> Option<Sharing> {
@@ -83,7 +103,8 @@ pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
     // comes first, because it fails where there is memory after all, which Xen would take away.
     let place = unsafe { Window::map(frame, 1) }.and_then(|mut window| window.take());
     let place = place.ok_or(StartError::Map)?;
-    let page = hypercalls::place_shared_info(place).map_err(StartError::SharedInfo)?;
+    let placed = hypercalls::place_shared_info(place).map_err(StartError::SharedInfo)?;
+    let (page, shared_info) = placed;
     mayfly_arch::xen::use_shared_info(page.words(), xen.wall_clock);
     let events = EventChannels::new(page, xen.pending, xen.mask).ok_or(StartError::Map)?;
     let events = &*Box::leak(Box::new(events));
@@ -101,29 +122,58 @@ pub fn start(xen: &mayfly_arch::Xen) -> Result<Xen, StartError> {
         foreign: Box::leak(Box::new(ForeignPages::new(foreign, &Hypercalls))),
     };
     SHARING.with(|cell| cell.set(Some(sharing)));
-    let console = find_ring(Parameter::ConsoleFrame, Parameter::ConsolePort);
-    let store = find_ring(Parameter::StoreFrame, Parameter::StorePort);
+    let console = FoundRing::console();
+    let store = FoundRing::store();
+    let places = Places {
+        shared_info,
+        callback: xen.callback,
+        console: console.map(|ring| ring.frame),
+        store: store.map(|ring| ring.frame),
+    };
+    PLACES.with(|cell| cell.set(Some(places)));
+    let map = |ring: Option<FoundRing>| ring.and_then(FoundRing::map);
     Ok(Xen {
         events,
         upcall: xen.upcall,
         callback: xen.callback,
-        console: console.map(|(page, port)| Console::new(page, port)),
-        store: store.map(|(page, port)| FoundStore::new(page, port, events)),
+        console: map(console).map(|(page, port)| Console::new(page, port)),
+        store: map(store).map(|(page, port)| FoundStore::new(page, port, events)),
     })
 }
 
-/// What Xen's tools have made for the guest, the console or XenStore: its page and its event channel.
-/// `None` if they did not: Xen itself, when it builds a guest without dom0, makes none.
-fn find_ring(frame: Parameter, port: Parameter) -> Option<(SharedPage, Port)> {
-    let frame = hypercalls::parameter(frame).ok()?;
-    let port = Port::new(hypercalls::parameter(port).ok()?)?;
-    if frame == 0 {
-        return None;
+/// What Xen's tools have made for the guest, the console or XenStore: the frame of its page and its
+/// event channel.
+#[derive(Clone, Copy)]
+pub(crate) struct FoundRing {
+    pub(crate) frame: u64,
+    pub(crate) port: Port,
+}
+
+impl FoundRing {
+    /// The console.
+    pub(crate) fn console() -> Option<Self> {
+        Self::find(Parameter::ConsoleFrame, Parameter::ConsolePort)
     }
-    // SAFETY: the builder of the domain puts a page there, which stays (tools/libs/guest). All ones,
-    // which means that there is none yet, is no frame.
-    let page = unsafe { SharedPage::map(frame) }?;
-    Some((page, port))
+
+    /// XenStore.
+    pub(crate) fn store() -> Option<Self> {
+        Self::find(Parameter::StoreFrame, Parameter::StorePort)
+    }
+
+    /// `None` if there is none: Xen itself, when it builds a guest without dom0, makes none.
+    fn find(frame: Parameter, port: Parameter) -> Option<Self> {
+        let frame = hypercalls::parameter(frame).ok().filter(|frame| *frame != 0)?;
+        let port = Port::new(hypercalls::parameter(port).ok()?)?;
+        Some(Self { frame, port })
+    }
+
+    /// Maps the page.
+    fn map(self) -> Option<(SharedPage, Port)> {
+        // SAFETY: the builder of the domain puts a page there, which stays (tools/libs/guest). All
+        // ones, which means that there is none yet, is no frame.
+        let page = unsafe { SharedPage::map(self.frame) }?;
+        Some((page, self.port))
+    }
 }
 
 impl Xen {

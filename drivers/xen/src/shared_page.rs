@@ -70,6 +70,7 @@ impl SharedPage {
 pub(crate) struct Window {
     pages: NonNull<Words>,
     first_frame: u64,
+    count: usize,
     /// One bit for each that is free.
     free: [u64; Self::MAX / u64::BITS as usize],
 }
@@ -94,7 +95,7 @@ impl Window {
             let rest = count.saturating_sub(word * u64::BITS as usize);
             1_u64.checked_shl(rest as u32).map_or(u64::MAX, |above| above - 1)
         });
-        Self { pages, first_frame, free }
+        Self { pages, first_frame, count: count.min(Self::MAX), free }
     }
 
     /// How many frames are free.
@@ -119,6 +120,26 @@ impl Window {
         debug_assert!(word.is_some(), "from another window");
         if let Some(word) = word {
             *word |= 1 << (index % u64::BITS as usize);
+        }
+    }
+
+    /// The frames that were taken and not put back.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = TakenFrame> {
+        let is_taken = |index: &usize| {
+            let word = self.free.get(index / u64::BITS as usize);
+            word.is_some_and(|word| word & 1 << (index % u64::BITS as usize) == 0)
+        };
+        (0..self.count).filter(is_taken).map(|index| TakenFrame(self.first_frame + index as u64))
+    }
+
+    /// Writes zeros to a frame that was taken, for who looks at it from now on.
+    pub(crate) fn clear(&self, frame: TakenFrame) {
+        let index = frame.0.wrapping_sub(self.first_frame) as usize;
+        if index < self.count {
+            // SAFETY: within what is mapped, for good; all accesses are atomic. Where there is no
+            // memory, writes have no effect.
+            let words = unsafe { self.pages.add(index).as_ref() };
+            words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         }
     }
 
@@ -191,8 +212,25 @@ impl FilledPlace {
         self.0.frame
     }
 
+    /// The same, as that of a frame that is taken.
+    pub(crate) fn taken(&self) -> TakenFrame {
+        TakenFrame(self.0.frame)
+    }
+
     /// The place, when the memory has been taken away.
     pub(crate) fn empty(self) -> Place {
+        self.0
+    }
+}
+
+/// The frame of a [`Place`] that was taken from its window. Who uses it expects that what is there
+/// changes at any time, so Xen may put another page there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TakenFrame(u64);
+
+impl TakenFrame {
+    /// Its number.
+    pub(crate) fn number(self) -> u64 {
         self.0
     }
 }
@@ -310,8 +348,9 @@ mod tests {
             let frames: BTreeSet<_> = places.iter().map(Place::frame).collect();
             let pages: BTreeSet<_> = places.iter().map(|place| place.page).collect();
             assert_eq!((frames.len(), pages.len(), window.free()), (count, count, 0));
+            assert_eq!(window.taken().map(TakenFrame::number).collect::<BTreeSet<_>>(), frames);
             places.into_iter().for_each(|place| window.put_back(place));
-            assert_eq!(window.free(), count);
+            assert_eq!((window.free(), window.taken().count()), (count, 0));
         }
     }
 }

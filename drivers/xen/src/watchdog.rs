@@ -1,6 +1,6 @@
 //! A watchdog of Xen's: it ends a guest that no longer puts it off (xen/include/public/sched.h).
 
-use core::num::NonZeroU32;
+use core::{cell::Cell, num::NonZeroU32};
 
 use crate::{XenError, hypercalls};
 
@@ -8,7 +8,7 @@ use crate::{XenError, hypercalls};
 /// xen/include/xen/sched.h).
 #[derive(Debug)]
 pub struct Watchdog {
-    id: u32,
+    id: Cell<u32>,
     seconds: NonZeroU32,
 }
 
@@ -18,19 +18,26 @@ impl Watchdog {
     /// # Errors
     /// [`XenError`]: there are two already.
     pub fn start(seconds: NonZeroU32) -> Result<Self, XenError> {
-        Ok(Self { id: hypercalls::watchdog(0, seconds.get())?, seconds })
+        let id = hypercalls::watchdog(0, seconds.get())?;
+        Ok(Self { id: Cell::new(id), seconds })
     }
 
     /// Puts it off: all the seconds are to come again.
     pub fn put_off(&self) {
-        // It is there, so there is nothing to refuse.
-        let _ = hypercalls::watchdog(self.id, self.seconds.get());
+        let seconds = self.seconds.get();
+        // It is there, so there is nothing to refuse; but there is none at first when the guest is in
+        // another domain.
+        if hypercalls::watchdog(self.id.get(), seconds).is_err()
+            && let Ok(id) = hypercalls::watchdog(0, seconds)
+        {
+            self.id.set(id);
+        }
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
         // As above.
-        let _ = hypercalls::watchdog(self.id, 0);
+        let _ = hypercalls::watchdog(self.id.get(), 0);
     }
 }

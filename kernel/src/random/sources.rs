@@ -125,7 +125,7 @@ impl Sources {
     }
 
     /// Seeds the generator anew from the processor, and wishes for an answer of the devices.
-    fn renew(&self) {
+    pub(super) fn renew(&self) {
         match hardware_seed() {
             Some(seed) => self.absorb(&seed),
             None => {

@@ -1,13 +1,18 @@
-//! What dom0 asks a guest to do: `xl shutdown`, `xl reboot` and `xl sysrq`.
+//! What dom0 asks a guest to do: `xl shutdown`, `xl reboot`, `xl save` and `xl sysrq`.
 //!
 //! The tools write the order to `control/shutdown`, or a letter to `control/sysrq`; the guest writes
 //! nothing there in its turn, which says that it has heard, and then does it
 //! (docs/misc/xenstore-paths.pandoc in Xen).
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 
-use mayfly_xen::store::{Store, StoreError};
+use mayfly_arch::hypercall::CAN_SUSPEND;
+use mayfly_xen::{
+    Suspended,
+    store::{Store, StoreError},
+};
 
+use super::suspend::suspend;
 use crate::{
     executor, memory,
     power::{self, ExitStatus},
@@ -21,6 +26,8 @@ const SYSRQ: &str = "control/sysrq";
 enum Order {
     PowerOff,
     Reboot,
+    /// To stand still, and to go on when it is woken, perhaps elsewhere.
+    Suspend,
     /// To end with a report.
     Crash,
     ShowTasks,
@@ -33,6 +40,8 @@ impl Order {
         match (path, text) {
             (SHUTDOWN, "poweroff" | "halt") | (SYSRQ, "o") => Some(Self::PowerOff),
             (SHUTDOWN, "reboot") | (SYSRQ, "b") => Some(Self::Reboot),
+            // Elsewhere, nothing of it is in the image.
+            (SHUTDOWN, "suspend") if CAN_SUSPEND => Some(Self::Suspend),
             (SYSRQ, "c") => Some(Self::Crash),
             (SYSRQ, "t") => Some(Self::ShowTasks),
             (SYSRQ, "m") => Some(Self::ShowMemory),
@@ -40,15 +49,29 @@ impl Order {
         }
     }
 
-    fn obey(self) {
+    /// Returns whether the guest is in another domain then.
+    fn obey(self, store: &Store) -> bool {
         match self {
             Self::PowerOff => power::off(ExitStatus::SUCCESS),
             Self::Reboot => power::reboot(),
             Self::Crash => panic!("dom0 asked for it, by `xl sysrq`"),
+            Self::Suspend => return CAN_SUSPEND && stand_still(store),
             Self::ShowTasks => _ = executor::tasks(|task| log::info!("{task}")),
             Self::ShowMemory => log::info!("memory: {}", memory::stats()),
         }
+        false
     }
+}
+
+/// Suspends the guest. Returns whether it is in another domain when it goes on.
+fn stand_still(store: &Store) -> bool {
+    let suspended = suspend(store);
+    match suspended {
+        Ok(Suspended::Moved) => log::info!("resumed in another domain"),
+        Ok(Suspended::Cancelled) => log::info!("not suspended after all"),
+        Err(error) => log::error!("not suspended: {error}"),
+    }
+    suspended == Ok(Suspended::Moved)
 }
 
 /// Says what this guest understands, and does what it is told. Returns if XenStore fails.
@@ -60,12 +83,18 @@ pub(super) async fn obey(store: Store) -> StoreError {
 }
 
 async fn listen(store: &Store) -> Result<core::convert::Infallible, StoreError> {
-    let features = ["control/feature-poweroff", "control/feature-reboot"];
-    let features: Vec<_> = features.into_iter().map(|path| (path.into(), "1".into())).collect();
-    // The tools ask all guests alike, and make these nodes for the guest to write.
-    write(store, &features).await?;
     let mut watch = store.watch("control").await?;
+    // In a new domain, nobody was told.
+    let mut is_new = true;
     loop {
+        if is_new {
+            let features = ["poweroff", "reboot", "suspend"];
+            let features = features.iter().take(if CAN_SUSPEND { 3 } else { 2 });
+            let features = features.map(|name| (format!("control/feature-{name}"), "1".into()));
+            // The tools ask all guests alike, and make these nodes for the guest to write.
+            write(store, &features.collect::<Vec<_>>()).await?;
+            is_new = false;
+        }
         watch.next().await?;
         let paths = [SHUTDOWN, SYSRQ];
         let values = store.read_each(&paths.map(String::from)).await?;
@@ -74,7 +103,7 @@ async fn listen(store: &Store) -> Result<core::convert::Infallible, StoreError> 
             log::info!("asked for: {text}");
             write(store, &[(path.into(), String::new())]).await?;
             match Order::parse(path, &text) {
-                Some(order) => order.obey(),
+                Some(order) => is_new |= order.obey(store),
                 None => log::warn!("`{text}` is not something that this guest can do"),
             }
         }

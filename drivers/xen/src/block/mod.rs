@@ -65,7 +65,9 @@ impl BlkFront {
             return;
         }
         // What it has answered before it went is not asked again.
-        if let Some(connection) = self.session.connection() {
+        if !self.session.is_void()
+            && let Some(connection) = self.session.connection()
+        {
             while let Ok(Some(completion)) = self.requests.take_answer(connection) {
                 self.answered.push_back(completion);
             }

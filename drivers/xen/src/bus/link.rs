@@ -64,6 +64,11 @@ impl Link {
         self.domain
     }
 
+    /// The front end's directory.
+    pub(super) fn front(&self) -> &str {
+        &self.front
+    }
+
     /// The store.
     pub(super) fn store(&self) -> &Store {
         &self.store

@@ -2,6 +2,7 @@
 
 use alloc::{boxed::Box, rc::Rc};
 use core::{
+    convert::Infallible,
     fmt,
     future::poll_fn,
     pin::pin,
@@ -15,7 +16,7 @@ use super::{
     pace::{self, Pace},
     session::News,
 };
-use crate::{grants::DomainId, store::Store};
+use crate::{grants::DomainId, incarnation::Incarnation, store::Store};
 
 /// How a device of some kind connects: all of it that does not wait, for that is the same for all.
 pub(crate) trait Connector: 'static {
@@ -136,50 +137,89 @@ pub(crate) async fn start<C: Connector>(
     connector: C,
 ) -> Result<(C::Info, Session<C::Connection>, Minder), ConnectError> {
     let mut slot = Box::new(Slot { connector, line: Line::new(), offered: None, info: None });
-    let frontend = first(store, front, &mut *slot).await?;
+    slot.line.follow();
+    let (frontend, here) = loop {
+        let here = Incarnation::current();
+        if let Some(frontend) = here.run(first(store, front, &mut *slot)).await {
+            break (frontend?, here);
+        }
+    };
     let session = Session::new(&slot.line);
     let info = slot.info.ok_or(BusError::Changed)?;
-    Ok((info, session, Minder { device: slot, frontend }))
+    Ok((info, session, Minder { device: slot, frontend, here }))
 }
 
 /// Watches over a device: see [`run`](Self::run).
 pub struct Minder {
     device: Box<dyn Connect>,
     frontend: Frontend<Connected>,
+    /// In which it has connected.
+    here: Incarnation,
 }
 
 impl Minder {
-    /// Connects the device again when its back end has closed and comes back. Ends when it was
-    /// detached, or cannot be connected again, with the reason. One whose back end keeps going and
-    /// coming back is left alone for a while before each try, for which `sleep` waits.
+    /// Connects the device again when its back end has closed and comes back, and when the guest is
+    /// in another domain. Ends when it was detached, or cannot be connected again, with the reason.
+    /// One whose back end keeps going and coming back is left alone for a while before each try, for
+    /// which `sleep` waits.
     pub async fn run(self, sleep: impl AsyncFn(Duration)) -> ConnectError {
-        let Self { mut device, mut frontend } = self;
-        let (link, mut pace) = (Rc::clone(frontend.link()), Pace::default());
+        let Self { mut device, frontend, mut here } = self;
+        let link = Rc::clone(frontend.link());
+        let mut connected = Some(frontend);
         let reason = loop {
-            let reason = lost(&mut frontend, &*device, &sleep, &mut pace).await;
+            let minded = mind_here(&link, &mut *device, connected.take(), &sleep);
+            match here.run(minded).await {
+                Some(Ok(never)) => match never {},
+                Some(Err(reason)) => break reason,
+                None => here = Incarnation::current(),
+            }
+            // In another domain all is as at first, and the back end never had what the last one had.
             let is_heard = device.lose();
-            if reason != BusError::Closed || !is_heard {
-                break reason.into();
-            }
-            let pause = pace.lose();
-            if pace.is_told() {
-                log::warn!("{link}: its back end has closed; the device waits for it");
-            } else if pace.is_last_told() {
-                log::warn!("{link}: its back end keeps closing; it is tried less and less often");
-            }
-            drop(frontend);
-            frontend = match again(&link, &mut *device, &sleep, &mut pace, pause).await {
-                Ok(frontend) => frontend,
-                Err(error) => break error,
-            };
-            if pace.is_told() {
-                log::warn!("{link}: its back end is back");
+            device.let_go();
+            if !is_heard {
+                break BusError::Gone.into();
             }
         };
         device.end();
         // If the store does not answer either, there is nothing more to be done.
         let _ = link.close().await;
         reason
+    }
+}
+
+/// Minds a device in this domain, where it has connected, or is to. `before` is where it was.
+async fn mind_here(
+    before: &Link,
+    device: &mut dyn Connect,
+    connected: Option<Frontend<Connected>>,
+    sleep: &impl AsyncFn(Duration),
+) -> Result<Infallible, ConnectError> {
+    let mut frontend = match connected {
+        Some(frontend) => frontend,
+        None => {
+            let frontend = first(before.store(), before.front(), device).await?;
+            log::warn!("{before}: connected in another domain");
+            frontend
+        }
+    };
+    let (link, mut pace) = (Rc::clone(frontend.link()), Pace::default());
+    loop {
+        let reason = lost(&mut frontend, device, sleep, &mut pace).await;
+        let is_heard = device.lose();
+        if reason != BusError::Closed || !is_heard {
+            return Err(reason.into());
+        }
+        let pause = pace.lose();
+        if pace.is_told() {
+            log::warn!("{link}: its back end has closed; the device waits for it");
+        } else if pace.is_last_told() {
+            log::warn!("{link}: its back end keeps closing; it is tried less and less often");
+        }
+        drop(frontend);
+        frontend = again(&link, device, sleep, &mut pace, pause).await?;
+        if pace.is_told() {
+            log::warn!("{link}: its back end is back");
+        }
     }
 }
 

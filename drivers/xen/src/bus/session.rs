@@ -10,14 +10,17 @@ use core::{
 use mayfly_device::{DeviceError, InterruptHandler, Signal};
 
 use super::ConnectError;
-use crate::event_channel::EventChannel;
+use crate::{
+    event_channel::EventChannel,
+    incarnation::{Follower, Incarnation},
+};
 
 /// What the device is told of its back end.
 pub(crate) enum News<C> {
     /// It went away; it may come back. What it was granted must stay as it is: a back end that was
     /// bound anew may work through the old rings until it hears that they are not used.
     Lost,
-    /// It has heard.
+    /// It has heard, or is not there for this guest any more, which is in another domain.
     Heard,
     /// It came back.
     Connected(C),
@@ -37,6 +40,25 @@ struct Shared<C> {
     is_broken: Cell<bool>,
     /// Who wants to know of that.
     minder: RefCell<Option<Waker>>,
+    /// The guest is in another domain. What the back end has written to the rings is void: they were
+    /// copied while it did.
+    is_void: Cell<bool>,
+}
+
+impl<C> Shared<C> {
+    fn post(&self, news: News<C>) {
+        let old = self.news.replace(Some(news));
+        self.has_news.set(true);
+        drop(old);
+        self.signal.0.raise();
+    }
+}
+
+impl<C> Follower for Shared<C> {
+    fn resumed(&self) {
+        self.is_void.set(true);
+        self.post(News::Heard);
+    }
 }
 
 struct Raise(Signal);
@@ -44,6 +66,19 @@ struct Raise(Signal);
 impl InterruptHandler for Raise {
     fn interrupt(&self) {
         self.0.raise();
+    }
+}
+
+impl<C> Clone for Line<C> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<C: 'static> Line<C> {
+    /// Hears when the guest is in another domain, too.
+    pub(super) fn follow(&self) {
+        Incarnation::follow(&self.0);
     }
 }
 
@@ -57,6 +92,7 @@ impl<C> Line<C> {
             news: RefCell::new(None),
             is_broken: Cell::new(false),
             minder: RefCell::new(None),
+            is_void: Cell::new(false),
         }))
     }
 
@@ -71,10 +107,7 @@ impl<C> Line<C> {
 
     /// Tells the device.
     pub(super) fn post(&self, news: News<C>) {
-        let old = self.0.news.replace(Some(news));
-        self.0.has_news.set(true);
-        drop(old);
-        self.0.signal.0.raise();
+        self.0.post(news);
     }
 
     /// Whether the device was given up. Wakes the task of `cx` when it is.
@@ -121,8 +154,7 @@ pub(crate) struct Session<C> {
 impl<C> Session<C> {
     /// A device that hears what is posted to `line`, and goes by what was.
     pub(super) fn new(line: &Line<C>) -> Self {
-        let mut session =
-            Self { line: Line(Rc::clone(&line.0)), state: State::Away(None), is_new: false };
+        let mut session = Self { line: line.clone(), state: State::Away(None), is_new: false };
         session.accept();
         session.is_new = false;
         session
@@ -133,9 +165,16 @@ impl<C> Session<C> {
         self.line.0.has_news.get()
     }
 
+    /// Whether what the back end has written is not to be looked at, from when there is news of that
+    /// until they are accepted.
+    pub(crate) fn is_void(&self) -> bool {
+        self.line.0.is_void.get()
+    }
+
     /// Goes by the news. Returns whether there is a new connection, instead of the one before.
     pub(crate) fn accept(&mut self) -> bool {
         self.line.0.has_news.set(false);
+        self.line.0.is_void.set(false);
         let news = self.line.0.news.take();
         let Some(news) = news.filter(|_| self.error().is_none()) else { return false };
         let before = mem::replace(&mut self.state, State::Away(None)).into_connection();

@@ -47,6 +47,30 @@ fn a_name_is_registered_as_long_as_it_is_held() {
 }
 
 #[test]
+fn a_name_is_registered_again_in_another_domain() {
+    let guest = guest();
+    let (store, sharing) = (guest.bench.store.clone(), guest.sharing);
+    let registered = guest.spawn(register(store, sharing, "me"));
+    guest.settle();
+    let conduit = registered.take().unwrap().unwrap();
+    let listening = guest.spawn(async move {
+        let next = conduit.listen().await.unwrap().next().await;
+        next.map(|request| (String::from(request.client()), String::from(request.port())))
+    });
+    guest.settle();
+    // XenStore removes what belonged to the old domain.
+    guest.bench.take_away("/conduit/me");
+    guest.move_on();
+    guest.settle();
+    assert_eq!(guest.bench.value("/conduit/me"), Some(String::from("7")));
+    guest.bench.put("/conduit/you", "3", DOMAIN);
+    guest.bench.put("/conduit/me/you", "", DOMAIN);
+    guest.bench.put("/conduit/me/you/www", "www", DOMAIN);
+    guest.settle();
+    assert_eq!(listening.take().unwrap().unwrap(), ("you".into(), "www".into()));
+}
+
+#[test]
 fn without_the_directory_the_error_says_what_to_do() {
     let guest = Guest::new();
     let registered = guest.spawn(register(guest.bench.store.clone(), guest.sharing, "me"));

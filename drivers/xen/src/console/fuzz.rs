@@ -17,18 +17,26 @@ use crate::fuzz::Script;
 /// Plays xenconsoled: what is on the page.
 pub fn console(bytes: &[u8]) {
     std::thread_local! {
-        static PLACE: (SharedPage, &'static IrqLock<Output>, &'static Signal) = {
+        static PLACE: (SharedPage, &'static IrqLock<Output>) = {
             let page = SharedPage::new();
             let Some(port) = Port::new(2) else { panic!("no port") };
-            let output = Output { ring: output(page), port, is_stuck: true };
-            (page, Box::leak(Box::new(IrqLock::new(output))), Box::leak(Box::new(Signal::new())))
+            let output = Output { page, ring: output(page), port, is_stuck: true };
+            (page, Box::leak(Box::new(IrqLock::new(output))))
         };
     }
-    let (page, output, signal) = PLACE.with(|place| *place);
+    let (page, output) = PLACE.with(|place| *place);
     page.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
     let Some(port) = Port::new(2) else { panic!("no port") };
-    output.with(|output| *output = Output { ring: super::output(page), port, is_stuck: true });
-    let mut driver = Driver { input: input(page), output, port, signal, is_broken: false };
+    output.with(|output| {
+        *output = Output { page, ring: super::output(page), port, is_stuck: true };
+    });
+    let mut driver = Driver {
+        page,
+        input: input(page),
+        incarnation: Incarnation::current(),
+        output,
+        is_broken: false,
+    };
     let mut cx = Context::from_waker(Waker::noop());
     let mut script = Script(bytes);
     while script.has_more() {

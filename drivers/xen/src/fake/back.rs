@@ -57,6 +57,15 @@ impl<'a> Back<'a> {
         self.guest.bench.take_away(&self.front);
     }
 
+    /// The guest is in another domain, for which the tools have made the device anew: the back end's
+    /// directory has another name, and its state is that of the beginning.
+    pub(crate) fn move_on(&mut self, nodes: &[(&str, &str)]) {
+        self.detach();
+        self.back.push_str("-again");
+        self.guest.move_on();
+        self.attach(nodes);
+    }
+
     /// Removes the back end's directory.
     pub(crate) fn vanish(&self) {
         self.guest.bench.take_away(&self.back);

@@ -35,6 +35,15 @@ pub(super) struct Channels {
 }
 
 impl Channels {
+    /// The guest is in another domain, which has none.
+    pub(super) fn forget(&self) {
+        self.open.lock().unwrap().clear();
+        self.sent.lock().unwrap().clear();
+        self.on_the_way.lock().unwrap().clear();
+        self.alone.lock().unwrap().clear();
+        self.links.lock().unwrap().iter_mut().for_each(BTreeMap::clear);
+    }
+
     /// How many are open.
     pub(super) fn open(&self) -> usize {
         self.open.lock().unwrap().len()

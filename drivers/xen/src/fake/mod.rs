@@ -33,6 +33,7 @@ use crate::{
     Sharing,
     events::EventChannels,
     grants::{DomainId, ForeignPages, fake},
+    incarnation::Incarnation,
     shared_page::{SharedPage, Window},
     store::fake::{Bench, Flag},
 };
@@ -119,6 +120,18 @@ impl Guest {
             task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_pending()
         });
         has_run
+    }
+
+    /// Puts the guest into another domain, in the order of `resume`.
+    pub(crate) fn move_on(&self) {
+        Incarnation::begin();
+        self.channels.forget();
+        self.sharing.events.resume();
+        self.sharing.grants.clear();
+        self.sharing.grants.resume();
+        self.sharing.foreign.resume();
+        self.bench.resume();
+        Incarnation::announce();
     }
 
     /// The time that its tasks have, which stands still but for [`elapse`](Self::elapse).

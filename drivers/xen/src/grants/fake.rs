@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     XenError,
     hypercalls::GrantCopy,
-    shared_page::{FilledPlace, HeapPage, Place, Window},
+    shared_page::{FilledPlace, HeapPage, Place, TakenFrame, Window},
 };
 
 /// What a fake of Xen does, and has done.
@@ -21,6 +21,8 @@ pub(crate) struct Fake {
     pub(super) placed: Cell<usize>,
     pub(super) refuses_frames: Cell<bool>,
     pub(super) mapped: RefCell<Vec<(u64, Handle)>>,
+    /// Frames that memory of the guest was put at.
+    pub(super) filled: RefCell<Vec<u64>>,
     /// What the next operations on foreign pages end with; then they work.
     pub(super) statuses: RefCell<VecDeque<i16>>,
     /// Whose grants are mapped: with none, a mapping shows memory of its own.
@@ -50,6 +52,24 @@ impl Operations for Fake {
         self.placed.set(index + 1);
         // SAFETY: in tests, a window has memory.
         Ok(unsafe { place.fill() })
+    }
+
+    fn replace_frame(&self, index: usize, _: TakenFrame) -> Result<(), XenError> {
+        assert!(index < self.placed.get());
+        Ok(())
+    }
+
+    fn fill(&self, frame: TakenFrame) -> Result<(), XenError> {
+        self.mapped.borrow_mut().retain(|(mapped, _)| *mapped != frame.number());
+        self.filled.borrow_mut().push(frame.number());
+        Ok(())
+    }
+
+    fn empty(&self, page: FilledPlace) -> Result<Place, XenError> {
+        let mut filled = self.filled.borrow_mut();
+        let index = filled.iter().position(|frame| *frame == page.frame()).unwrap();
+        filled.remove(index);
+        Ok(page.empty())
     }
 
     fn map(

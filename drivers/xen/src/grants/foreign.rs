@@ -9,7 +9,10 @@ use core::{
 use mayfly_arch::PAGE_SIZE;
 
 use super::{Access, DomainId, ForeignError, GrantRef, Handle, Operations};
-use crate::shared_page::{FilledPlace, Window};
+use crate::{
+    incarnation::Incarnation,
+    shared_page::{FilledPlace, Window},
+};
 
 /// Where pages of other domains can be mapped.
 pub struct ForeignPages {
@@ -38,10 +41,26 @@ impl ForeignPages {
     ) -> Result<Mapping, ForeignError> {
         let place = self.window.borrow_mut().take().ok_or(ForeignError::NoPlace)?;
         match self.xen.map(domain, page, access, place) {
-            Ok(filled) => Ok(Mapping { pages: self, filled: Some(filled) }),
+            Ok(filled) => {
+                let incarnation = Incarnation::current();
+                Ok(Mapping { pages: self, filled: Some(filled), incarnation })
+            }
             Err((error, place)) => {
                 self.window.borrow_mut().put_back(place);
                 Err(error)
+            }
+        }
+    }
+
+    /// Fills the places of pages that were mapped in another domain with zeros, until those who look
+    /// at them have let go.
+    pub(crate) fn resume(&self) {
+        let window = self.window.borrow();
+        for frame in window.taken() {
+            match self.xen.fill(frame) {
+                Ok(()) => window.clear(frame),
+                // Then Xen answers for the memory that is not there: with ones.
+                Err(error) => log::error!("the place of a page of another domain: {error}"),
             }
         }
     }
@@ -57,6 +76,7 @@ pub struct Mapping {
     pages: &'static ForeignPages,
     /// `None` when it has been unmapped.
     filled: Option<(FilledPlace, Handle)>,
+    incarnation: Incarnation,
 }
 
 impl Mapping {
@@ -78,7 +98,12 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         let Some((page, handle)) = self.filled.take() else { return };
-        match self.pages.xen.unmap(page, handle) {
+        let xen = self.pages.xen;
+        let emptied = match self.incarnation.is_over() {
+            false => xen.unmap(page, handle),
+            true => xen.empty(page).map_err(ForeignError::Xen),
+        };
+        match emptied {
             Ok(place) => self.pages.window.borrow_mut().put_back(place),
             Err(error) => log::error!("a page of another domain stays mapped: {error}"),
         }

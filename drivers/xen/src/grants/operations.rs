@@ -4,7 +4,7 @@ use super::{Access, DomainId, ForeignError, GrantRef};
 use crate::{
     XenError,
     hypercalls::GrantCopy,
-    shared_page::{FilledPlace, Place},
+    shared_page::{FilledPlace, Place, TakenFrame},
 };
 
 /// What a mapping is called by Xen.
@@ -19,6 +19,16 @@ pub(crate) trait Operations {
     /// Puts a frame of this guest's table at `place`, for good. Xen adds it to the table when it is
     /// not there yet.
     fn place_frame(&self, index: usize, place: Place) -> Result<FilledPlace, (XenError, Place)>;
+
+    /// Puts a frame of the table that the guest has now, in another domain, where the one of the last
+    /// table was.
+    fn replace_frame(&self, index: usize, frame: TakenFrame) -> Result<(), XenError>;
+
+    /// Puts memory of the guest where a page was mapped in another domain.
+    fn fill(&self, frame: TakenFrame) -> Result<(), XenError>;
+
+    /// Takes away what [`fill`](Self::fill) has put there. If that fails, the place is lost.
+    fn empty(&self, page: FilledPlace) -> Result<Place, XenError>;
 
     /// Maps a page that `domain` has granted.
     fn map(

@@ -14,7 +14,7 @@ use super::{
     reservation::Quota,
     waiting::Waiting,
 };
-use crate::shared_page::{SharedPage, Window};
+use crate::shared_page::{SharedPage, TakenFrame, Window};
 
 /// Entries in a frame.
 const ENTRIES: usize = 512;
@@ -38,8 +38,8 @@ pub struct GrantTable {
 struct State {
     /// Where frames of the table can be.
     window: Window,
-    /// Those that there are.
-    frames: Vec<SharedPage>,
+    /// Those that there are, and where.
+    frames: Vec<(SharedPage, TakenFrame)>,
     /// How many there may be, when Xen has been asked.
     limit: Option<usize>,
     /// Free entries that have been in use; there is room for all entries.
@@ -60,7 +60,7 @@ fn entry_frame(frame: u64) -> Option<u32> {
 impl State {
     fn entry(&self, reference: GrantRef) -> Option<Entry<'static>> {
         let index = reference.0 as usize;
-        let frame = self.frames.get(index / ENTRIES)?;
+        let (frame, _) = self.frames.get(index / ENTRIES)?;
         let offset = index % ENTRIES * 8;
         Some(Entry { header: frame.word(offset), frame: frame.word(offset + 4) })
     }
@@ -249,7 +249,8 @@ impl GrantTable {
         let place = state.window.take().ok_or(GrantError::Full)?;
         match self.xen.place_frame(index, place) {
             Ok(page) => {
-                state.frames.push(page.leak());
+                let frame = page.taken();
+                state.frames.push((page.leak(), frame));
                 Ok(())
             }
             Err((error, place)) => {
@@ -257,6 +258,26 @@ impl GrantTable {
                 Err(GrantError::Xen(error))
             }
         }
+    }
+
+    /// Has Xen show the table that the guest has now, in another domain. It permits nothing: what was
+    /// granted before is void, but has its entry until the grant ends, so that nobody takes one for
+    /// the other. Who had a page mapped had that of the other domain.
+    pub(crate) fn resume(&self) {
+        let state = self.state.borrow();
+        for (index, (_, frame)) in state.frames.iter().enumerate() {
+            if let Err(error) = self.xen.replace_frame(index, *frame) {
+                log::error!("part {index} of the grant table is lost: {error}");
+            }
+        }
+    }
+
+    /// For a fake of Xen: the table is that of a new domain.
+    #[cfg(any(test, feature = "fake"))]
+    pub(crate) fn clear(&self) {
+        let state = self.state.borrow();
+        let words = state.frames.iter().flat_map(|(page, _)| page.words());
+        words.for_each(|word| word.store(0, core::sync::atomic::Ordering::Relaxed));
     }
 
     pub(super) fn entry(&self, reference: GrantRef) -> Option<Entry<'static>> {

@@ -2,12 +2,17 @@
 
 use mayfly_arch::{PAGE_SIZE, hypercall};
 
-use super::{GRANT_TABLE_OP, GrantCopy, Hypercalls, SELF, add_to_physmap, yield_now};
+use super::{
+    GRANT_TABLE_OP, GrantCopy, Hypercalls, SELF, add_to_physmap, change_reservation, yield_now,
+};
 use crate::{
     XenError,
     grants::{Access, DomainId, ForeignError, GrantRef, GrantStatus, Handle, Operations},
-    shared_page::{FilledPlace, Place},
+    shared_page::{FilledPlace, Place, TakenFrame},
 };
+
+/// `XENMAPSPACE_grant_table`.
+const GRANT_TABLE: u32 = 1;
 
 /// How often Xen is asked again when the other side's page is not at hand.
 const TRIES: u32 = 16;
@@ -30,13 +35,30 @@ impl Operations for Hypercalls {
     }
 
     fn place_frame(&self, index: usize, place: Place) -> Result<FilledPlace, (XenError, Place)> {
-        const GRANT_TABLE: u32 = 1;
         // SAFETY: a place is for one user, and has no memory.
         match unsafe { add_to_physmap(GRANT_TABLE, index as u64, place.frame()) } {
             // SAFETY: there is now, for good.
             Ok(()) => Ok(unsafe { place.fill() }),
             Err(error) => Err((error, place)),
         }
+    }
+
+    fn replace_frame(&self, index: usize, frame: TakenFrame) -> Result<(), XenError> {
+        // SAFETY: what is there is written by others at any time, so it may be another page as well.
+        unsafe { add_to_physmap(GRANT_TABLE, index as u64, frame.number()) }
+    }
+
+    fn fill(&self, frame: TakenFrame) -> Result<(), XenError> {
+        const POPULATE: usize = 6;
+        // SAFETY: as above.
+        unsafe { change_reservation(POPULATE, frame.number()) }
+    }
+
+    fn empty(&self, page: FilledPlace) -> Result<Place, XenError> {
+        const DECREASE: usize = 1;
+        // SAFETY: what has no memory any more is not used either: its owner gives it up here.
+        unsafe { change_reservation(DECREASE, page.frame()) }?;
+        Ok(page.empty())
     }
 
     fn map(

@@ -1,7 +1,7 @@
 //! What the handles of the store and the driver share: requests that are to be sent, those that wait
 //! for a reply, and the watches.
 
-use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
+use alloc::{collections::VecDeque, rc::Rc, string::ToString, vec::Vec};
 use core::{
     cell::RefCell,
     future::poll_fn,
@@ -12,9 +12,11 @@ use core::{
 use super::{
     StoreError,
     request::{Answer, Request},
+    transaction::Within,
     watch::Changes,
     wire::{self, Header, Kind},
 };
+use crate::incarnation::Incarnation;
 
 /// Most transactions that are open at a time. Servers allow ten; some may be about to end that nobody
 /// waits for any more.
@@ -25,9 +27,11 @@ const MAX_TRANSACTIONS: usize = 8;
 pub(super) struct Connection(Rc<RefCell<State>>);
 
 struct State {
-    outgoing: VecDeque<Outgoing>,
-    /// In the order in which they are sent, which is that of the replies, as a rule.
+    /// Requests without a reply so far, in the order in which they are sent, which is that of the
+    /// replies, as a rule.
     waiting: VecDeque<Waiting>,
+    /// How many of them, at the end, are not sent in full.
+    unsent: usize,
     watches: Vec<(u32, Rc<RefCell<Changes>>)>,
     last_request: u32,
     last_watch: u32,
@@ -40,26 +44,54 @@ struct State {
     end: Option<StoreError>,
 }
 
-/// A message that is not sent, or not all of it.
-struct Outgoing {
-    request: u32,
-    bytes: Vec<u8>,
-    sent: usize,
-}
-
 /// A request without a reply so far.
 struct Waiting {
     request: u32,
     kind: Kind,
+    is_in_transaction: bool,
     /// `None` if nobody wants to know.
     answer: Option<Rc<RefCell<Answer>>>,
+    /// The message, which may have to be sent again through another connection.
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl State {
+    /// Adds a request.
+    fn enqueue(
+        &mut self,
+        kind: Kind,
+        transaction: u32,
+        parts: &[&[u8]],
+        answer: Option<Rc<RefCell<Answer>>>,
+    ) -> Result<u32, StoreError> {
+        // Zero is what watch events have.
+        let request = self.last_request.checked_add(1).unwrap_or(1);
+        let bytes = wire::message(kind, request, transaction, parts)?;
+        self.last_request = request;
+        let is_in_transaction = transaction != 0;
+        let waiting = Waiting { request, kind, is_in_transaction, answer, bytes, sent: 0 };
+        self.waiting.push_back(waiting);
+        self.unsent += 1;
+        Ok(request)
+    }
+
+    /// The first request that is not sent in full, by its place.
+    fn first_unsent(&self) -> usize {
+        self.waiting.len() - self.unsent
+    }
+
+    /// The place of a request. Replies come to the first, as a rule.
+    fn place(&self, request: u32) -> Option<usize> {
+        self.waiting.iter().position(|waiting| waiting.request == request)
+    }
 }
 
 impl Connection {
     pub(super) fn new() -> Self {
         Self(Rc::new(RefCell::new(State {
-            outgoing: VecDeque::new(),
             waiting: VecDeque::new(),
+            unsent: 0,
             watches: Vec::new(),
             last_request: 0,
             last_watch: 0,
@@ -74,7 +106,7 @@ impl Connection {
     pub(super) fn request(
         &self,
         kind: Kind,
-        transaction: u32,
+        transaction: Within,
         parts: &[&[u8]],
     ) -> Result<Request, StoreError> {
         let answer = Rc::default();
@@ -83,15 +115,16 @@ impl Connection {
     }
 
     /// Sends a request whose reply nobody waits for.
-    pub(super) fn post(&self, kind: Kind, transaction: u32, parts: &[&[u8]]) {
-        // It fails only if it is too long, which those are not, or when all is over.
+    pub(super) fn post(&self, kind: Kind, transaction: Within, parts: &[&[u8]]) {
+        // It fails only if it is too long, which those are not, or when all is over, or the
+        // transaction is.
         let _ = self.enqueue(kind, transaction, parts, None);
     }
 
     fn enqueue(
         &self,
         kind: Kind,
-        transaction: u32,
+        transaction: Within,
         parts: &[&[u8]],
         answer: Option<Rc<RefCell<Answer>>>,
     ) -> Result<u32, StoreError> {
@@ -99,12 +132,8 @@ impl Connection {
         if let Some(error) = state.end {
             return Err(error);
         }
-        // Zero is what watch events have.
-        let request = state.last_request.checked_add(1).unwrap_or(1);
-        let bytes = wire::message(kind, request, transaction, parts)?;
-        state.last_request = request;
-        state.outgoing.push_back(Outgoing { request, bytes, sent: 0 });
-        state.waiting.push_back(Waiting { request, kind, answer });
+        let transaction = transaction.number().ok_or(StoreError::Again)?;
+        let request = state.enqueue(kind, transaction, parts, answer)?;
         let driver = state.driver.clone();
         drop(state);
         if let Some(driver) = driver {
@@ -116,20 +145,61 @@ impl Connection {
     /// Nobody wants the reply to a request any more. If it is not on its way it is not sent.
     pub(super) fn abandon(&self, request: u32) {
         let mut state = self.0.borrow_mut();
-        let Some(place) = state.waiting.iter().rposition(|waiting| waiting.request == request)
-        else {
+        let first_unsent = state.first_unsent();
+        let Some(place) = state.place(request) else { return };
+        let Some(waiting) = state.waiting.get_mut(place) else { return };
+        waiting.answer = None;
+        if place < first_unsent || waiting.sent > 0 {
             return;
-        };
-        state.waiting[place].answer = None;
-        let is_end = state.waiting[place].kind == Kind::TransactionEnd;
-        let unsent = |message: &Outgoing| message.request == request && message.sent == 0;
-        let Some(unsent) = state.outgoing.iter().rposition(unsent) else { return };
-        if is_end {
+        }
+        if waiting.kind == Kind::TransactionEnd {
             // The transaction must end in any case, only not be committed.
-            state.outgoing[unsent].bytes[wire::HEADER] = b'F';
+            waiting.bytes[wire::HEADER] = b'F';
         } else {
-            state.outgoing.remove(unsent);
             state.waiting.remove(place);
+            state.unsent -= 1;
+        }
+    }
+
+    /// The connection is another one, to a server that knows nothing of the last: registers all
+    /// watches again, each of which has something to tell then, and sends again what has no reply.
+    /// What belongs to a transaction fails with [`StoreError::Again`].
+    pub(super) fn resume(&self) {
+        let mut state = self.0.borrow_mut();
+        let (old, watches) = (mem::take(&mut state.waiting), state.watches.clone());
+        state.unsent = 0;
+        for (number, changes) in &watches {
+            let parts = wire::watch(changes.borrow().path(), *number);
+            // It is as long as it was the first time.
+            let _ = state.enqueue(Kind::Watch, 0, &[&parts], None);
+        }
+        let mut answered = Vec::new();
+        for waiting in old {
+            match waiting.kind {
+                // Registered above.
+                Kind::Watch => answered.push((waiting.answer, Ok(Vec::new()))),
+                // There is nothing to be ended any more.
+                Kind::Unwatch => {}
+                kind if kind == Kind::TransactionStart || waiting.is_in_transaction => {
+                    answered.push((waiting.answer, Err(StoreError::Again.into())));
+                }
+                _ => {
+                    state.waiting.push_back(Waiting { sent: 0, ..waiting });
+                    state.unsent += 1;
+                }
+            }
+        }
+        let driver = state.driver.take();
+        drop(state);
+        driver.into_iter().for_each(Waker::wake);
+        for (answer, reply) in answered {
+            if let Some(answer) = answer {
+                Answer::give(&answer, reply);
+            }
+        }
+        for (_, changes) in watches {
+            let path = changes.borrow().path().to_string();
+            Changes::add(&changes, &path);
         }
     }
 
@@ -170,7 +240,7 @@ impl Connection {
     #[cfg(any(test, feature = "fake"))]
     pub(super) fn pending(&self) -> usize {
         let state = self.0.borrow();
-        state.waiting.len().max(state.outgoing.len()) + state.watches.len()
+        state.waiting.len() + state.watches.len()
     }
 
     /// Wakes this task when there is something to send.
@@ -187,17 +257,18 @@ impl Connection {
         &self,
         mut write: impl FnMut(&[u8]) -> Result<usize, E>,
     ) -> Result<bool, E> {
-        let outgoing = &mut self.0.borrow_mut().outgoing;
+        let state = &mut *self.0.borrow_mut();
+        let first_unsent = state.first_unsent();
         let mut has_sent = false;
-        while let Some(message) = outgoing.front_mut() {
+        for message in state.waiting.iter_mut().skip(first_unsent) {
             let rest = message.bytes.get(message.sent..).unwrap_or_default();
             let count = write(rest)?;
             has_sent |= count > 0;
-            if count < rest.len() {
-                message.sent += count;
+            message.sent += count;
+            if message.sent < message.bytes.len() {
                 break;
             }
-            outgoing.pop_front();
+            state.unsent -= 1;
         }
         Ok(has_sent)
     }
@@ -208,10 +279,10 @@ impl Connection {
         let is_reply_to = |waiting: &Waiting| {
             waiting.request == header.request
                 && [waiting.kind as u32, wire::ERROR].contains(&header.kind)
-                && !state.outgoing.iter().any(|message| message.request == header.request)
         };
+        let mut sent = state.waiting.iter().take(state.first_unsent());
         header.length as usize <= wire::PAYLOAD_MAX
-            && (header.kind == wire::WATCH_EVENT || state.waiting.iter().any(is_reply_to))
+            && (header.kind == wire::WATCH_EVENT || sent.any(is_reply_to))
     }
 
     /// Takes in a message that [`expects`](Self::expects) accepts.
@@ -226,21 +297,26 @@ impl Connection {
             Ok(payload)
         };
         let waiting = {
-            let waiting = &mut self.0.borrow_mut().waiting;
-            let place = waiting.iter().position(|waiting| waiting.request == header.request);
-            place.and_then(|place| waiting.remove(place)).ok_or(StoreError::Protocol)?
+            let mut state = self.0.borrow_mut();
+            let place = state.place(header.request);
+            place.and_then(|place| state.waiting.remove(place)).ok_or(StoreError::Protocol)?
         };
         match (waiting.answer, waiting.kind, result) {
             (Some(answer), _, result) => Answer::give(&answer, result),
-            (None, Kind::TransactionStart, Ok(payload)) => self.roll_back(&payload),
+            (None, Kind::TransactionStart, Ok(payload)) => {
+                self.roll_back(&payload, Incarnation::current());
+            }
+            (None, Kind::Watch, Err(RequestError { error, .. })) => {
+                log::error!("a watch of XenStore is lost: {error}");
+            }
             (None, ..) => {}
         }
         Ok(())
     }
 
     /// Ends a transaction that nobody wants, by the reply that has its number.
-    pub(super) fn roll_back(&self, payload: &[u8]) {
-        if let Some(transaction) = wire::text(payload).and_then(|text| text.parse().ok()) {
+    pub(super) fn roll_back(&self, payload: &[u8], incarnation: Incarnation) {
+        if let Some(transaction) = Within::begun(payload, incarnation) {
             self.post(Kind::TransactionEnd, transaction, &[b"F\0"]);
         }
     }
@@ -270,7 +346,7 @@ impl Connection {
                 return;
             }
             state.end = Some(error);
-            state.outgoing.clear();
+            state.unsent = 0;
             (mem::take(&mut state.waiting), mem::take(&mut state.watches))
         };
         for answer in waiting.into_iter().filter_map(|waiting| waiting.answer) {

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     byte_ring::{BadIndex, Consumer, Producer},
+    incarnation::Incarnation,
     shared_page::SharedPage,
 };
 
@@ -45,6 +46,13 @@ pub(crate) trait Channel {
 pub(crate) struct Driver<C> {
     connection: Connection,
     channel: C,
+    page: SharedPage,
+    rings: Rings,
+}
+
+/// The rings, which begin anew with the connection.
+struct Rings {
+    incarnation: Incarnation,
     requests: Producer<'static>,
     replies: Consumer<'static>,
     connection_state: &'static AtomicU32,
@@ -67,12 +75,11 @@ impl From<BadIndex> for StoreError {
     }
 }
 
-impl<C: Channel> Driver<C> {
-    pub(super) fn new(connection: Connection, page: SharedPage, channel: C) -> Self {
+impl Rings {
+    fn new(page: SharedPage) -> Self {
         let bytes = page.bytes();
         Self {
-            connection,
-            channel,
+            incarnation: Incarnation::current(),
             requests: Producer::new(&bytes[..0x400], page.word(0x800), page.word(0x804)),
             replies: Consumer::new(&bytes[0x400..0x800], page.word(0x808), page.word(0x80c)),
             connection_state: page.word(0x814),
@@ -80,29 +87,41 @@ impl<C: Channel> Driver<C> {
             incoming: Incoming::default(),
         }
     }
+}
+
+impl<C: Channel> Driver<C> {
+    pub(super) fn new(connection: Connection, page: SharedPage, channel: C) -> Self {
+        Self { connection, channel, page, rings: Rings::new(page) }
+    }
 
     /// Moves what can be moved. Returns whether there may be more.
     fn work(&mut self) -> Result<bool, StoreError> {
-        if self.connection_state.load(Ordering::Acquire) == RECONNECT {
+        if self.rings.incarnation.is_over() {
+            self.rings = Rings::new(self.page);
+        }
+        let rings = &mut self.rings;
+        if rings.connection_state.load(Ordering::Acquire) == RECONNECT {
             return Ok(false);
         }
-        if !self.has_begun {
+        if !rings.has_begun {
             // What a boot loader was told before.
-            self.replies.skip()?;
-            self.has_begun = true;
+            rings.replies.skip()?;
+            rings.has_begun = true;
         }
-        let has_sent = self.connection.send(|bytes| self.requests.write(bytes));
-        let received = self.receive();
+        let has_sent = self.connection.send(|bytes| rings.requests.write(bytes));
+        let received = rings.receive(&self.connection);
         if has_sent? || received? > 0 {
             self.channel.notify();
         }
         Ok(received? >= BATCH)
     }
+}
 
+impl Rings {
     /// Takes in what has arrived. Returns how many pieces that was.
-    fn receive(&mut self) -> Result<usize, StoreError> {
+    fn receive(&mut self, connection: &Connection) -> Result<usize, StoreError> {
         let mut pieces = 0;
-        while pieces < BATCH && self.incoming.read(&mut self.replies, &self.connection)? {
+        while pieces < BATCH && self.incoming.read(&mut self.replies, connection)? {
             pieces += 1;
         }
         Ok(pieces)

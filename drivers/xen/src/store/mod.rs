@@ -41,6 +41,7 @@ use core::{fmt, ops::Deref};
 use self::{
     connection::Connection,
     driver::{Channel, Driver},
+    transaction::Within,
 };
 pub use self::{
     error::{ErrorName, StoreError},
@@ -65,11 +66,16 @@ pub struct Store {
 /// Makes a handle of the store whose rings are on this page, and the driver that it needs to run.
 fn connect<C: Channel>(page: SharedPage, channel: C) -> (Store, Driver<C>) {
     let connection = Connection::new();
-    let store = Store { nodes: Nodes::new(connection.clone(), 0) };
+    let store = Store { nodes: Nodes::new(connection.clone(), Within::NONE) };
     (store, Driver::new(connection, page, channel))
 }
 
 impl Store {
+    /// The connection is another one, whose rings begin anew.
+    fn resume_requests(&self) {
+        self.nodes.connection().resume();
+    }
+
     /// Watches a node and all below it, which need not be there. See [`Watch::next`].
     ///
     /// # Errors
@@ -104,7 +110,7 @@ impl Store {
 
 impl Clone for Store {
     fn clone(&self) -> Self {
-        Self { nodes: Nodes::new(self.nodes.connection().clone(), 0) }
+        Self { nodes: Nodes::new(self.nodes.connection().clone(), Within::NONE) }
     }
 }
 

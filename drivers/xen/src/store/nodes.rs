@@ -11,6 +11,7 @@ use super::{
     connection::{Connection, RequestError},
     directory,
     request::{Reply, Request},
+    transaction::Within,
     wire::{self, Kind},
 };
 
@@ -22,11 +23,11 @@ use super::{
 /// [`StoreError::Disconnected`] or [`StoreError::Protocol`] when there is no connection any more.
 pub struct Nodes {
     connection: Connection,
-    transaction: u32,
+    transaction: Within,
 }
 
 impl Nodes {
-    pub(super) const fn new(connection: Connection, transaction: u32) -> Self {
+    pub(super) const fn new(connection: Connection, transaction: Within) -> Self {
         Self { connection, transaction }
     }
 
@@ -34,7 +35,7 @@ impl Nodes {
         &self.connection
     }
 
-    pub(super) fn transaction(&self) -> u32 {
+    pub(super) fn transaction(&self) -> Within {
         self.transaction
     }
 

@@ -13,6 +13,7 @@ use super::{
     connection::{Connection, RequestError},
     wire::Kind,
 };
+use crate::incarnation::Incarnation;
 
 /// The payload of a reply, or the error that the reply has.
 type Payload = Result<Vec<u8>, RequestError>;
@@ -41,6 +42,7 @@ pub(super) struct Request {
     kind: Kind,
     number: u32,
     answer: Rc<RefCell<Answer>>,
+    incarnation: Incarnation,
 }
 
 impl Request {
@@ -50,7 +52,7 @@ impl Request {
         number: u32,
         answer: Rc<RefCell<Answer>>,
     ) -> Self {
-        Self { connection, kind, number, answer }
+        Self { connection, kind, number, answer, incarnation: Incarnation::current() }
     }
 }
 
@@ -75,7 +77,7 @@ impl Drop for Request {
         match self.answer.replace(Answer::Taken) {
             Answer::None | Answer::Awaited(_) => self.connection.abandon(self.number),
             Answer::Given(Ok(reply)) if self.kind == Kind::TransactionStart => {
-                self.connection.roll_back(&reply);
+                self.connection.roll_back(&reply, self.incarnation);
             }
             Answer::Given(_) | Answer::Taken => {}
         }

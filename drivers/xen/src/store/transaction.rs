@@ -8,6 +8,37 @@ use super::{
     nodes::Nodes,
     wire::{self, Kind},
 };
+use crate::incarnation::Incarnation;
+
+/// The transaction that a request belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Within {
+    number: u32,
+    /// In which it has this number.
+    incarnation: Option<Incarnation>,
+}
+
+impl Within {
+    /// None.
+    pub(super) const NONE: Self = Self { number: 0, incarnation: None };
+
+    /// The number by which the store knows it; 0 is none. `None` if it was one of a connection that
+    /// is over.
+    pub(super) fn number(self) -> Option<u32> {
+        match self.incarnation {
+            Some(incarnation) if incarnation.is_over() => None,
+            _ => Some(self.number),
+        }
+    }
+
+    /// The transaction that the store has begun in this incarnation, by its answer.
+    pub(super) fn begun(payload: &[u8], incarnation: Incarnation) -> Option<Self> {
+        let number = wire::text(payload)?.parse().ok();
+        // Zero would be no transaction.
+        let number = number.filter(|number| *number != 0)?;
+        Some(Self { number, incarnation: Some(incarnation) })
+    }
+}
 
 /// What can be done within a transaction; see [`Store::transaction`](super::Store::transaction).
 /// Dropped without a commit, it is rolled back.
@@ -24,11 +55,10 @@ impl Transaction {
 
     pub(super) async fn start(connection: &Connection) -> Result<Self, StoreError> {
         let turn = connection.turn().await;
-        let reply = connection.request(Kind::TransactionStart, 0, &[b"\0"])?.await?;
-        let number = wire::text(&reply).and_then(|text| text.parse().ok());
-        // Zero would be no transaction.
-        let number = number.filter(|number| *number != 0).ok_or(StoreError::Protocol)?;
-        Ok(Self { nodes: Nodes::new(connection.clone(), number), is_ending: false, _turn: turn })
+        let incarnation = Incarnation::current();
+        let reply = connection.request(Kind::TransactionStart, Within::NONE, &[b"\0"])?.await?;
+        let begun = Within::begun(&reply, incarnation).ok_or(StoreError::Protocol)?;
+        Ok(Self { nodes: Nodes::new(connection.clone(), begun), is_ending: false, _turn: turn })
     }
 
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
@@ -59,6 +89,6 @@ impl Drop for Transaction {
 
 impl fmt::Debug for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Transaction").field(&self.nodes.transaction()).finish()
+        f.debug_tuple("Transaction").field(&self.nodes.transaction().number()).finish()
     }
 }

@@ -12,7 +12,7 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
-use super::{StoreError, connection::Connection, wire, wire::Kind};
+use super::{StoreError, connection::Connection, transaction::Within, wire, wire::Kind};
 
 /// Different paths that are kept while nobody asks for them.
 const KEPT: usize = 32;
@@ -60,6 +60,11 @@ impl Changes {
         }
     }
 
+    /// The path that is watched.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     fn take(&mut self) -> Option<String> {
         let path = self.changed.pop_front();
         self.is_all &= path.is_none();
@@ -76,7 +81,7 @@ pub struct Watch {
 
 impl Watch {
     pub(super) async fn register(connection: &Connection, path: &str) -> Result<Self, StoreError> {
-        let bytes = wire::path(path)?;
+        wire::path(path)?;
         let changes = Rc::new(RefCell::new(Changes {
             path: path.to_string(),
             changed: VecDeque::new(),
@@ -86,10 +91,8 @@ impl Watch {
         }));
         let number = connection.add_watch(Rc::clone(&changes));
         let watch = Self { connection: connection.clone(), number, changes };
-        let token = number.to_string();
-        let parts: [&[u8]; 4] = [bytes, b"\0", token.as_bytes(), b"\0"];
         // If it fails, or is given up, it ends with the watch's drop.
-        connection.request(Kind::Watch, 0, &parts)?.await?;
+        connection.request(Kind::Watch, Within::NONE, &[&wire::watch(path, number)])?.await?;
         Ok(watch)
     }
 
@@ -130,9 +133,8 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.connection.remove_watch(self.number);
-        let (path, token) = (self.changes.borrow().path.clone(), self.number.to_string());
-        let parts: [&[u8]; 4] = [path.as_bytes(), b"\0", token.as_bytes(), b"\0"];
-        self.connection.post(Kind::Unwatch, 0, &parts);
+        let payload = wire::watch(&self.changes.borrow().path, self.number);
+        self.connection.post(Kind::Unwatch, Within::NONE, &[&payload]);
     }
 }
 

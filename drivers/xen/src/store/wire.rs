@@ -1,7 +1,7 @@
 //! Messages as they are on the ring (xen/include/public/io/xs_wire.h, docs/misc/xenstore.txt): four
 //! words, which are type, request, transaction and length, and as many bytes of payload.
 
-use alloc::vec::Vec;
+use alloc::{format, vec::Vec};
 
 use super::StoreError;
 
@@ -93,6 +93,11 @@ pub(super) fn path(path: &str) -> Result<&[u8], StoreError> {
         return Err(StoreError::Invalid);
     }
     if path.len() < limit { Ok(path.as_bytes()) } else { Err(StoreError::TooLarge) }
+}
+
+/// The payload of a request about the watch of this number on a path.
+pub(super) fn watch(path: &str, number: u32) -> Vec<u8> {
+    format!("{path}\0{number}\0").into_bytes()
 }
 
 /// A text that ends with NUL. `None` if it does not, or has another.

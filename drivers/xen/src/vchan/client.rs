@@ -20,6 +20,7 @@ use crate::{
     Sharing, XenError,
     events::Port,
     grants::{Access, DomainId, GrantRef},
+    incarnation::Incarnation,
     store::{Store, StoreError},
 };
 
@@ -37,6 +38,22 @@ pub async fn connect(
     port: &str,
 ) -> Result<(Vchan, Lookout), VchanError> {
     check_name(port)?;
+    loop {
+        // In another domain, this guest has another number.
+        let here = connect_here(store, sharing, server, port);
+        if let Some(connected) = Incarnation::current().run(here).await {
+            return connected;
+        }
+    }
+}
+
+/// Connects as long as this guest is in this domain.
+async fn connect_here(
+    store: &Store,
+    sharing: Sharing,
+    server: DomainId,
+    port: &str,
+) -> Result<(Vchan, Lookout), VchanError> {
     let own: u16 = store.read_number("domid").await?;
     // On x86-64, a page of its own that a guest maps is gone from where it was. The fakes are kinder.
     if server.0 == own && !cfg!(test) {

@@ -118,10 +118,16 @@ impl End {
     /// # Errors
     /// If it is over for another reason.
     pub(super) fn is_open(&self) -> Result<bool, VchanError> {
+        self.check_domain()?;
         match self.failure.get() {
             Some(failure) => Err(failure),
             None => Ok(self.other_live() != CLOSED),
         }
+    }
+
+    /// Notes that it is over when this guest is in another domain: the other side is not there.
+    fn check_domain(&self) -> Result<(), VchanError> {
+        if self.channel.is_over() { Err(self.fail(VchanError::Gone)) } else { Ok(()) }
     }
 
     /// Whether the client of this server has come, and perhaps gone.
@@ -153,12 +159,17 @@ impl End {
         if let Some(VchanError::Protocol) = self.failure.get() {
             return Err(VchanError::Protocol);
         }
+        if self.role == Role::Client {
+            // The pages were the other domain's.
+            self.check_domain()?;
+        }
         let count = self.direction(true).readable(self.input.next.get());
         count.map(|count| count as usize).map_err(|BadIndex| self.fail(VchanError::Protocol))
     }
 
     /// How many bytes can be written.
     pub(super) fn writable(&self) -> Result<usize, VchanError> {
+        self.check_domain()?;
         let count = self.direction(false).writable(self.output.next.get());
         count.map(|count| count as usize).map_err(|BadIndex| self.fail(VchanError::Protocol))
     }

@@ -92,20 +92,29 @@ impl Listener {
     /// # Errors
     /// [`VchanError`]
     pub async fn accept(&mut self) -> Result<(Vchan, Lookout), VchanError> {
-        if self.next.is_none() {
-            self.next = Some(self.publish().await?);
+        loop {
+            // In another domain, nobody knows of it.
+            if self.next.as_ref().is_none_or(|end| end.channel.is_over()) {
+                self.next = Some(self.publish().await?);
+            }
+            if poll_fn(|cx| self.poll_met(cx)).await {
+                break;
+            }
         }
-        poll_fn(|cx| self.poll_met(cx)).await;
         let end = self.next.take().ok_or(VchanError::Closed)?;
         let channel = Vchan::new(end);
         let lookout = Lookout::of_client(&channel, &self.published.store, self.client);
         Ok((channel, lookout))
     }
 
-    fn poll_met(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(end) = &self.next else { return Poll::Ready(()) };
+    /// Ready when the client has come, or cannot come any more: whether it has.
+    fn poll_met(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Some(end) = &self.next else { return Poll::Ready(true) };
         end.signals.readable.watch(cx);
-        if end.is_met() { Poll::Ready(()) } else { Poll::Pending }
+        if end.channel.is_over() {
+            return Poll::Ready(false);
+        }
+        if end.is_met() { Poll::Ready(true) } else { Poll::Pending }
     }
 
     /// Makes a channel, and tells the client.

@@ -6,6 +6,7 @@ mod again;
 mod back;
 mod hostile;
 mod queues;
+mod resumed;
 mod transfers;
 
 use std::{boxed::Box, cell::Cell, rc::Rc, string::ToString, vec, vec::Vec};

@@ -3,6 +3,7 @@
 mod foreign;
 mod in_use;
 mod random;
+mod resumed;
 mod table;
 mod waiting;
 

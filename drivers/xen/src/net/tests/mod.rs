@@ -9,6 +9,7 @@ mod groups;
 mod hostile;
 mod long;
 mod queues;
+mod resumed;
 
 use std::{boxed::Box, cell::Cell, rc::Rc, vec::Vec};
 

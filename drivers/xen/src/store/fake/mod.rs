@@ -112,6 +112,12 @@ impl Bench {
         }
     }
 
+    /// The guest is in another domain, whose store is the same, with another connection.
+    pub(crate) fn resume(&self) {
+        self.server.borrow_mut().restart(self.page);
+        self.store.resume_requests();
+    }
+
     /// Sends the guest an event.
     pub(super) fn notify_guest(&self) {
         if let Some(waker) = self.line.to_guest.take() {

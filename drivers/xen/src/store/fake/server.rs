@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use core::sync::atomic::Ordering;
 use std::{
     collections::{BTreeMap, VecDeque},
     format,
@@ -99,6 +100,21 @@ impl Server {
             is_busy: false,
             served: 0,
         }
+    }
+
+    /// It serves another domain of the guest: the rings are empty, and nobody has asked anything.
+    pub(super) fn restart(&mut self, page: SharedPage) {
+        for offset in [0x800, 0x804, 0x808, 0x80c] {
+            page.word(offset).store(0, Ordering::Relaxed);
+        }
+        let Self { requests, replies, .. } = Self::new(page);
+        (self.requests, self.replies) = (requests, replies);
+        self.input.clear();
+        self.output.clear();
+        self.watches.clear();
+        self.transactions.clear();
+        self.last_transaction = 0;
+        self.is_busy = false;
     }
 
     pub(in crate::store) fn watches(&self) -> usize {

@@ -5,5 +5,6 @@ extern crate std;
 mod hostile;
 mod nodes;
 mod requests;
+mod resumed;
 mod transactions;
 mod watches;

@@ -19,6 +19,7 @@ mod both;
 mod client;
 mod hostile;
 mod model;
+mod resumed;
 mod server;
 
 /// This guest itself, as the other side.
