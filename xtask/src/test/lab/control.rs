@@ -49,6 +49,7 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
 /// A guest that serves.
 struct Guest {
     domain: Domain,
+    arch: Arch,
     name: String,
     port: u16,
     console: Vec<u8>,
@@ -63,7 +64,7 @@ impl Guest {
             ..Config::for_lab(app, image, Some(MEMORY), &[])?
         };
         let domain = Domain::create(session, &config, false)?;
-        Ok(Self { domain, name, port, console: Vec::new() })
+        Ok(Self { domain, arch: image.arch, name, port, console: Vec::new() })
     }
 
     fn console(&self) -> String {
@@ -97,6 +98,17 @@ impl Guest {
             };
             let complaint = format!("it does not answer to `xl sysrq {order}`");
             self.until(session, &complaint, &|console| console.contains(answer))?;
+        }
+        if self.arch != Arch::X86_64 && !orders.is_empty() {
+            // Xen has it for x86 only, and xl knows that.
+            session.succeed(&format!(
+                "xenstore-write /local/domain/$(xl domid {})/control/shutdown suspend",
+                quote(&self.name)
+            ))?;
+            let refused = |console: &str| {
+                console.contains("`suspend` is not something that this guest can do")
+            };
+            self.until(session, "it does not refuse to be suspended", &refused)?;
         }
         if let Some(end) = end {
             session.succeed(&end)?;

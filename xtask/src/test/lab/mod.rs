@@ -2,10 +2,10 @@
 //!
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
 //! others need it, then [`guests`] one by one, with [`disks`], over the [`network`], with many bytes
-//! ([`bulk`]), under the hand of xl ([`control`]), when they are needed ([`summon`]), with back ends
-//! that are [`hostile`], several of them [`together`] and beside a [`linux`], and at last whether Xen
-//! and dom0 have complained about any of it ([`logs`]). Guests that Xen starts without dom0 have a
-//! machine each ([`dom0less`]).
+//! ([`bulk`]), under the hand of xl ([`control`]), which also saves and restores them ([`save`]), when
+//! they are needed ([`summon`]), with back ends that are [`hostile`], several of them [`together`] and
+//! beside a [`linux`], and at last whether Xen and dom0 have complained about any of it ([`logs`]).
+//! Guests that Xen starts without dom0 have a machine each ([`dom0less`]).
 
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ mod logs;
 mod machine;
 mod network;
 mod peer;
+mod save;
 mod summon;
 mod together;
 
@@ -61,6 +62,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
             if !how.release {
                 cases.extend(guests::cases(&machine, arch, how)?);
                 cases.extend(disks::cases(&machine, arch, how)?);
+                cases.extend(save::case(&machine, arch, how)?);
                 cases.extend(hostile::cases(&machine, arch, how)?);
             }
         }
@@ -111,6 +113,7 @@ pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
         bulk::compile(arch, how)?;
         guests::compile(arch, how, names)?;
         summon::compile(arch)?;
+        save::compile(arch, how, names)?;
         if disks::are_among(names, arch) {
             disks::compile(arch, how)?;
         }
