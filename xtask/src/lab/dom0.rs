@@ -87,6 +87,7 @@ impl Root {
         let (triplet, loader) = match xen {
             Xen::X86_64 => ("x86_64-linux-gnu", "lib64"),
             Xen::Aarch64 => ("aarch64-linux-gnu", "lib"),
+            Xen::Armv7 => ("arm-linux-gnueabihf", "lib"),
         };
         if loader != "lib" {
             self.archive.link(loader, "lib");

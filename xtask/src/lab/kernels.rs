@@ -26,7 +26,7 @@ pub fn unpack(tree: &Path, lab: &Lab) -> Result<()> {
     let kernel = fs::read(only_file(&boot, "vmlinuz")?)?;
     let kernel = match lab.xen {
         Xen::X86_64 => unpacked(payload(&kernel).context("the kernel of dom0 is no bzImage")?)?,
-        Xen::Aarch64 => kernel,
+        Xen::Aarch64 | Xen::Armv7 => kernel,
     };
     shared::replace(&lab.directory().join(KERNEL), &kernel)
 }

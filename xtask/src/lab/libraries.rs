@@ -45,14 +45,18 @@ pub fn needed(
     Ok(found)
 }
 
-/// The names in the dynamic section of a file, if it is one of 64 bits and has such a section.
+/// The names in the dynamic section of a file, if it has one.
 fn needed_by(file: &Path) -> Result<Vec<String>> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    names(&bytes).with_context(|| format!("{} is not what it seems", file.display()))
+    let names = match object::FileKind::parse(bytes.as_slice()) {
+        Ok(object::FileKind::Elf32) => names::<elf::FileHeader32<Endianness>>(&bytes),
+        _ => names::<elf::FileHeader64<Endianness>>(&bytes),
+    };
+    names.with_context(|| format!("{} is not what it seems", file.display()))
 }
 
-fn names(bytes: &[u8]) -> object::Result<Vec<String>> {
-    let header = elf::FileHeader64::<Endianness>::parse(bytes)?;
+fn names<E: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result<Vec<String>> {
+    let header = E::parse(bytes)?;
     let endian = header.endian()?;
     let table = header.sections(endian, bytes)?.dynamic_table(endian, bytes)?;
     let needed = table.iter().filter(|entry| entry.tag == elf::DT_NEEDED);
@@ -66,6 +70,7 @@ mod tests {
     #[test]
     fn this_program_needs_the_c_library() {
         let own = fs::read("/proc/self/exe").unwrap();
+        let names = names::<elf::FileHeader64<Endianness>>;
         assert!(names(&own).unwrap().iter().any(|name| name.starts_with("libc.so")));
         assert!(names(b"no ELF").is_err());
     }

@@ -13,6 +13,7 @@ pub fn command(lab: &Lab, hardware: &Hardware, boots: bool) -> Command {
     match lab.xen {
         Xen::X86_64 => x86_64(&mut qemu, boots),
         Xen::Aarch64 => aarch64(&mut qemu, hardware.gic),
+        Xen::Armv7 => armv7(&mut qemu),
     }
     if let Some((backend, device)) = hardware.network.qemu_arguments(transport(lab.xen)) {
         qemu.args(["-netdev", &backend, "-device", &device]);
@@ -51,7 +52,7 @@ pub fn of_arm(qemu: &mut Command, gic: u8, memory: u64) {
 fn transport(xen: Xen) -> &'static str {
     match xen {
         Xen::X86_64 => "pci",
-        Xen::Aarch64 => "device",
+        Xen::Aarch64 | Xen::Armv7 => "device",
     }
 }
 
@@ -90,15 +91,27 @@ fn x86_64(qemu: &mut Command, boots: bool) {
 /// The device `guest-loader` puts files into memory and tells of them in the device tree.
 fn aarch64(qemu: &mut Command, gic: u8) {
     of_arm(qemu, gic, 1024);
+    load_on_arm(qemu, 512, 0x4900_0000, 0x5000_0000);
+}
+
+/// Peripherals have to be where 32 bits reach, and the processor has a GICv2 of its own.
+fn armv7(qemu: &mut Command) {
+    qemu.args(["-machine", "virt,virtualization=on,gic-version=2,highmem=off"]);
+    qemu.args(["-cpu", "cortex-a15", "-m", "1024"]);
+    load_on_arm(qemu, 384, 0x4400_0000, 0x4700_0000);
+}
+
+/// Xen, dom0 with so many MiB, and where its kernel and its file system are put.
+fn load_on_arm(qemu: &mut Command, memory: u64, kernel: u64, file_system: u64) {
     qemu.args(["-kernel", HYPERVISOR]);
-    qemu.args([
-        "-append",
-        "console=dtuart dtuart=/pl011@9000000 maxcpus=1 dom0_mem=512M dom0_max_vcpus=1 \
-         bootscrub=0 guest_loglvl=all",
-    ]);
+    let options = format!(
+        "console=dtuart dtuart=/pl011@9000000 maxcpus=1 dom0_mem={memory}M dom0_max_vcpus=1 \
+         bootscrub=0 guest_loglvl=all"
+    );
+    qemu.args(["-append", &options]);
     for loaded in [
-        format!("addr=0x49000000,kernel={KERNEL},bootargs=console=hvc0 quiet"),
-        format!("addr=0x50000000,initrd={DOM0}"),
+        format!("addr={kernel:#x},kernel={KERNEL},bootargs=console=hvc0 quiet"),
+        format!("addr={file_system:#x},initrd={DOM0}"),
     ] {
         qemu.args(["-device", &format!("guest-loader,{loaded}")]);
     }

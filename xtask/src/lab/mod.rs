@@ -43,6 +43,7 @@ pub use session::Session;
   cargo xtask lab build                 fetches and assembles it; a second time takes no time
   cargo xtask lab shell                 a prompt of dom0, where xl and xenstore-ls work
   cargo xtask lab shell --arch aarch64 --gic 3
+  cargo xtask lab shell --arch armv7    Xen of 32 bits
   cargo xtask xl-cfg hello > hello.cfg  for the next one; it builds the image, too
   cargo xtask lab exec 'xl create hello.cfg && xl list' --file hello.cfg \\
       --file target/mayfly/x86_64/dev/hello
@@ -76,6 +77,8 @@ pub enum Xen {
     X86_64,
     /// Runs guests of AArch64 and ARMv7.
     Aarch64,
+    /// Runs guests of ARMv7, on a processor that has nothing else.
+    Armv7,
 }
 
 impl Xen {
@@ -92,6 +95,7 @@ impl Xen {
         match self {
             Self::X86_64 => Arch::X86_64,
             Self::Aarch64 => Arch::Aarch64,
+            Self::Armv7 => Arch::Armv7,
         }
     }
 }
@@ -102,7 +106,7 @@ const DEFAULT_GIC: u8 = 3;
 /// The machine that Xen runs on.
 #[derive(Args, Clone, Debug)]
 pub struct Hardware {
-    /// Architecture of Xen: that of aarch64 runs guests of ARMv7, too.
+    /// Architecture of Xen: that of aarch64 runs guests of ARMv7, too; that of armv7 has GICv2.
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Xen,
     /// Interrupt controller on ARM: GICv2 or GICv3. Guests see the same.

@@ -44,6 +44,7 @@ pub fn kernel(xen: Xen) -> &'static str {
     match xen {
         Xen::X86_64 => "linux-image-amd64",
         Xen::Aarch64 => "linux-image-cloud-arm64",
+        Xen::Armv7 => "linux-image-armmp-lpae",
     }
 }
 
