@@ -30,7 +30,7 @@ const BESIDES: u64 = 256;
 const ADDRESS: u64 = 0x4a00_0000;
 
 /// Xen's boot arguments.
-const XEN: &str = "console=dtuart dtuart=/pl011@9000000 bootscrub=0 guest_loglvl=all";
+const XEN: &str = "console=dtuart dtuart=/pl011@9000000 maxcpus=1 bootscrub=0 guest_loglvl=all";
 
 /// How often a guest is looked at that prints nothing.
 const INTERVAL: Duration = Duration::from_millis(50);
