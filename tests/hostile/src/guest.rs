@@ -164,7 +164,15 @@ impl Device<'_> {
 
     /// Waits for a state of the front end.
     pub fn until_state(&self, state: &str) -> Outcome {
-        until(&format!("state {state}"), || Ok((self.front("state")? == state).then_some(())))
+        let reached =
+            until(&format!("state {state}"), || Ok((self.front("state")? == state).then_some(())));
+        match reached {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let (front, status) = (self.front("state")?, self.status()?);
+                Err(format!("{error}: the front end is in {front}, its user says: {status}").into())
+            }
+        }
     }
 
     /// What has become of it so far, as the agent says.

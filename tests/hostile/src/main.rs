@@ -84,8 +84,8 @@ fn each<'a, P: Peer<'a>>(
     report: &mut dyn FnMut(&str, Outcome) -> Outcome,
 ) -> Outcome {
     let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let scenarios: Vec<_> =
-        own.iter().copied().chain(harm::all()).filter(|(name, _)| is_wanted(name)).collect();
+    let all = harm::first().into_iter().chain(own.iter().copied()).chain(harm::all());
+    let scenarios: Vec<_> = all.filter(|(name, _)| is_wanted(name)).collect();
     guest.prepare(P::CLASS, (0..scenarios.len()).map(P::number))?;
     let mut kept = Vec::new();
     for (index, (name, scenario)) in scenarios.into_iter().enumerate() {
