@@ -50,7 +50,8 @@ pub fn compare(guests: &mut Guests, rounds: u32, found: &mut Vec<Comparison>) ->
         Ok(vec![file])
     };
     let (our_disk, their_disk) = (disk("mayfly")?, disk("linux")?);
-    let mayfly = Config { disks: our_disk, ..guests.mayfly("tests/bulk", Some("disk"), None)? };
+    let mayfly =
+        Config { disks: our_disk, ..guests.mayfly("tests/bulk", Some("disk-load"), None)? };
     let mayfly = guests.start(&mayfly, MAYFLY_ADDRESS)?;
     let linux = guests.linux(their_disk);
     let linux = guests.start(&linux, LINUX_ADDRESS)?;
