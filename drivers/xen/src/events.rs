@@ -144,16 +144,19 @@ impl EventChannels {
         Some(channels)
     }
 
-    /// Holds all channels back, and forgets what has come.
+    /// Holds all channels back, and forgets what has come: each level before what it stands for, so
+    /// that one which Xen sets meanwhile is announced.
     fn reset(&self) {
         let page = self.page;
         for at in (0..BITMAP).step_by(4) {
-            page.word(self.mask + at).store(!0, Ordering::Relaxed);
-            page.word(self.pending + at).store(0, Ordering::Relaxed);
+            page.word(self.mask + at).store(!0, Ordering::SeqCst);
         }
-        page.word(SELECTOR).store(0, Ordering::Relaxed);
-        page.word(SELECTOR + 4).store(0, Ordering::Relaxed);
         page.word(0).fetch_and(!UPCALL_PENDING, Ordering::SeqCst);
+        page.word(SELECTOR).store(0, Ordering::SeqCst);
+        page.word(SELECTOR + 4).store(0, Ordering::SeqCst);
+        for at in (0..BITMAP).step_by(4) {
+            page.word(self.pending + at).store(0, Ordering::SeqCst);
+        }
     }
 
     /// Begins anew in another domain, which has none of the channels. Whoever listened is called for

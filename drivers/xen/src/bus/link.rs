@@ -44,14 +44,18 @@ impl Link {
     /// them.
     ///
     /// # Errors
-    /// If XenStore fails.
+    /// [`BusError::Gone`] if the directory is not there (any more), or if XenStore fails.
     pub(crate) async fn find(store: &Store, front: &str) -> Result<Self, BusError> {
         let mut watch = store.watch(front).await?;
-        let paths = [format!("{front}/backend"), format!("{front}/backend-id")];
+        let paths = [front.into(), format!("{front}/backend"), format!("{front}/backend-id")];
         loop {
             watch.next().await?;
-            let mut values = store.read_each(&paths).await?.into_iter().flatten();
-            if let (Some(back), Some(domain)) = (values.next(), values.next())
+            let mut values = store.read_each(&paths).await?.into_iter();
+            let (here, back, domain) = (values.next(), values.next(), values.next());
+            if here.flatten().is_none() {
+                return Err(BusError::Gone);
+            }
+            if let (Some(back), Some(domain)) = (back.flatten(), domain.flatten())
                 && let Ok(domain) = domain.parse()
             {
                 return Ok(Self { store: store.clone(), front: front.into(), back, domain });

@@ -36,13 +36,18 @@ impl<'a> Back<'a> {
         }
     }
 
-    /// Makes the front end's directory, as the tools do.
-    pub(crate) fn attach(&self, nodes: &[(&str, &str)]) {
+    /// Makes the front end's directory, with nothing in it.
+    pub(crate) fn announce(&self) {
         let bench = &self.guest.bench;
         for (end, _) in self.front.match_indices('/').filter(|(end, _)| *end > HOME.len()) {
             bench.put(&self.front[..end], "", 0);
         }
         bench.put(&self.front, "", DOMAIN);
+    }
+
+    /// Makes the front end's directory, as the tools do.
+    pub(crate) fn attach(&self, nodes: &[(&str, &str)]) {
+        self.announce();
         for (name, value) in nodes {
             self.put_front(name, value);
         }

@@ -88,7 +88,9 @@ impl Transmitter {
 
     /// How many frames can be pushed, whatever their length.
     pub(super) fn room(&self) -> usize {
-        self.free.len().min(self.entries.left()) / self.most
+        // A back end may answer pages, and not what was said about them.
+        let in_ring = self.ring.room() / 2;
+        self.free.len().min(self.entries.left()).min(in_ring) / self.most
     }
 
     /// Writes the requests for a frame, which is to be cut into segments of so much payload if that
@@ -112,6 +114,9 @@ impl Transmitter {
             (Some(size), Some(at)) => Some(ExtraInfo::Segments { ipv6: at.ipv6, size }),
             (Some(_), None) => return Err(DeviceError::Unsupported),
         };
+        if self.ring.room() < pages + usize::from(extra.is_some()) {
+            return Err(DeviceError::OutOfMemory);
+        }
         let mut ids = [0; MAX_PAGES];
         let ids = ids.get_mut(..pages).unwrap_or_default();
         self.grant(&frame.share(), start, ids)?;
@@ -178,6 +183,9 @@ impl Transmitter {
     /// Tells the back end of a group, without a frame. Returns false if there is no room.
     #[must_use]
     pub(super) fn push_group(&mut self, address: [u8; 6], joins: bool) -> bool {
+        if self.ring.room() < 2 {
+            return false;
+        }
         let Some(id) = self.free.pop() else { return false };
         if let Some(slot) = self.slots.get_mut(usize::from(id)) {
             *slot = Some(Sent::Group);
@@ -191,7 +199,7 @@ impl Transmitter {
     }
 
     fn push_words(&mut self, words: &[u32]) {
-        // There are at most half as many slots as entries in the ring, and not more extras.
+        // There was room for all of it.
         let fits = self.ring.push(words);
         debug_assert!(fits);
     }

@@ -99,7 +99,7 @@ impl Guest {
             let complaint = format!("it does not answer to `xl sysrq {order}`");
             self.until(session, &complaint, &|console| console.contains(answer))?;
         }
-        if self.arch != Arch::X86_64 && !orders.is_empty() {
+        if self.arch != Arch::X86_64 && end.is_some() {
             // Xen has it for x86 only, and xl knows that.
             session.succeed(&format!(
                 "xenstore-write /local/domain/$(xl domid {})/control/shutdown suspend",

@@ -26,7 +26,9 @@ fn it_connects_when_all_is_there() {
 fn nodes_may_be_late() {
     let guest = Guest::new();
     let back = back(&guest);
+    back.announce();
     let negotiated = negotiate(&back);
+    assert!(negotiated.take().is_none());
     back.attach(&[]);
     guest.settle();
     // Unreadable at first, and without a state.
@@ -44,6 +46,18 @@ fn nodes_may_be_late() {
     }
     back.set_state(4);
     assert!(connected.take().unwrap().is_ok());
+}
+
+#[test]
+fn a_device_that_is_taken_away_before_its_nodes_are_there_is_gone() {
+    let guest = Guest::new();
+    let back = back(&guest);
+    back.announce();
+    let negotiated = negotiate(&back);
+    assert!(negotiated.take().is_none());
+    back.detach();
+    guest.settle();
+    assert!(matches!(negotiated.take(), Some(Err(BusError::Gone))));
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl<'a> NetBack<'a> {
         Some(([bytes[2], bytes[3], rest[0], rest[1], rest[2], rest[3]], joins))
     }
 
-    fn answer_part(&mut self, id: u32, status: i16) {
+    pub(super) fn answer_part(&mut self, id: u32, status: i16) {
         if self.transmit.answer(&[id | u32::from(status as u16) << 16]) {
             self.back.guest.raise(self.port);
         }

@@ -41,9 +41,11 @@ until [ "$(xenstore-read "$front/state")" = 4 ]; do
     [ $tries -lt 300 ] || fail "the front end does not connect"
     sleep 0.1
 done
+# Another guest may have left one.
+rm -f pty
 ./console-end "$id" "$(xenstore-read "$front/ring-ref")" "$(xenstore-read "$front/port")" >pty &
 end=$!
-until tty=$(cat pty) && [ "$tty" ]; do
+until tty=$(cat pty 2>/dev/null) && [ "$tty" ]; do
     sleep 0.1
 done
 xenstore-write "$back/state" 4
