@@ -126,20 +126,21 @@ impl Machine {
         self.disks.count()
     }
 
-    /// Adds the devices that XenStore tells of to those that were found at boot.
+    /// Adds the devices that XenStore tells of to those that were found at boot. If it fails, the next
+    /// who asks for a device tries again.
     async fn complete(&self, slots: &Slots<Found>, class: &str) {
         if slots.is_complete() {
             return;
         }
         let devices = match self.xen() {
-            Some(xen) => {
-                let devices = xen.devices(class, self.info.command_line).await;
-                chart::mark("XenStore");
-                devices
-            }
-            None => Vec::new(),
+            Some(xen) => xen.devices(class, self.info.command_line).await,
+            None => Ok(Vec::new()),
         };
-        slots.complete(devices);
+        chart::mark("XenStore");
+        match devices {
+            Ok(devices) => slots.complete(devices),
+            Err(error) => log::error!("Xen's {class} devices cannot be listed: {error}"),
+        }
     }
 
     /// Xen, if the guest runs on it and has a XenStore, as every guest that `xl` makes does.

@@ -7,7 +7,7 @@ use mayfly_xen::{
     block,
     bus::{self, ConnectError, Minder},
     net,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 use super::not_used;
@@ -38,16 +38,20 @@ fn queues(command_line: &str) -> usize {
 
 impl Xen {
     /// The devices of a class, such as `vif`, that the guest has at the moment.
-    pub(crate) async fn devices(&self, class: &str, command_line: &str) -> Vec<super::Found> {
+    ///
+    /// # Errors
+    /// If XenStore fails.
+    pub(crate) async fn devices(
+        &self,
+        class: &str,
+        command_line: &str,
+    ) -> Result<Vec<super::Found>, StoreError> {
         let queues = queues(command_line);
         let store = self.store();
-        let directories = bus::devices(&store, class).await.unwrap_or_else(|error| {
-            not_used(format_args!("Xen's {class}"), &error);
-            Vec::new()
-        });
+        let directories = bus::devices(&store, class).await?;
         let found =
             |directory| super::Found::Xen(Found { store: store.clone(), directory, queues });
-        directories.into_iter().map(found).collect()
+        Ok(directories.into_iter().map(found).collect())
     }
 }
 

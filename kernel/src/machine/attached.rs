@@ -1,6 +1,10 @@
 //! Devices that come while the guest runs.
 
-use alloc::string::{String, ToString};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::mem;
 
 use super::{Found, Machine, Slots, slots::Startable};
 use crate::{
@@ -42,7 +46,7 @@ impl Machine {
                 self.disks.add(name, disk.clone());
                 return Ok(disk);
             }
-            lookout.rest(alone).await;
+            lookout.rest(name, alone).await;
         }
     }
 
@@ -65,7 +69,7 @@ impl Machine {
                 self.networks.add(name, network.clone());
                 return Ok(network);
             }
-            lookout.rest(alone).await;
+            lookout.rest(name, alone).await;
         }
     }
 
@@ -77,7 +81,7 @@ impl Machine {
         const MISSING: Error = Error::Missing("devices can only be attached to a guest of Xen");
         let xen = self.xen().ok_or(MISSING)?;
         let watch = xen.store().watch(&alloc::format!("device/{class}")).await?;
-        Ok(Lookout { xen, watch, slots, class, pause: PAUSE })
+        Ok(Lookout { xen, watch, slots, class, pause: PAUSE, failed: Vec::new(), is_due: false })
     }
 }
 
@@ -88,17 +92,25 @@ struct Lookout<'a> {
     slots: &'a Slots<Found>,
     class: &'static str,
     pause: Duration,
+    /// Names of devices that did not work.
+    failed: Vec<String>,
+    /// Whether to look without being told.
+    is_due: bool,
 }
 
 impl<'a> Lookout<'a> {
     /// The next new device, and its name. Nobody else starts one as long as the guard is there.
     async fn next(&mut self, machine: &Machine) -> Result<(MutexGuard<'a, ()>, Found, String)> {
         loop {
-            // The first event comes at once.
-            self.watch.next().await?;
+            // The first event comes at once. After a rest there may be others that have come before.
+            if !mem::take(&mut self.is_due) {
+                self.watch.next().await?;
+            }
             let alone = self.slots.alone().await;
             machine.complete(self.slots, self.class).await;
-            let devices = self.xen.devices(self.class, machine.info.command_line).await;
+            let mut devices = self.xen.devices(self.class, machine.info.command_line).await?;
+            // Those that did not work have their turn after the others.
+            devices.sort_by_key(|found| self.failed.iter().any(|name| found.name() == Some(name)));
             if let Some(found) = self.slots.first_new(devices) {
                 let name = found.name().unwrap_or_default().to_string();
                 return Ok((alone, found, name));
@@ -106,10 +118,14 @@ impl<'a> Lookout<'a> {
         }
     }
 
-    /// Leaves a device that did not work alone for a while, in which others have theirs.
-    async fn rest(&mut self, alone: MutexGuard<'a, ()>) {
+    /// Leaves the device of this name, which did not work, alone for a while.
+    async fn rest(&mut self, name: String, alone: MutexGuard<'a, ()>) {
         drop(alone);
+        if !self.failed.contains(&name) {
+            self.failed.push(name);
+        }
         time::sleep(self.pause).await;
+        self.is_due = true;
         self.pause = LONGEST_PAUSE.min(2 * self.pause);
     }
 }
