@@ -209,11 +209,9 @@ async fn mind_here(
         if reason != BusError::Closed || !is_heard {
             return Err(reason.into());
         }
-        let pause = pace.lose();
+        let pause = lose(&link, &mut pace);
         if pace.is_told() {
             log::warn!("{link}: its back end has closed; the device waits for it");
-        } else if pace.is_last_told() {
-            log::warn!("{link}: its back end keeps closing; it is tried less and less often");
         }
         drop(frontend);
         frontend = again(&link, device, sleep, &mut pace, pause).await?;
@@ -264,6 +262,16 @@ async fn first(
     connect(Frontend::begin(link).await?, device).await
 }
 
+/// Counts that the back end has closed, and says so if it is the last time that is told. Returns how
+/// long to leave it alone.
+fn lose(link: &Link, pace: &mut Pace) -> Duration {
+    let pause = pace.lose();
+    if pace.is_last_told() {
+        log::warn!("{link}: its back end keeps closing; it is tried less and less often");
+    }
+    pause
+}
+
 /// Connects when the back end has come back, after a pause.
 async fn again(
     link: &Rc<Link>,
@@ -282,7 +290,7 @@ async fn again(
         device.let_go();
         match connect(frontend, device).await {
             // It may be back only to go again. If the device was detached, the next try finds out.
-            Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => pause = pace.lose(),
+            Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => pause = lose(link, pace),
             result => return result,
         }
     }

@@ -58,6 +58,10 @@ impl<C> Follower for Shared<C> {
     fn resumed(&self) {
         self.is_void.set(true);
         self.post(News::Heard);
+        // It may be waiting for something else than XenStore.
+        if let Some(minder) = &*self.minder.borrow() {
+            minder.wake_by_ref();
+        }
     }
 }
 

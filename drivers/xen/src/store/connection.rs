@@ -212,7 +212,10 @@ impl Connection {
                 state.transactions += 1;
                 return Poll::Ready(());
             }
-            state.queue.push(cx.waker().clone());
+            // Who is polled for another reason is there already.
+            if !state.queue.iter().any(|waker| waker.will_wake(cx.waker())) {
+                state.queue.push(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await;
