@@ -207,7 +207,7 @@ fn target_this_cpu(gicd: NonNull<gicv2::registers::Gicd>) {
     for index in FIRST_SHARED..words {
         if let Some(mut word) = targets.get(index) {
             // SAFETY: writing a target register of shared lines only routes them.
-            unsafe { word.write_unsafe(own) };
+            unsafe { registers::write_register(word.ptr_mut().cast(), own) };
         }
     }
 }

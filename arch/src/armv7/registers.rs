@@ -75,6 +75,19 @@ pub fn table_entries_written() {
     isb();
 }
 
+/// Writes a register of a device by the one form of the instruction that a hypervisor can emulate:
+/// the compiler may make of a loop one that changes its address, too, of which the processor does not
+/// tell enough (without ISV in ESR_EL2).
+///
+/// # Safety
+/// `register` is a register of a device, and it is sound to write `value` to it.
+pub unsafe fn write_register(register: *mut u32, value: u32) {
+    // SAFETY: what the caller promises.
+    unsafe {
+        asm!("str {}, [{}]", in(reg) value, in(reg) register, options(nostack, preserves_flags));
+    }
+}
+
 /// Zeroes the page at `page`.
 ///
 /// # Safety

@@ -80,6 +80,7 @@ await ask
 free_before=$free
 channel 1
 # A connection that lasts, with bytes on their way all the time.
+: >save.out
 head -c 50000 /dev/urandom >save.piece
 {
     while [ ! -e save.stop ]; do
