@@ -58,7 +58,7 @@ const DISK: &[Case] = &[
     Case("negative-domain", &[], &[("backend-id", b"-1")], Waits),
     Case("domain-of-digits", &[], &[("backend-id", DIGITS)], Waits),
     Case("path-too-long", &[], &[("backend", LONG)], Refused),
-    Case("path-with-nul", &[], &[("backend", b"/local\0/domain")], Waits),
+    Case("path-with-nul", &[], &[("backend", b"/local\0/domain")], Refused),
     Case("path-not-text", &[], &[("backend", NOT_TEXT)], Waits),
     Case("path-empty", &[], &[("backend", b"")], Waits),
 ];
