@@ -21,7 +21,7 @@ const HOP_LIMIT_LINK: u8 = 255;
 const HOP_LIMIT: u8 = 64;
 
 /// All hosts on the link (RFC 4291 section 2.7.1).
-const ALL_NODES: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+pub(super) const ALL_NODES: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// All routers on the link (RFC 4291 section 2.7.1).
 const ALL_ROUTERS: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 

@@ -2,18 +2,16 @@
 //! goes to others.
 
 use heapless::Vec;
-use smoltcp::wire::{IpAddress, Ipv6Address};
+use smoltcp::wire::IpAddress;
 
 use super::{
     configure::MAX_ADDRESSES,
-    emit::{multicast_v6, solicited_node},
+    emit::{ALL_NODES, multicast_v6, solicited_node},
     stack::Stack,
 };
 
 /// All hosts with IPv4: 224.0.0.1 (RFC 1112 section 6.4).
 const ALL_HOSTS: [u8; 6] = [0x01, 0x00, 0x5e, 0, 0, 1];
-/// All nodes with IPv6 (RFC 4291 section 2.7.1).
-const ALL_NODES: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// Groups by their Ethernet addresses: two for all, and one for each address.
 type Groups = Vec<[u8; 6], { 2 + MAX_ADDRESSES }>;
