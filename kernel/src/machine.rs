@@ -133,10 +133,13 @@ impl Machine {
             return;
         }
         let devices = match self.xen() {
-            Some(xen) => xen.devices(class, self.info.command_line).await,
+            Some(xen) => {
+                let devices = xen.devices(class, self.info.command_line).await;
+                chart::mark("XenStore");
+                devices
+            }
             None => Ok(Vec::new()),
         };
-        chart::mark("XenStore");
         match devices {
             Ok(devices) => slots.complete(devices),
             Err(error) => log::error!("Xen's {class} devices cannot be listed: {error}"),
