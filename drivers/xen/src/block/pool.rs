@@ -45,16 +45,24 @@ impl Pool {
         entries: &Reservation,
         domain: DomainId,
     ) -> Option<Vec<PooledPage>> {
+        let mut taken = Vec::new();
+        taken.try_reserve_exact(count).ok()?;
         while self.free.len() < count {
-            let page = self.fresh.pop().or_else(|| {
-                self.rest = self.rest.checked_sub(1)?;
-                HeapPage::zeroed()
-            });
-            let granted = entries.grant(domain, page?, Access::ReadWrite);
+            let page = self.fresh.pop().or_else(|| self.one_more())?;
+            let granted = entries.grant(domain, page, Access::ReadWrite);
             self.free.push(granted.map_err(|(_, page)| self.fresh.push(page)).ok()?);
         }
         let start = self.free.len() - count;
-        Some(self.free.split_off(start))
+        taken.extend(self.free.drain(start..));
+        Some(taken)
+    }
+
+    /// A page that was not there before, if there may be one and there is memory for it.
+    fn one_more(&mut self) -> Option<HeapPage> {
+        let rest = self.rest.checked_sub(1)?;
+        let page = HeapPage::zeroed()?;
+        self.rest = rest;
+        Some(page)
     }
 
     /// Takes pages back.
