@@ -76,7 +76,12 @@ impl Plan<'_> {
             let (transmit, receive) = (channel("event-channel-tx")?, channel("event-channel-rx")?);
             Channels::Each { transmit, receive }
         } else {
-            Channels::Both(channel("event-channel")?)
+            let both = channel("event-channel")?;
+            // netback goes by these if they are there, as they are if the last one took two.
+            for name in ["event-channel-tx", "event-channel-rx"] {
+                add(name, both.port().number().to_string());
+            }
+            Channels::Both(both)
         };
         let (sending, pages) = (Rc::clone(&entries), Rc::clone(self.pages));
         let transmit =

@@ -72,6 +72,20 @@ fn the_card_goes_on_when_its_back_end_comes_back() {
 }
 
 #[test]
+fn a_netback_that_takes_fewer_event_channels_than_the_last_hears_of_all() {
+    const SPLIT: &str = "feature-split-event-channels";
+    let guest = Guest::new();
+    let mut card = connect_with(&guest, &[], &[(SPLIT, "1")]);
+    for splits in ["0", "1", "0"] {
+        card.back.put(SPLIT, splits);
+        come_back(&mut card);
+        assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_ready());
+        assert_eq!(card.netback.port == card.netback.receive_port, splits == "0");
+        assert!(works(&mut card));
+    }
+}
+
+#[test]
 fn a_netback_that_keeps_closing_is_left_alone_for_a_while() {
     let guest = Guest::new();
     let mut card = connect(&guest);
