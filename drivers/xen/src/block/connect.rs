@@ -1,6 +1,6 @@
 //! How a disk comes to work: the nodes that both sides write (xen/include/public/io/blkif.h).
 
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, vec::Vec};
 
 use mayfly_arch::PAGE_SIZE;
 use mayfly_device::{BlockDevice, BlockInfo, MIN_SECTOR_SIZE};
@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     Sharing,
-    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, large_ring},
+    bus::{
+        self, ConnectError, Connector, Line, MAX_QUEUES, Minder, Node, Offer, QUEUES_OFFERED, Seen,
+        large_ring, queues,
+    },
     grants::DomainId,
     store::Store,
 };
@@ -28,8 +31,6 @@ const READ_ONLY: u32 = 4;
 const LARGEST_AT_ONCE: usize = 4;
 /// Most pages of the ring, as a power of two: 4, which have 128 entries.
 const MOST_ORDER: u32 = 2;
-/// Most queues of a disk.
-const MAX_QUEUES: usize = 8;
 
 /// Connects the disk whose front end has this directory. The back end may take its time, and go and
 /// come back later: it gets anew what it has not answered then. If it wants to keep pages mapped,
@@ -65,8 +66,7 @@ struct BlockConnector {
 }
 
 impl BlockConnector {
-    /// Sets up the queues. A back end that knows of several finds each in a directory of its own,
-    /// and a single one where it always was.
+    /// Sets up the queues.
     fn queues(
         &self,
         seen: &Seen,
@@ -76,18 +76,9 @@ impl BlockConnector {
     ) -> Result<Vec<Queue>, ConnectError> {
         let order = seen.number(ORDER).unwrap_or(0).min(MOST_ORDER);
         offer.add("ring-page-order", order);
-        let count = seen.number(MAX_QUEUES_OFFERED).unwrap_or(1).clamp(1, self.queues);
-        if self.queues > 1 {
-            // There may have been more the last time.
-            offer.add("multi-queue-num-queues", count);
-        }
-        let prefix = |index| match count {
-            1 => String::new(),
-            _ => format!("queue-{index}/"),
-        };
-        let queues =
-            (0..count).map(|index| self.queue(1 << order, domain, line, &prefix(index), offer));
-        queues.collect()
+        queues(seen, self.queues, offer, |prefix, offer| {
+            self.queue(1 << order, domain, line, prefix, offer)
+        })
     }
 
     /// Sets up a queue with so many pages, and says so under `prefix` of the front end's directory.
@@ -139,14 +130,13 @@ const BARRIER: &str = "feature-barrier";
 const DISCARD: &str = "feature-discard";
 /// The base-2 logarithm of the pages that a ring may have.
 const ORDER: Node = Node::Back("max-ring-page-order");
-const MAX_QUEUES_OFFERED: Node = Node::Back("multi-queue-max-queues");
 const INDIRECT: Node = Node::Back("feature-max-indirect-segments");
 
 impl Connector for BlockConnector {
     type Info = BlockInfo;
     type Connection = Connection;
 
-    const FEATURES: &'static [Node] = &[ORDER, MAX_QUEUES_OFFERED];
+    const FEATURES: &'static [Node] = &[ORDER, QUEUES_OFFERED];
     // The back end only knows the disk when it is connected.
     const PROPERTIES: &'static [Node] = &[
         SECTORS,

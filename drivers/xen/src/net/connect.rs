@@ -1,6 +1,6 @@
 //! How a network card comes to work: the nodes that both sides write (xen/include/public/io/netif.h).
 
-use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
+use alloc::{boxed::Box, rc::Rc, vec::Vec};
 
 use mayfly_arch::PAGE_SIZE;
 use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, Segmentation, is_unicast};
@@ -8,7 +8,10 @@ use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, Segmenta
 use super::{CardInfo, Connection, NetFront, groups::Groups, queue::Plan, receive};
 use crate::{
     Sharing,
-    bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, Session},
+    bus::{
+        self, ConnectError, Connector, Line, MAX_QUEUES, Minder, Node, Offer, QUEUES_OFFERED, Seen,
+        Session, queues,
+    },
     grants::DomainId,
     store::Store,
 };
@@ -35,8 +38,6 @@ const USUAL_MTU: usize = 1500;
 const MIN_MTU: usize = 68;
 const MAX_MTU: usize = 9000;
 const ETHERNET_HEADER: usize = 14;
-/// Most queues of a card.
-const MAX_QUEUES: usize = 8;
 
 const NO_ADDRESS: &str = "its `mac` in XenStore is no Ethernet address";
 
@@ -79,25 +80,15 @@ struct NetConnector {
 }
 
 impl NetConnector {
-    /// Sets up the queues. A back end that knows of several finds each in a directory of its own,
-    /// and a single one where it always was.
+    /// Sets up the queues.
     fn queues(
         &self,
         features: &Seen,
         plan: &Plan<'_>,
         offer: &mut Offer,
     ) -> Result<Connection, ConnectError> {
-        let count = features.number(MAX_QUEUES_OFFERED).unwrap_or(1).clamp(1, self.queues);
-        if self.queues > 1 {
-            // There may have been more the last time.
-            offer.add("multi-queue-num-queues", count);
-        }
-        let prefix = |index| match count {
-            1 => String::new(),
-            _ => format!("queue-{index}/"),
-        };
-        let queues = (0..count).map(|index| plan.carry_out(&prefix(index), offer));
-        let queues = queues.collect::<Result<Vec<_>, _>>()?;
+        let queues =
+            queues(features, self.queues, offer, |prefix, offer| plan.carry_out(prefix, offer))?;
         let groups = features.has_feature(GROUPS).then(Groups::default);
         Ok(Connection { queues, turn: 0, groups })
     }
@@ -112,7 +103,6 @@ const SEGMENTS_IPV4: &str = "feature-gso-tcpv4";
 const SEGMENTS_IPV6: &str = "feature-gso-tcpv6";
 const SPLIT: &str = "feature-split-event-channels";
 const GROUPS: &str = "feature-multicast-control";
-const MAX_QUEUES_OFFERED: Node = Node::Back("multi-queue-max-queues");
 
 impl Connector for NetConnector {
     type Info = CardInfo;
@@ -128,7 +118,7 @@ impl Connector for NetConnector {
         Node::Back(SEGMENTS_IPV6),
         Node::Back(SPLIT),
         Node::Back(GROUPS),
-        MAX_QUEUES_OFFERED,
+        QUEUES_OFFERED,
     ];
     const PROPERTIES: &'static [Node] = &[];
 
