@@ -4,7 +4,8 @@
 //! page tables, exceptions, interrupt controllers, clocks and the ways to stop. `x86_64/`,
 //! `aarch64/` and `armv7/` have the modules below and each of them meets the contract;
 //! `arm/` holds what the two ARM architectures share; `host/` is a Linux process, for development
-//! and for tests, which needs neither `boot` nor `exceptions`. This file is the only one with `cfg(target_arch)`.
+//! and for tests, which needs neither `boot` nor `exceptions`. This file is the only one with
+//! `cfg(target_arch)`.
 //!
 //! # The contract
 //!

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! ok index-jumps
-//! FAILED unknown-id: the end does not come in 30 s
+//! FAILED unknown-id: the end does not come in 20 s
 //! ```
 
 mod disk;

@@ -1,5 +1,5 @@
 //! What a guest is told to do with its disk, on TCP port 5: `tests/linux-server` and the guest
-//! `tests/bulk/src/bin/disk.rs` understand it.
+//! `tests/bulk/src/bin/disk-load.rs` understand it.
 
 use std::io::{Read, Write};
 use std::net::IpAddr;

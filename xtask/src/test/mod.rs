@@ -2,11 +2,10 @@
 //!
 //! In order: host tests ([`host`]), those that need a nightly compiler ([`nightly`]), the examples
 //! as Linux processes, then for each architecture the images themselves ([`images`]), the app that
-//! `new` makes ([`new`]), the test guests ([`guests`],
-//! and [`peers`] for those that talk with programs), the examples with real clients
-//! ([`examples`]); and at last those under Xen ([`lab`]). To add a test guest, add a file to `tests/guests/src/bin`; to
-//! add a check of an example, add a function to its file in `xtask/src/test/examples` and a line to
-//! its list.
+//! `new` makes ([`new`]), the test guests ([`guests`], and [`peers`] for those that talk with
+//! programs), the examples with real clients ([`examples`]); and at last those under Xen ([`lab`]).
+//! To add a test guest, add a file to `tests/guests/src/bin`; to add a check of an example, add a
+//! function to its file in `xtask/src/test/examples` and a line to its list.
 
 use anyhow::{Result, ensure};
 use clap::Args;

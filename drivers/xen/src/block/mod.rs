@@ -1,7 +1,9 @@
 //! blkfront: a disk whose other end, blkback, is in another domain (xen/include/public/io/blkif.h).
 //!
-//! A ring and an event channel are a queue; a disk has one, or several. The data of a request is on pages of their own, which the back
-//! end is granted as long as it has the request, so that nothing is copied. It answers in any order.
+//! A ring and an event channel are a queue; a disk has one, or several. The data of a request is on
+//! pages of their own, which the back end is granted as long as it has the request, so that nothing
+//! is copied; or it is copied to pages that stay granted, if the back end keeps those mapped. It
+//! answers in any order.
 //!
 //! - `connect`: the nodes that both sides write;
 //! - `queue`: a ring, and the parts of requests that the back end has through it;

@@ -4,9 +4,9 @@
 //! Two rings, each on a page of its own, with an event channel for each, are a queue (`queue`); a
 //! card has one, or several (`steer`). In the transmit ring (`transmit`) a request is a page of a
 //! frame to be sent, in the receive ring (`receive`) a page for a frame to come, or a part of one
-//! (`chain`). TCP packets that are longer than the MTU go both ways in one piece: who cuts them into segments, if anybody has to, is the
-//! last machine's card. All pages are granted; what is copied are the parts of long frames that come
-//! in, so that the stack sees them in one piece.
+//! (`chain`). TCP packets that are longer than the MTU go both ways in one piece: who cuts them into
+//! segments, if anybody has to, is the last machine's card. All pages are granted; what is copied are
+//! the parts of long frames that come in, so that the stack sees them in one piece.
 
 mod chain;
 mod connect;

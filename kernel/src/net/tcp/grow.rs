@@ -151,8 +151,8 @@ impl Stack {
     }
 }
 
-/// The size between `now` and `max`, as large as `free` bytes of memory allow, that a buffer may have; `None` if
-/// it cannot be larger than it is.
+/// The size between `now` and `max`, as large as `free` bytes of memory allow, that a buffer may
+/// have; `None` if it cannot be larger than it is.
 fn affordable(now: usize, max: usize, free: usize) -> Option<usize> {
     let free = free.saturating_sub(RESERVE);
     let mut size = max;

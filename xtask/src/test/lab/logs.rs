@@ -6,19 +6,20 @@ use super::Shared;
 use crate::lab::Session;
 use crate::test::case::Case;
 
-/// What may be printed: parts of lines. Xen of x86 copies the state of a processor for a guest that
-/// is created, and says so, and which interrupt a Linux guest asks for; a Linux guest of ARM asks for what Xen does not have; Linux for ARM says that there is no NUMA; interfaces of guests come and
-/// go on the bridge, and disks by blkback; a test guest has its watchdog fire, and another's would be
-/// seen by its shutdown reason; and the machine that all this is emulated on may be busy.
+/// What may be printed: parts of lines.
 const HARMLESS: [&str; 17] = [
+    // Xen of x86 copies the state of a processor for a guest that is created.
     " save: ",
     " restore: ",
+    // A Linux guest asks for what an interrupt is to be, and on ARM for what Xen does not have.
     ": upcall vector ",
     "Unhandled SMC/HVC: 0x84000050",
     "Unhandled SMC/HVC: 0x8600ff01",
     "vGICD: RAZ on reserved register offset 0x00000c",
     "unhandled word write 0x000000ffffffff to ICACTIVER0",
+    // There is no NUMA.
     "Unknown online node for memory",
+    // Interfaces of guests come and go on the bridge, and disks by blkback.
     "xenbr0: port ",
     "promiscuous mode",
     "link becomes ready",
@@ -26,7 +27,9 @@ const HARMLESS: [&str; 17] = [
     ": detected capacity change",
     " queues, protocol ",
     ": prepare for reconnect",
+    // A test guest has it fire; another's would be seen by its shutdown reason.
     "Watchdog timer fired for domain",
+    // The machine that all this is emulated on may be busy.
     "hrtimer: interrupt took",
 ];
 

@@ -15,7 +15,6 @@ fn frames_pass_again_in_another_domain() {
         card.device.transmit(sent).unwrap();
         card.device.flush();
         assert!(card.netback.deliver(&pattern(3, 70), 0));
-        let NetBack { .. } = card.netback;
         card.back.move_on(FRONT);
         // What had come is lost, as are frames now and then.
         assert!(card.device.receive().is_none());
