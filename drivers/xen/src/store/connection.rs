@@ -3,24 +3,20 @@
 
 use alloc::{collections::VecDeque, rc::Rc, string::ToString, vec::Vec};
 use core::{
-    cell::RefCell,
-    future::poll_fn,
+    cell::{RefCell, RefMut},
     mem,
-    task::{Poll, Waker},
+    task::Waker,
 };
 
 use super::{
     StoreError,
     request::{Answer, Request},
     transaction::Within,
+    turns::Turns,
     watch::Changes,
     wire::{self, Header, Kind},
 };
 use crate::incarnation::Incarnation;
-
-/// Most transactions that are open at a time. Servers allow ten; some may be about to end that nobody
-/// waits for any more.
-const MAX_TRANSACTIONS: usize = 8;
 
 /// The connection with XenStore.
 #[derive(Clone)]
@@ -35,9 +31,7 @@ struct State {
     watches: Vec<(u32, Rc<RefCell<Changes>>)>,
     last_request: u32,
     last_watch: u32,
-    /// Transactions that are open, and tasks that wait until there are fewer.
-    transactions: usize,
-    queue: Vec<Waker>,
+    turns: Turns,
     /// The task that moves the bytes.
     driver: Option<Waker>,
     /// Why the connection has ended.
@@ -95,8 +89,7 @@ impl Connection {
             watches: Vec::new(),
             last_request: 0,
             last_watch: 0,
-            transactions: 0,
-            queue: Vec::new(),
+            turns: Turns::new(),
             driver: None,
             end: None,
         })))
@@ -203,23 +196,9 @@ impl Connection {
         }
     }
 
-    /// Waits until one more transaction may be opened: a guest with many devices connects them all at
-    /// the same time.
-    pub(super) async fn turn(&self) -> Turn {
-        poll_fn(|cx| {
-            let state = &mut *self.0.borrow_mut();
-            if state.transactions < MAX_TRANSACTIONS {
-                state.transactions += 1;
-                return Poll::Ready(());
-            }
-            // Who is polled for another reason is there already.
-            if !state.queue.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.queue.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
-        Turn(self.clone())
+    /// The transactions.
+    pub(super) fn turns(&self) -> RefMut<'_, Turns> {
+        RefMut::map(self.0.borrow_mut(), |state| &mut state.turns)
     }
 
     /// Registers a watch for what becomes of `changes`. Returns its number, which is its token.
@@ -358,20 +337,6 @@ impl Connection {
         for (_, changes) in watches {
             Changes::end(&changes, error);
         }
-    }
-}
-
-/// The right to have a transaction open.
-pub(super) struct Turn(Connection);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let queue = {
-            let state = &mut *self.0.0.borrow_mut();
-            state.transactions -= 1;
-            mem::take(&mut state.queue)
-        };
-        queue.into_iter().for_each(Waker::wake);
     }
 }
 

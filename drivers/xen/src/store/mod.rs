@@ -8,7 +8,7 @@
 //! - `driver`: the one task that moves bytes between that and the rings;
 //! - `request`, `watch`: the futures that an app waits for. They only need a waker, and any number of
 //!   them can be there: so a handler of a watch may ask for something, and wait for it;
-//! - `nodes`, `several`, `transaction`: what can be asked.
+//! - `nodes`, `several`, `transaction`: what can be asked; `turns`: when a transaction may begin.
 //!
 //! A message of the server that makes no sense ends the connection: everybody who waits gets
 //! [`StoreError::Protocol`], and so does who asks later.
@@ -24,6 +24,7 @@ mod permissions;
 mod request;
 mod several;
 mod transaction;
+mod turns;
 mod watch;
 mod wire;
 

@@ -4,8 +4,9 @@ use core::{fmt, ops::Deref};
 
 use super::{
     StoreError,
-    connection::{Connection, Turn},
+    connection::Connection,
     nodes::Nodes,
+    turns::Turn,
     wire::{self, Kind},
 };
 use crate::incarnation::Incarnation;
@@ -54,7 +55,7 @@ impl Transaction {
     pub const TRIES: u32 = 64;
 
     pub(super) async fn start(connection: &Connection) -> Result<Self, StoreError> {
-        let turn = connection.turn().await;
+        let turn = Turn::take(connection).await;
         let incarnation = Incarnation::current();
         let reply = connection.request(Kind::TransactionStart, Within::NONE, &[b"\0"])?.await?;
         let begun = Within::begun(&reply, incarnation).ok_or(StoreError::Protocol)?;
