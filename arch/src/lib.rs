@@ -14,7 +14,7 @@
 //! | `boot` | the entry point in assembly; fills in a [`BootInfo`] and calls the kernel's `start` |
 //! | `console` | `write(&[u8])`: polled output that works from the first instruction of Rust on; `console.rs` is in front of it |
 //! | `hypercall` | `call`: asks the hypervisor Xen for something; `CAN_SUSPEND` says whether that may be to suspend the guest |
-//! | `cpu` | `wait_for_interrupt`, `interrupts_enabled/disable/enable`, `hardware_random`, `frame_pointer`, `code_address` of a return address, `cycles` |
+//! | `cpu` | `wait_for_interrupt`, `interrupts_enabled/disable/enable`, `hardware_random`, `frame_pointer`, `code_address` of a return address, `cycles`, `missing_protection` that ought to be on |
 //! | `mmu` | `phys_to_virt`, `virt_to_phys`, `map_device`, `map_shared`, `seal`, `is_sealed` |
 //! | `exceptions` | decodes a fault into a [`Fault`] and calls the kernel's `fault` |
 //! | `interrupts` | `enable`, `disable` an [`Irq`]; `allocate_message` (MSI) where the machine has it |

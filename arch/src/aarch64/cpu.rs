@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use aarch64_cpu::registers::{DAIF, ID_AA64ISAR0_EL1, Readable};
+use aarch64_cpu::registers::{DAIF, ID_AA64ISAR0_EL1, Readable, SCTLR_EL1};
 
 /// Whether interrupts are delivered.
 pub fn interrupts_enabled() -> bool {
@@ -70,4 +70,16 @@ pub fn frame_pointer() -> usize {
 /// processor's own cycle counter is not available to guests in general.
 pub fn cycles() -> u64 {
     super::registers::counter()
+}
+
+/// The first protection of memory that the processor has and that is off, and what that means; `None`
+/// if all are on.
+pub fn missing_protection() -> Option<&'static str> {
+    if !SCTLR_EL1.is_set(SCTLR_EL1::M) {
+        return Some("the MMU is off: no SCTLR_EL1.M");
+    }
+    if !SCTLR_EL1.is_set(SCTLR_EL1::WXN) {
+        return Some("what is writable is executable: no SCTLR_EL1.WXN");
+    }
+    None
 }

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use aarch32_cpu::register::Cpsr;
+use aarch32_cpu::register::{Cpsr, Sctlr};
 
 /// Whether interrupts are delivered.
 pub fn interrupts_enabled() -> bool {
@@ -56,4 +56,20 @@ pub fn frame_pointer() -> usize {
 /// processor's own cycle counter is not available to guests in general.
 pub fn cycles() -> u64 {
     super::registers::counter()
+}
+
+/// The first protection of memory that the processor has and that is off, and what that means; `None`
+/// if all are on.
+pub fn missing_protection() -> Option<&'static str> {
+    /// The crate does not name it (ARM DDI 0406C B4.1.130).
+    const WXN: u32 = 1 << 19;
+
+    let control = Sctlr::read();
+    if !control.m() {
+        return Some("the MMU is off: no SCTLR.M");
+    }
+    if control.raw_value() & WXN == 0 {
+        return Some("what is writable is executable: no SCTLR.WXN");
+    }
+    None
 }

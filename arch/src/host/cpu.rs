@@ -26,6 +26,11 @@ pub fn hardware_random() -> Option<u64> {
     None
 }
 
+/// `None`: how the memory of a process is protected is the kernel's affair.
+pub fn missing_protection() -> Option<&'static str> {
+    None
+}
+
 /// A counter for measuring: nanoseconds, on the host.
 pub fn cycles() -> u64 {
     clock::now()

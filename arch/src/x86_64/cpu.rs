@@ -5,7 +5,10 @@ use core::arch::{
     x86_64::{_rdrand64_step, _rdseed64_step, _rdtsc},
 };
 
-use x86_64::instructions::interrupts;
+use x86_64::{
+    instructions::interrupts,
+    registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags},
+};
 
 use super::cpuid;
 
@@ -87,4 +90,20 @@ pub fn frame_pointer() -> usize {
 pub fn cycles() -> u64 {
     // SAFETY: every 64-bit processor has RDTSC, and CR4.TSD, which would forbid it, is clear.
     unsafe { _rdtsc() }
+}
+
+/// The first protection of memory that the processor has and that is off, and what that means; `None`
+/// if all are on.
+pub fn missing_protection() -> Option<&'static str> {
+    if !Cr0::read().contains(Cr0Flags::WRITE_PROTECT) {
+        return Some("the kernel may write to what is read-only: no CR0.WP");
+    }
+    if !Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE) {
+        return Some("everything is executable: no EFER.NXE");
+    }
+    let is_smep_on = Cr4::read().contains(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION);
+    if cpuid::has_smep() && !is_smep_on {
+        return Some("pages of user mode are executable: no CR4.SMEP");
+    }
+    None
 }

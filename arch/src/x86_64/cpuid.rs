@@ -43,6 +43,11 @@ pub(super) fn has_svm_instructions() -> bool {
     matches!(&maker.ebx.to_le_bytes(), b"Auth" | b"Hygo")
 }
 
+/// SMEP: the kernel executes no pages of user mode.
+pub(super) fn has_smep() -> bool {
+    bit(leaf(7, 0).map(|leaf| leaf.ebx), 7)
+}
+
 /// Pages of 1 GiB.
 pub(super) fn has_gigabyte_pages() -> bool {
     bit(leaf(0x8000_0001, 0).map(|leaf| leaf.edx), 26)
