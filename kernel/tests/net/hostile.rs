@@ -15,8 +15,9 @@ use mayfly::{
 };
 
 use crate::{
-    addresses::{dhcp_server, dns_server, router_advertisement},
+    addresses::{dhcp_server, router_advertisement},
     link::{Dice, Faults, Link},
+    names::dns_server,
     support::{simulate, static_config},
 };
 

@@ -10,6 +10,7 @@ mod heap;
 mod hostile;
 mod link;
 mod moved;
+mod names;
 mod peer;
 mod plain;
 mod sender;
