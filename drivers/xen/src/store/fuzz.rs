@@ -14,7 +14,7 @@ use super::{
 use crate::{fuzz::Script, shared_page::SharedPage};
 
 /// Requests of most kinds, at the same time.
-async fn ask(store: &Store) {
+pub(super) async fn ask(store: &Store) {
     let watch = async {
         let mut watch = store.watch("data").await?;
         loop {

@@ -9,8 +9,9 @@ use core::sync::atomic::Ordering;
 use proptest::prelude::*;
 
 use crate::store::{
-    Store, StoreError,
-    fake::{Bench, Mischief, Task, all, poll},
+    StoreError,
+    fake::{Bench, Mischief, all, poll},
+    fuzz::ask,
 };
 
 #[test]
@@ -84,7 +85,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 /// What the server may send: replies to the first requests of [`ask`], events, and less sense.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     const REQUESTS: &[(u32, u32)] =
-        &[(4, 1), (6, 2), (1, 3), (3, 4), (2, 5), (7, 6), (22, 5), (22, 6)];
+        &[(4, 1), (6, 2), (1, 3), (3, 4), (10, 5), (2, 6), (7, 7), (22, 6), (22, 7)];
     let reply = (prop::sample::select(REQUESTS), prop::bool::weighted(0.2), payload());
     let event = payload();
     let header = (0..24_u32, 0..12_u32, prop_oneof![0..40_u32, 4090..4100_u32, any::<u32>()]);
@@ -97,22 +98,6 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         1 => header.prop_map(|(kind, request, length)| message(kind, request, length, b"")),
         1 => payload(),
     ]
-}
-
-/// Requests of most kinds, at the same time.
-async fn ask(store: &Store) {
-    let watch = async {
-        let mut watch = store.watch("data").await?;
-        loop {
-            watch.next().await?;
-        }
-    };
-    let transaction = store.transaction(async |t| t.read("name").await.map(drop));
-    let directory = async { store.directory("data").await.map(drop) };
-    let permissions = async { store.permissions("data").await.map(drop) };
-    let tasks: [Task<'_, Result<(), StoreError>>; 4] =
-        [Box::pin(watch), Box::pin(transaction), Box::pin(directory), Box::pin(permissions)];
-    all(tasks).await;
 }
 
 proptest! {
