@@ -50,8 +50,9 @@ pub use self::{
     nodes::Nodes,
     permissions::{Access, Permissions},
     request::Reply,
+    several::Replies,
     transaction::Transaction,
-    watch::Watch,
+    watch::{Registration, Watch},
 };
 use crate::shared_page::SharedPage;
 
@@ -81,8 +82,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; among others [`StoreError::Quota`] when there are too many.
-    pub async fn watch(&self, path: &str) -> Result<Watch, StoreError> {
-        Watch::register(self.nodes.connection(), path).await
+    pub fn watch(&self, path: &str) -> Registration {
+        Registration::new(self.nodes.connection(), path)
     }
 
     /// Runs `body` so that others see all that it does at once or not at all, and it sees nothing of

@@ -9,10 +9,14 @@ use core::{
     cell::RefCell,
     fmt,
     future::poll_fn,
-    task::{Context, Poll, Waker},
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
 };
 
-use super::{StoreError, connection::Connection, transaction::Within, wire, wire::Kind};
+use super::{
+    Reply, StoreError, connection::Connection, request::Request, transaction::Within, wire,
+    wire::Kind,
+};
 
 /// Different paths that are kept while nobody asks for them.
 const KEPT: usize = 32;
@@ -79,8 +83,39 @@ pub struct Watch {
     changes: Rc<RefCell<Changes>>,
 }
 
+/// A watch that is registered, as soon as XenStore has answered. Dropped before, it ends.
+#[must_use = "the watch ends when this is dropped: await it"]
+pub struct Registration {
+    watch: Option<Watch>,
+    reply: Reply<()>,
+}
+
+impl Registration {
+    pub(super) fn new(connection: &Connection, path: &str) -> Self {
+        match Watch::register(connection, path) {
+            Ok((watch, request)) => {
+                Self { watch: Some(watch), reply: Reply::new(request, |_| Ok(())) }
+            }
+            Err(error) => Self { watch: None, reply: Reply::new(Err(error), |_| Ok(())) },
+        }
+    }
+}
+
+impl Future for Registration {
+    type Output = Result<Watch, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(Pin::new(&mut self.reply).poll(cx))?;
+        self.watch.take().map_or(Poll::Pending, |watch| Poll::Ready(Ok(watch)))
+    }
+}
+
 impl Watch {
-    pub(super) async fn register(connection: &Connection, path: &str) -> Result<Self, StoreError> {
+    /// A watch, and the request that registers it.
+    fn register(
+        connection: &Connection,
+        path: &str,
+    ) -> Result<(Self, Result<Request, StoreError>), StoreError> {
         wire::path(path)?;
         let changes = Rc::new(RefCell::new(Changes {
             path: path.to_string(),
@@ -92,8 +127,8 @@ impl Watch {
         let number = connection.add_watch(Rc::clone(&changes));
         let watch = Self { connection: connection.clone(), number, changes };
         // If it fails, or is given up, it ends with the watch's drop.
-        connection.request(Kind::Watch, Within::NONE, &[&wire::watch(path, number)])?.await?;
-        Ok(watch)
+        let parts = wire::watch(path, number);
+        Ok((watch, connection.request(Kind::Watch, Within::NONE, &[&parts])))
     }
 
     /// The path that has changed, as soon as one has, which is relative if the one that is watched
@@ -135,6 +170,12 @@ impl Drop for Watch {
         self.connection.remove_watch(self.number);
         let payload = wire::watch(&self.changes.borrow().path, self.number);
         self.connection.post(Kind::Unwatch, Within::NONE, &[&payload]);
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").finish_non_exhaustive()
     }
 }
 
