@@ -11,6 +11,7 @@ use core::{
 };
 
 use mayfly_arch::BootInfo;
+use mayfly_device::Boxed;
 use mayfly_xen::store::FoundStore;
 
 use crate::{
@@ -77,18 +78,25 @@ impl Machine {
         const MISSING: Error = Error::Missing(
             "there is no such network device that works; give the guest one more, or ask for fewer",
         );
-        // Without them the network works all the same, only that others can guess its numbers.
-        let _ = time::timeout(ENTROPY_PATIENCE, random::ready()).await;
-        let _alone = self.networks.alone().await;
-        self.complete(&self.networks, "vif").await;
-        let network = self.networks.handle(index, async |found| {
-            let config = match self.net_config(index) {
-                Ok(config) => config,
-                Err(error) => return Some(Err(error)),
-            };
-            Some(Ok(Network::start(found.start_net().await?, config)))
-        });
-        network.await.ok_or(MISSING)?
+        self.find_network(index).await.ok_or(MISSING)?
+    }
+
+    /// See [`network_at`](Self::network_at); `None` if there is no such network.
+    fn find_network(&self, index: usize) -> Boxed<'_, Option<Result<Network>>> {
+        Box::pin(async move {
+            // Without them the network works all the same, only that others can guess its numbers.
+            let _ = time::timeout(ENTROPY_PATIENCE, random::ready()).await;
+            let _alone = self.networks.alone().await;
+            self.complete(&self.networks, "vif").await;
+            let network = self.networks.handle(index, async |found| {
+                let config = match self.net_config(index) {
+                    Ok(config) => config,
+                    Err(error) => return Some(Err(error)),
+                };
+                Some(Ok(Network::start(found.start_net().await?, config)))
+            });
+            network.await
+        })
     }
 
     /// How network number `index` gets its addresses.
@@ -113,10 +121,17 @@ impl Machine {
         const MISSING: Error = Error::Missing(
             "there is no such disk that works; add one with `cargo xtask run --disk FILE`",
         );
-        let _alone = self.disks.alone().await;
-        self.complete(&self.disks, "vbd").await;
-        let start = async |found: Found| Some(Ok(Disk::start(found.start_block().await?)));
-        self.disks.handle(index, start).await.ok_or(MISSING)?
+        self.find_disk(index).await.ok_or(MISSING)?
+    }
+
+    /// See [`disk`](Self::disk); `None` if there is no such disk.
+    fn find_disk(&self, index: usize) -> Boxed<'_, Option<Result<Disk>>> {
+        Box::pin(async move {
+            let _alone = self.disks.alone().await;
+            self.complete(&self.disks, "vbd").await;
+            let start = async |found: Found| Some(Ok(Disk::start(found.start_block().await?)));
+            self.disks.handle(index, start).await
+        })
     }
 
     /// How many disks there are.
@@ -128,22 +143,24 @@ impl Machine {
 
     /// Adds the devices that XenStore tells of to those that were found at boot. If it fails, the next
     /// who asks for a device tries again.
-    async fn complete(&self, slots: &Slots<Found>, class: &str) {
-        if slots.is_complete() {
-            return;
-        }
-        let devices = match self.xen() {
-            Some(xen) => {
-                let devices = xen.devices(class, self.info.command_line).await;
-                chart::mark("XenStore");
-                devices
+    fn complete<'a>(&'a self, slots: &'a Slots<Found>, class: &'a str) -> Boxed<'a, ()> {
+        Box::pin(async move {
+            if slots.is_complete() {
+                return;
             }
-            None => Ok(Vec::new()),
-        };
-        match devices {
-            Ok(devices) => slots.complete(devices),
-            Err(error) => log::error!("Xen's {class} devices cannot be listed: {error}"),
-        }
+            let devices = match self.xen() {
+                Some(xen) => {
+                    let devices = xen.devices(class, self.info.command_line).await;
+                    chart::mark("XenStore");
+                    devices
+                }
+                None => Ok(Vec::new()),
+            };
+            match devices {
+                Ok(devices) => slots.complete(devices),
+                Err(error) => log::error!("Xen's {class} devices cannot be listed: {error}"),
+            }
+        })
     }
 
     /// Xen, if the guest runs on it and has a XenStore, as every guest that `xl` makes does.

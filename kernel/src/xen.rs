@@ -57,7 +57,9 @@ pub use handover::read_lines;
 pub use vchan::{ReadHalf, RingSizes, Vchan, VchanError, VchanListener, WriteHalf};
 pub use watchdog::Watchdog;
 
-use mayfly_xen::store::FoundStore;
+use alloc::{boxed::Box, string::String};
+
+use mayfly_xen::{bus::Minder, store::FoundStore};
 
 use crate::{executor, time};
 
@@ -95,6 +97,16 @@ impl Xen {
     pub async fn domain(&self) -> Result<u16, StoreError> {
         self.store.read_number("domid").await
     }
+}
+
+/// Starts the task that watches over the device of this name, as its driver wants it.
+pub(crate) fn mind(task: &'static str, name: String, minder: Minder) {
+    let minded = minder.run(Box::new(|time| Box::pin(time::sleep(time))));
+    executor::spawn_essential(task, async move {
+        let reason = minded.await;
+        log::warn!("{name}: {reason}");
+    })
+    .detach();
 }
 
 impl fmt::Debug for Xen {

@@ -11,6 +11,7 @@ extern crate alloc;
 
 mod block;
 mod block_buffer;
+mod boxed;
 mod checksum;
 mod console;
 mod entropy;
@@ -24,6 +25,7 @@ pub use block::{
     BlockDevice, BlockInfo, BlockOperation, BlockRequest, Completion, MAX_DISCARD, SERIAL_SIZE,
 };
 pub use block_buffer::{BlockBuffer, MIN_SECTOR_SIZE};
+pub use boxed::Boxed;
 pub use checksum::PartialChecksum;
 pub use console::ConsoleDevice;
 pub use entropy::EntropySource;

@@ -11,7 +11,12 @@ use mayfly_xen::{
 };
 
 use super::not_used;
-use crate::{chart, config::System, executor, memory, time, xen::Xen};
+use crate::{
+    chart,
+    config::System,
+    memory,
+    xen::{self, Xen},
+};
 
 /// Pages of memory that a disk may keep for its back end: so many of 32 MiB and more, and a part of
 /// less.
@@ -84,14 +89,9 @@ impl Found {
         task: &'static str,
         started: Result<(D, Minder), ConnectError>,
     ) -> Option<D> {
-        let Self { directory, .. } = self;
-        let name = format_args!("{directory}");
+        let name = format_args!("{}", self.directory);
         let (device, minder) = started.map_err(|error| not_used(name, &error)).ok()?;
-        executor::spawn_essential(task, async move {
-            let reason = minder.run(time::sleep).await;
-            log::warn!("{directory}: {reason}");
-        })
-        .detach();
+        xen::mind(task, self.directory, minder);
         Some(device)
     }
 }

@@ -19,14 +19,13 @@
 //! # }
 //! ```
 
-use alloc::string::String;
+use alloc::format;
 
 use mayfly_xen::{bus::ConnectError, channel};
 
 pub use mayfly_xen::channel::{Channel, ChannelError};
 
 use super::Xen;
-use crate::{executor, time};
 
 impl Xen {
     /// Opens the console that the guest's configuration calls `name`, as soon as its back end is
@@ -37,12 +36,7 @@ impl Xen {
     pub async fn console(&self, name: &str) -> Result<Channel, ChannelError> {
         let sharing = mayfly_xen::sharing().ok_or(ConnectError::OutOfMemory)?;
         let (channel, minder) = channel::open(&self.store, sharing, name).await?;
-        let name = String::from(name);
-        executor::spawn_essential("console", async move {
-            let reason = minder.run(time::sleep).await;
-            log::warn!("console {name}: {reason}");
-        })
-        .detach();
+        super::mind("console", format!("console {name}"), minder);
         Ok(channel)
     }
 }

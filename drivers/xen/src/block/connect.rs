@@ -15,8 +15,8 @@ use super::{
 use crate::{
     Sharing,
     bus::{
-        self, ConnectError, Connector, Line, MAX_QUEUES, Minder, Node, Offer, QUEUES_OFFERED, Seen,
-        large_ring, queues,
+        self, ConnectError, Connector, Line, MAX_QUEUES, Node, Offer, QUEUES_OFFERED, Seen,
+        Starting, large_ring, queues,
     },
     grants::DomainId,
     store::Store,
@@ -39,21 +39,23 @@ const MOST_ORDER: u32 = 2;
 ///
 /// # Errors
 /// [`ConnectError`]
-pub async fn start(
-    store: &Store,
+pub fn start<'a>(
+    store: &'a Store,
     sharing: Sharing,
-    front: &str,
+    front: &'a str,
     budget: usize,
     queues: usize,
-) -> Result<(Box<dyn BlockDevice>, Minder), ConnectError> {
+) -> Starting<'a, dyn BlockDevice> {
     let queues = queues.clamp(1, MAX_QUEUES);
     let connector = BlockConnector { sharing, budget, queues };
-    let (mut info, mut session, minder) = bus::start(store, front, connector).await?;
-    if let Some(connection) = session.connection() {
-        info.can_flush = connection.offers.flush().is_some();
-        info.can_discard = connection.offers.discard;
-    }
-    Ok((Box::new(BlkFront::new(info, session)), minder))
+    Box::pin(async move {
+        let (mut info, mut session, minder) = bus::start(store, front, connector).await?;
+        if let Some(connection) = session.connection() {
+            info.can_flush = connection.offers.flush().is_some();
+            info.can_discard = connection.offers.discard;
+        }
+        Ok((Box::new(BlkFront::new(info, session)) as _, minder))
+    })
 }
 
 /// How a disk connects.

@@ -1,7 +1,9 @@
 //! Where a front end and its back end find each other.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use core::fmt;
+
+use mayfly_device::Boxed;
 
 use super::{BusError, Node, Offer, Seen, State};
 use crate::store::{Store, StoreError};
@@ -11,7 +13,11 @@ use crate::store::{Store, StoreError};
 ///
 /// # Errors
 /// If XenStore fails.
-pub async fn devices(store: &Store, class: &str) -> Result<Vec<String>, StoreError> {
+pub fn devices<'a>(store: &'a Store, class: &'a str) -> Boxed<'a, Result<Vec<String>, StoreError>> {
+    Box::pin(find(store, class))
+}
+
+async fn find(store: &Store, class: &str) -> Result<Vec<String>, StoreError> {
     let directory = format!("device/{class}");
     let names = match store.directory(&directory).await {
         Err(StoreError::NotFound) => Vec::new(),

@@ -10,6 +10,8 @@ use core::{
     time::Duration,
 };
 
+use mayfly_device::Boxed;
+
 use super::{
     BusError, ConnectError, Connected, Frontend, Line, Link, Node, Offer, Seen, Session,
     frontend::Initialising,
@@ -162,12 +164,16 @@ impl Minder {
     /// in another domain. Ends when it was detached, or cannot be connected again, with the reason.
     /// One whose back end keeps going and coming back is left alone for a while before each try, for
     /// which `sleep` waits.
-    pub async fn run(self, sleep: impl AsyncFn(Duration)) -> ConnectError {
+    pub fn run(self, sleep: Box<Sleep>) -> Boxed<'static, ConnectError> {
+        Box::pin(self.mind(sleep))
+    }
+
+    async fn mind(self, sleep: Box<Sleep>) -> ConnectError {
         let Self { mut device, frontend, mut here } = self;
         let link = Rc::clone(frontend.link());
         let mut connected = Some(frontend);
         let reason = loop {
-            let minded = mind_here(&link, &mut *device, connected.take(), &sleep);
+            let minded = mind_here(&link, &mut *device, connected.take(), &*sleep);
             match here.run(minded).await {
                 Some(Ok(never)) => match never {},
                 Some(Err(reason)) => break reason,
@@ -187,12 +193,18 @@ impl Minder {
     }
 }
 
+/// What comes to a device of the type `D` that has connected, and who is to watch over it.
+pub type Starting<'a, D> = Boxed<'a, Result<(Box<D>, Minder), ConnectError>>;
+
+/// What waits for a while.
+pub type Sleep = dyn Fn(Duration) -> Boxed<'static, ()>;
+
 /// Minds a device in this domain, where it has connected, or is to. `before` is where it was.
 async fn mind_here(
     before: &Link,
     device: &mut dyn Connect,
     connected: Option<Frontend<Connected>>,
-    sleep: &impl AsyncFn(Duration),
+    sleep: &Sleep,
 ) -> Result<Infallible, ConnectError> {
     let mut frontend = match connected {
         Some(frontend) => frontend,
@@ -231,7 +243,7 @@ impl fmt::Debug for Minder {
 async fn lost(
     frontend: &mut Frontend<Connected>,
     device: &dyn Connect,
-    sleep: &impl AsyncFn(Duration),
+    sleep: &Sleep,
     pace: &mut Pace,
 ) -> BusError {
     let (mut lost, mut calm) = (pin!(frontend.lost()), pin!(sleep(pace::CALM)));
@@ -253,13 +265,15 @@ async fn lost(
 }
 
 /// Connects for the first time.
-async fn first(
-    store: &Store,
-    front: &str,
-    device: &mut dyn Connect,
-) -> Result<Frontend<Connected>, ConnectError> {
-    let link = Rc::new(Link::find(store, front).await?);
-    connect(Frontend::begin(link).await?, device).await
+fn first<'a>(
+    store: &'a Store,
+    front: &'a str,
+    device: &'a mut dyn Connect,
+) -> Boxed<'a, Result<Frontend<Connected>, ConnectError>> {
+    Box::pin(async {
+        let link = Rc::new(Link::find(store, front).await?);
+        connect(Frontend::begin(link).await?, device).await
+    })
 }
 
 /// Counts that the back end has closed, and says so if it is the last time that is told. Returns how
@@ -276,7 +290,7 @@ fn lose(link: &Link, pace: &mut Pace) -> Duration {
 async fn again(
     link: &Rc<Link>,
     device: &mut dyn Connect,
-    sleep: &impl AsyncFn(Duration),
+    sleep: &Sleep,
     pace: &mut Pace,
     mut pause: Duration,
 ) -> Result<Frontend<Connected>, ConnectError> {

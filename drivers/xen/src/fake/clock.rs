@@ -3,12 +3,16 @@
 extern crate std;
 
 use std::{
+    boxed::Box,
     cell::{Cell, RefCell},
     future::poll_fn,
+    rc::Rc,
     task::{Poll, Waker},
     time::Duration,
     vec::Vec,
 };
+
+use crate::bus::Sleep;
 
 /// A clock, and who waits for it.
 #[derive(Default)]
@@ -32,6 +36,14 @@ impl Clock {
             Poll::Pending
         })
         .await;
+    }
+
+    /// What waits as [`sleep`](Self::sleep) does.
+    pub(crate) fn sleeper(self: Rc<Self>) -> Box<Sleep> {
+        Box::new(move |time| {
+            let clock = Rc::clone(&self);
+            Box::pin(async move { clock.sleep(time).await })
+        })
     }
 
     /// Lets so much time pass.

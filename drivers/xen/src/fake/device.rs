@@ -54,7 +54,7 @@ impl Back<'_> {
         self.set_state(4);
         let Some(Ok((device, minder))) = started.take() else { panic!("it does not connect") };
         let clock = self.guest.clock();
-        let end = self.guest.spawn(minder.run(async move |time| clock.sleep(time).await));
+        let end = self.guest.spawn(minder.run(clock.sleeper()));
         self.guest.settle();
         (Working { device, end }, peer)
     }

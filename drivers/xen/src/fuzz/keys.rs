@@ -101,7 +101,7 @@ fn play<D: ?Sized + 'static>(
         if let Some(Ok((new, minder))) = started.take() {
             is_sane(&new);
             let clock = guest.clock();
-            drop(guest.spawn(minder.run(async move |time| clock.sleep(time).await)));
+            drop(guest.spawn(minder.run(clock.sleeper())));
             device = Some(new);
         }
     }

@@ -9,8 +9,8 @@ use super::{CardInfo, Connection, NetFront, groups::Groups, queue::Plan, receive
 use crate::{
     Sharing,
     bus::{
-        self, ConnectError, Connector, Line, MAX_QUEUES, Minder, Node, Offer, QUEUES_OFFERED, Seen,
-        Session, queues,
+        self, ConnectError, Connector, Line, MAX_QUEUES, Node, Offer, QUEUES_OFFERED, Seen,
+        Session, Starting, queues,
     },
     grants::DomainId,
     store::Store,
@@ -47,17 +47,19 @@ const NO_ADDRESS: &str = "its `mac` in XenStore is no Ethernet address";
 ///
 /// # Errors
 /// [`ConnectError`]
-pub async fn start(
-    store: &Store,
+pub fn start<'a>(
+    store: &'a Store,
     sharing: Sharing,
-    front: &str,
+    front: &'a str,
     queues: usize,
-) -> Result<(Box<dyn NetDevice>, Minder), ConnectError> {
+) -> Starting<'a, dyn NetDevice> {
     let queues = queues.clamp(1, MAX_QUEUES);
     let pages: Rc<dyn FramePool> = Rc::new(PagePool::new(PAGE_SIZE, MAX_PAGES * queues));
     let connector = NetConnector { sharing, pages, queues };
-    let (info, session, minder) = bus::start(store, front, connector).await?;
-    Ok((Box::new(card(info, session)), minder))
+    Box::pin(async move {
+        let (info, session, minder) = bus::start(store, front, connector).await?;
+        Ok((Box::new(card(info, session)) as _, minder))
+    })
 }
 
 /// A card, with memory for its frames.

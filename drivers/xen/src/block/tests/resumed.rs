@@ -107,7 +107,7 @@ fn a_disk_that_nobody_minds_yet_connects_again() {
     back.set_state(4);
     let Some(Ok((device, minder))) = started.take() else { panic!("it does not connect") };
     back.move_on(&[]);
-    let end = guest.spawn(minder.run(async |_| core::future::pending().await));
+    let end = guest.spawn(minder.run(Box::new(|_| Box::pin(core::future::pending()))));
     guest.settle();
     let blkback = connect_again(&back, &[]);
     let mut disk = Disk { back, blkback, device, end, waiter: Waiter::new() };
