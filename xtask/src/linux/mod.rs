@@ -62,7 +62,7 @@ impl Linux {
 
     fn with_drivers(arch: Arch, drivers: &[&str], extension: &str) -> Result<Self> {
         // First, because it takes a while in which others may have the packages.
-        let server = program("linux-server", arch)?;
+        let server = program("linux-server", "linux-server", arch)?;
         let packages = Packages::of(arch)?;
         let name = packages.dependency(match arch {
             Arch::X86_64 => "linux-image-cloud-amd64",
@@ -119,21 +119,21 @@ fn initramfs(tree: &Path, drivers: &[PathBuf], server: &Path) -> Result<Vec<u8>>
     Ok(archive.finish())
 }
 
-/// Builds a package as a program for Linux that needs nothing else, without a C compiler.
+/// Builds one of a package's programs for Linux, which needs nothing else, without a C compiler.
 ///
 /// # Errors
 /// If it cannot be built.
-pub fn program(package: &str, arch: Arch) -> Result<PathBuf> {
+pub fn program(package: &str, name: &str, arch: Arch) -> Result<PathBuf> {
     let target = match arch {
         Arch::X86_64 => "x86_64-unknown-linux-musl",
         Arch::Aarch64 => "aarch64-unknown-linux-musl",
         Arch::Armv7 => "armv7-unknown-linux-musleabihf",
     };
-    ui::progress("Building", format_args!("{package} for {target}"));
+    ui::progress("Building", format_args!("{name} for {target}"));
     crate::setup::rust_standard_library(target)?;
     let mut command: Command = cargo();
     command.args(["build", "--quiet", "--release", "--package", package]);
-    command.args(["--target", target]).current_dir(paths::repository());
+    command.args(["--bin", name, "--target", target]).current_dir(paths::repository());
     let linker = paths::Toolchain::find()?.linker;
     let flags = [
         format!("-Clinker={}", linker.display()),
@@ -141,5 +141,5 @@ pub fn program(package: &str, arch: Arch) -> Result<PathBuf> {
         "-Clink-self-contained=yes".into(),
     ];
     tools::run(command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")))?;
-    Ok(paths::repository().join("target").join(target).join("release").join(package))
+    Ok(paths::repository().join("target").join(target).join("release").join(name))
 }

@@ -1,4 +1,4 @@
-//! Uses devices whose back ends mean harm, and says what becomes of that: `tests/hostile`, in dom0,
+//! Uses devices whose back ends mean harm, and says what becomes of that: `hostile` of `tests/backends`, in dom0,
 //! writes a number and a question to `data/command`, and finds the number with the answer in
 //! `data/answer`.
 //!

@@ -44,7 +44,7 @@ pub struct Boot {
 /// Boots an image so often; gives the boot whose ping was the median one.
 pub fn boot(app: &App, image: &Image, found: &Steps, runs: usize) -> Result<Boot> {
     let xen = Xen::of(image.arch);
-    let meter = crate::linux::program("meter", xen.arch())?;
+    let meter = crate::linux::program("meter", "meter", xen.arch())?;
     let mut places = found.places.clone();
     if let Some(entry) = entry(image.arch) {
         places.retain(|(mark, _)| *mark != 0);

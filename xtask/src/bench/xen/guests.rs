@@ -40,7 +40,7 @@ impl Guests {
     pub fn prepare(arch: Arch) -> Result<Self> {
         let xen = Xen::of(arch);
         setup::programs(&[xen.arch().qemu()])?;
-        let meter = linux::program("meter", xen.arch())?;
+        let meter = linux::program("meter", "meter", xen.arch())?;
         let linux = LinuxGuest::prepare(arch)?;
         let lab = Lab::prepare(xen)?;
         ui::progress("Comparing", format_args!("with {}", linux.name()));

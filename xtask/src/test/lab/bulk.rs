@@ -86,7 +86,7 @@ fn app() -> Result<App> {
 
 /// Builds the program that dom0 runs for guests of an architecture, and says where it is.
 fn client(arch: Arch) -> Result<PathBuf> {
-    linux::program("bulk-client", Xen::of(arch).arch())
+    linux::program("bulk-client", "bulk-client", Xen::of(arch).arch())
 }
 
 fn run(

@@ -8,10 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::logs::unusual;
-use super::{
-    Shared,
-    peer::{self, Peer},
-};
+use super::{Shared, peer::Peer};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -172,17 +169,17 @@ struct Guest {
 struct Script {
     name: &'static str,
     text: &'static str,
-    /// The program that it uses.
+    /// The program that it finds beside it.
     peer: Option<Peer>,
 }
 
 const SCRIPTS: [Script; 6] = [
     script("attached_network.sh", include_str!("dom0/attached_network.sh"), None),
-    script("conduit.sh", include_str!("dom0/conduit.sh"), Some(peer::VCHAN_ECHO)),
-    script("console.sh", include_str!("dom0/console.sh"), Some(peer::CONSOLE_END)),
+    script("conduit.sh", include_str!("dom0/conduit.sh"), Some(Peer::VchanEcho)),
+    script("console.sh", include_str!("dom0/console.sh"), Some(Peer::ConsoleEnd)),
     script("type.sh", include_str!("dom0/type.sh"), None),
-    script("vchan.sh", include_str!("dom0/vchan.sh"), Some(peer::VCHAN_ECHO)),
-    script("vchan_pair.sh", include_str!("dom0/vchan_pair.sh"), Some(peer::VCHAN_ECHO)),
+    script("vchan.sh", include_str!("dom0/vchan.sh"), Some(Peer::VchanEcho)),
+    script("vchan_pair.sh", include_str!("dom0/vchan_pair.sh"), Some(Peer::VchanEcho)),
 ];
 
 const fn script(name: &'static str, text: &'static str, peer: Option<Peer>) -> Script {
@@ -282,9 +279,11 @@ impl Guest {
         let image = fs::read(&self.image.path)
             .with_context(|| format!("cannot read {}", self.image.path.display()))?;
         session.send(&quote(&config.kernel), &image)?;
+        if let Some(Script { peer: Some(peer), .. }) = self.script {
+            peer.bring(session, Xen::of(self.image.arch))?;
+        }
         let mut domain = Domain::create(session, &config, false)?;
-        let xen = Xen::of(self.image.arch);
-        let played = self.script.map_or(Ok(()), |script| play(session, xen, script, &config.name));
+        let played = self.script.map_or(Ok(()), |script| play(session, script, &config.name));
         // After a failure there is nothing to wait for, but what it has printed counts.
         let patience = if played.is_ok() { patience } else { BRIEFLY };
         let ending = domain.wait(session, patience, &mut |part| console.extend_from_slice(part));
@@ -293,13 +292,8 @@ impl Guest {
     }
 }
 
-/// Has dom0 run a script, which is told the name of a guest. It finds the program that it uses beside
-/// it.
-fn play(session: &mut Session, xen: Xen, script: Script, guest: &str) -> Result<()> {
-    if let Some(peer) = script.peer {
-        session.send(peer.name, &fs::read(peer::build(peer, xen)?)?)?;
-        session.succeed(&format!("chmod +x {}", peer.name))?;
-    }
+/// Has dom0 run a script, which is told the name of a guest.
+fn play(session: &mut Session, script: Script, guest: &str) -> Result<()> {
     session.send("script", script.text.as_bytes())?;
     session.succeed(&format!("sh script {}", quote(guest))).map(|_| ())
 }

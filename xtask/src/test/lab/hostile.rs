@@ -1,7 +1,7 @@
-//! Back ends that mean harm: a program in dom0 ([`tests/hostile`]) plays them for a guest, whose task
+//! Back ends that mean harm: a program in dom0 ([`tests/backends`]) plays them for a guest, whose task
 //! answers whatever they do, and which uses no processor afterwards.
 //!
-//! [`tests/hostile`]: ../../../../tests/hostile/src/main.rs
+//! [`tests/backends`]: ../../../../tests/backends/src/bin/hostile/main.rs
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ pub fn compile(arch: Arch, how: &How) -> Result<()> {
 }
 
 fn program(arch: Arch) -> Result<Vec<u8>> {
-    let program = linux::program(PROGRAM, Xen::of(arch).arch())?;
+    let program = linux::program("backends", PROGRAM, Xen::of(arch).arch())?;
     std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
 }
 

@@ -1,45 +1,52 @@
-//! The programs of this test's own that dom0 runs.
+//! The programs of these tests' own that dom0 runs beside guests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::arch::Arch;
-use crate::lab::{Lab, Xen};
-use crate::{paths, setup, tools};
+use crate::lab::{Lab, Session, Xen};
+use crate::{linux, paths, setup, tools};
 
 /// Such a program.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// What it is called.
-    pub name: &'static str,
-    /// Its source.
-    source: &'static str,
-    /// What it is linked with, besides the C library.
-    libraries: &'static [&'static str],
+pub enum Peer {
+    /// The other side of a vchan.
+    VchanEcho,
+    /// The back end of a console beside the first.
+    ConsoleEnd,
 }
 
-/// The other side of a vchan.
-pub const VCHAN_ECHO: Peer = Peer {
-    name: "vchan-echo",
-    source: "xtask/src/test/lab/dom0/vchan_echo.rs",
-    libraries: &["libxenvchan.so.4.17", "libxenstore.so.4"],
-};
+impl Peer {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::VchanEcho => "vchan-echo",
+            Self::ConsoleEnd => "console-end",
+        }
+    }
 
-/// The back end of a console beside the first.
-pub const CONSOLE_END: Peer = Peer {
-    name: "console-end",
-    source: "xtask/src/test/lab/dom0/console_end.rs",
-    libraries: &["libxengnttab.so.1", "libxenevtchn.so.1"],
-};
+    /// Builds the program and brings it to dom0.
+    ///
+    /// # Errors
+    /// If it cannot be built, or dom0 does not take it.
+    pub fn bring(self, session: &mut Session, xen: Xen) -> Result<()> {
+        let path = match self {
+            Self::VchanEcho => vchan_echo(self.name(), xen)?,
+            Self::ConsoleEnd => linux::program("backends", self.name(), xen.arch())?,
+        };
+        let content =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        session.send(self.name(), &content)?;
+        session.succeed(&format!("chmod +x {}", self.name())).map(drop)
+    }
+}
 
-/// Builds such a program. It is linked with what the lab has of Debian, so it needs neither a C
-/// compiler nor a C library here.
-///
-/// # Errors
-/// If it cannot be built.
-pub fn build(peer: Peer, xen: Xen) -> Result<PathBuf> {
+/// Builds the program that uses Xen's library for vchans. It is linked with what the lab has of Debian,
+/// so it needs neither a C compiler nor a C library here.
+fn vchan_echo(name: &str, xen: Xen) -> Result<PathBuf> {
+    const SOURCE: &str = "xtask/src/test/lab/dom0/vchan_echo.rs";
+
     let tree = Lab::fetch(xen)?;
     let (triplet, loader) = match xen.arch() {
         Arch::X86_64 => ("x86_64-linux-gnu", "/lib64/ld-linux-x86-64.so.2"),
@@ -47,9 +54,10 @@ pub fn build(peer: Peer, xen: Xen) -> Result<PathBuf> {
     };
     let target = format!("{}-unknown-linux-musl", xen.arch());
     setup::rust_standard_library(&target)?;
-    let of_xen = peer.libraries.iter().map(|name| tree.join("usr/lib").join(triplet).join(name));
+    let of_xen = ["libxenvchan.so.4.17", "libxenstore.so.4"]
+        .map(|name| tree.join("usr/lib").join(triplet).join(name));
     let of_c = tree.join("lib").join(triplet).join("libc.so.6");
-    let program = paths::repository().join("target").join(target.as_str()).join(peer.name);
+    let program = paths::repository().join("target").join(target.as_str()).join(name);
     std::fs::create_dir_all(program.parent().unwrap_or(Path::new(".")))?;
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc.args(["--edition=2024", "-O", "-Cpanic=abort", "-Cstrip=symbols", "--target", &target]);
@@ -57,10 +65,10 @@ pub fn build(peer: Peer, xen: Xen) -> Result<PathBuf> {
     rustc.args(["-Clinker-flavor=ld.lld", "-Clink-self-contained=no"]);
     rustc.args(["-Ctarget-feature=-crt-static", "-Clink-arg=--allow-shlib-undefined"]);
     rustc.arg(format!("-Clink-arg=--dynamic-linker={loader}"));
-    for library in of_xen.chain([of_c]) {
+    for library in of_xen.into_iter().chain([of_c]) {
         rustc.arg(format!("-Clink-arg={}", library.display()));
     }
-    rustc.arg("-o").arg(&program).arg(peer.source).current_dir(paths::repository());
+    rustc.arg("-o").arg(&program).arg(SOURCE).current_dir(paths::repository());
     tools::run(&mut rustc)?;
     Ok(program)
 }

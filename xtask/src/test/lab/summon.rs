@@ -55,7 +55,7 @@ pub fn compile(arch: Arch) -> Result<()> {
 }
 
 fn recorder(arch: Arch) -> Result<Vec<u8>> {
-    let program = linux::program("recorder", Xen::of(arch).arch())?;
+    let program = linux::program("recorder", "recorder", Xen::of(arch).arch())?;
     std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
 }
 

@@ -18,7 +18,6 @@ mod keys;
 mod net;
 mod ring;
 mod store;
-mod xen;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use crate::guest::{Device, Outcome, until};
 use crate::harm::{Peer, Scenario};
 use crate::ring::{RESPONSES, Ring};
-use crate::xen::{Channel, PAGE, Page};
+use backends::xen::{PAGE, Page};
 
 /// What the agent finds in each sector.
 const CONTENT: u8 = 0x5a;
@@ -14,7 +14,6 @@ const CONTENT: u8 = 0x5a;
 pub struct Disk<'a> {
     device: Device<'a>,
     ring: Option<Ring<28>>,
-    channel: Option<Channel>,
 }
 
 /// What can be done with a disk, by its name.
@@ -111,7 +110,7 @@ impl Disk<'_> {
 
     fn answer(&mut self, [low, high]: [u32; 2], status: i16) -> Outcome {
         self.ring()?.answer(&[low, high, u32::from(status as u16) << 16]);
-        self.notify();
+        self.device.notify();
         Ok(())
     }
 
@@ -130,7 +129,7 @@ impl<'a> Peer<'a> for Disk<'a> {
         &[("sectors", "2048"), ("sector-size", "512"), ("info", "0"), ("feature-flush-cache", "1")];
 
     fn new(device: Device<'a>) -> Self {
-        Self { device, ring: None, channel: None }
+        Self { device, ring: None }
     }
 
     fn number(index: usize) -> usize {
@@ -146,28 +145,23 @@ impl<'a> Peer<'a> for Disk<'a> {
         &self.device
     }
 
+    fn device_mut(&mut self) -> &mut Device<'a> {
+        &mut self.device
+    }
+
     fn map(&mut self) -> Outcome {
         let device = &self.device;
         // Of a larger ring, the first page is enough for what the agent asks.
         let name = if device.front("ring-page-order")? == "0" { "ring-ref" } else { "ring-ref0" };
         let domain = device.guest.domain;
         self.ring = Some(Ring::map(domain, device.number(name)?)?);
-        self.channel = Some(Channel::bind(domain, device.number("event-channel")?)?);
+        self.device.bind()?;
         Ok(())
     }
 
     fn unmap(&mut self) {
-        (self.ring, self.channel) = (None, None);
-    }
-
-    fn hang_up(&mut self) {
-        self.channel = None;
-    }
-
-    fn notify(&self) {
-        if let Some(channel) = &self.channel {
-            channel.notify();
-        }
+        self.ring = None;
+        self.device.hang_up();
     }
 
     fn await_request(&mut self) -> Outcome {

@@ -3,10 +3,11 @@
 
 use std::ffi::c_void;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -90,6 +91,12 @@ impl Page {
         unsafe { slice::from_raw_parts(self.address.cast().as_ptr(), PAGE / 4) }
     }
 
+    /// Its bytes. Whoever uses some of them as bytes uses no words there.
+    pub fn bytes(&self) -> &[AtomicU8] {
+        // SAFETY: as in `words`.
+        unsafe { slice::from_raw_parts(self.address.cast().as_ptr(), PAGE) }
+    }
+
     /// The word at `offset` bytes.
     pub fn word(&self, offset: usize) -> &AtomicU32 {
         &self.words()[offset / 4]
@@ -130,10 +137,25 @@ impl Channel {
         Ok(Self { device, port: port as u32 })
     }
 
+    /// Takes the event that has come, and lets others come. Call it when there is one, which
+    /// [`as_fd`](Self::as_fd) is readable for.
+    pub fn take(&self) -> io::Result<()> {
+        let mut port = [0; 4];
+        (&self.device).read_exact(&mut port)?;
+        // Written, the port is unmasked.
+        (&self.device).write_all(&port)
+    }
+
     /// Sends the guest an event.
     pub fn notify(&self) {
         // SAFETY: it is IOCTL_EVTCHN_NOTIFY with its argument, the port. It fails if the guest has
         // closed its end.
         let _ = unsafe { ioctl(&self.device, Request::<b'E', 4, _>(self.port)) };
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
     }
 }

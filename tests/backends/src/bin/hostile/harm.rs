@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::guest::{Device, Guest, Outcome};
 use crate::ring::RESPONSES;
-use crate::xen::Page;
+use backends::xen::Page;
 
 /// For how long something is done without a pause.
 const STORM: Duration = Duration::from_millis(500);
@@ -36,14 +36,12 @@ pub trait Peer<'a>: Sized {
     fn front(index: usize) -> Vec<(&'static str, String)>;
     /// The nodes.
     fn device(&self) -> &Device<'a>;
+    /// The same, to be changed.
+    fn device_mut(&mut self) -> &mut Device<'a>;
     /// Maps what the front end has published.
     fn map(&mut self) -> Outcome;
     /// Lets go of it, as when the process dies.
     fn unmap(&mut self);
-    /// Closes the event channel, and nothing else.
-    fn hang_up(&mut self);
-    /// Sends an event.
-    fn notify(&self);
     /// Waits until the guest has asked for something.
     fn await_request(&mut self) -> Outcome;
     /// The pages of the rings.
@@ -99,7 +97,7 @@ pub trait Peer<'a>: Sized {
 
     /// The device is given up, because the protocol was broken, and the back end is told.
     fn breaks(&self) -> Outcome {
-        self.notify();
+        self.device().notify();
         self.device().ends(Self::BROKEN)?;
         self.device().until_state("6")
     }
@@ -156,7 +154,7 @@ fn storm<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
     peer.await_request()?;
     let start = Instant::now();
     while start.elapsed() < STORM {
-        (0..1000).for_each(|_| peer.notify());
+        (0..1000).for_each(|_| peer.device().notify());
         peer.device().waits()?;
     }
     peer.reconnect()?;
@@ -181,7 +179,7 @@ fn overwrite<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
                 word.store(value, SeqCst);
             }
         }
-        peer.notify();
+        peer.device().notify();
         peer.device().waits()?;
     }
     peer.reconnect()?;
@@ -190,7 +188,7 @@ fn overwrite<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
 
 fn hang_up<'a, P: Peer<'a>>(peer: &mut P) -> Outcome {
     peer.await_request()?;
-    peer.hang_up();
+    peer.device_mut().hang_up();
     peer.device().waits()?;
     peer.reconnect()?;
     peer.works()

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use crate::xen::{PAGE, Page};
+use backends::xen::{PAGE, Page};
 
 /// Offset of the index of responses.
 pub const RESPONSES: usize = 8;

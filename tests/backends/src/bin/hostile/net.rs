@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use crate::guest::{Device, Outcome, until};
 use crate::harm::{Peer, Scenario};
 use crate::ring::{RESPONSES, Ring};
-use crate::xen::{Channel, PAGE, Page};
+use backends::xen::{PAGE, Page};
 
 /// Flags of a response in the receive ring.
 const MORE_DATA: u32 = 4;
@@ -26,7 +26,6 @@ pub struct Net<'a> {
     device: Device<'a>,
     transmit: Option<Ring<3>>,
     receive: Option<Ring<2>>,
-    channel: Option<Channel>,
     /// The number of what is said about a frame, which has no answer of its own.
     extras: bool,
 }
@@ -91,7 +90,7 @@ pub fn scenarios<'a>() -> [(&'static str, Scenario<Net<'a>>); 16] {
                 let bytes: Vec<u8> = (0..PAGE).map(|at| (at * length / 7) as u8).collect();
                 Page::map(net.device.guest.domain, reference)?.write(0, &bytes);
                 net.receive()?.answer(&[id, u32::from(length as u16) << 16]);
-                net.notify();
+                net.device.notify();
             }
             net.works()
         }),
@@ -127,7 +126,7 @@ pub fn scenarios<'a>() -> [(&'static str, Scenario<Net<'a>>); 16] {
             let [id, reference] = net.page()?;
             let page = Page::map(net.device.guest.domain, reference)?;
             net.receive()?.answer(&[id, 60 << 16]);
-            net.notify();
+            net.device.notify();
             net.works()?;
             // It has no other use.
             page.write(0, &[0xff; PAGE]);
@@ -156,7 +155,7 @@ impl Net<'_> {
             let page = self.receive()?.take();
             // The guest may be about to give more.
             if page.is_none() {
-                self.notify();
+                self.device.notify();
             }
             Ok(page)
         })
@@ -167,7 +166,7 @@ impl Net<'_> {
         let [id, _] = self.page()?;
         let first = id & 0xffff | u32::from(offset) << 16;
         self.receive()?.answer(&[first, flags | u32::from(size) << 16]);
-        self.notify();
+        self.device.notify();
         Ok(())
     }
 
@@ -175,7 +174,7 @@ impl Net<'_> {
     fn tell(&mut self, about: u32, kind: u32) -> Outcome {
         self.page()?;
         self.receive()?.answer(&[about, kind]);
-        self.notify();
+        self.device.notify();
         Ok(())
     }
 
@@ -187,7 +186,7 @@ impl Net<'_> {
             let answer = if is_extra { 1 << 16 } else { third & 0xffff };
             self.transmit()?.answer(&[answer]);
         }
-        self.notify();
+        self.device.notify();
         Ok(())
     }
 
@@ -222,7 +221,7 @@ impl<'a> Peer<'a> for Net<'a> {
     ];
 
     fn new(device: Device<'a>) -> Self {
-        Self { device, transmit: None, receive: None, channel: None, extras: false }
+        Self { device, transmit: None, receive: None, extras: false }
     }
 
     fn number(index: usize) -> usize {
@@ -237,27 +236,22 @@ impl<'a> Peer<'a> for Net<'a> {
         &self.device
     }
 
+    fn device_mut(&mut self) -> &mut Device<'a> {
+        &mut self.device
+    }
+
     fn map(&mut self) -> Outcome {
         let (device, domain) = (&self.device, self.device.guest.domain);
         self.transmit = Some(Ring::map(domain, device.number("tx-ring-ref")?)?);
         self.receive = Some(Ring::map(domain, device.number("rx-ring-ref")?)?);
-        self.channel = Some(Channel::bind(domain, device.number("event-channel")?)?);
+        self.device.bind()?;
         self.extras = false;
         Ok(())
     }
 
     fn unmap(&mut self) {
-        (self.transmit, self.receive, self.channel) = (None, None, None);
-    }
-
-    fn hang_up(&mut self) {
-        self.channel = None;
-    }
-
-    fn notify(&self) {
-        if let Some(channel) = &self.channel {
-            channel.notify();
-        }
+        (self.transmit, self.receive) = (None, None);
+        self.device.hang_up();
     }
 
     fn await_request(&mut self) -> Outcome {
@@ -274,7 +268,7 @@ impl<'a> Peer<'a> for Net<'a> {
             let datagram = self.datagram();
             Page::map(self.device.guest.domain, reference)?.write(0, &datagram);
             self.receive()?.answer(&[id, u32::from(datagram.len() as u16) << 16]);
-            self.notify();
+            self.device.notify();
         }
         Ok(())
     }

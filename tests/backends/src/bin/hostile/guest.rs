@@ -7,6 +7,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use backends::xen::Channel;
+
 use crate::store::Store;
 
 /// What comes of something, or why it fails.
@@ -107,6 +109,7 @@ impl Guest {
             index,
             front: format!("{}/device/{class}/{number}", self.home()),
             back: format!("{}/{class}/{number}", self.yard()),
+            channel: None,
         }
     }
 }
@@ -119,6 +122,7 @@ pub struct Device<'a> {
     /// The directories of the front end and of the back end.
     pub front: String,
     pub back: String,
+    channel: Option<Channel>,
 }
 
 impl Device<'_> {
@@ -141,6 +145,24 @@ impl Device<'_> {
     pub fn number(&self, name: &str) -> Outcome<u32> {
         let text = self.front(name)?;
         text.parse().map_err(|_| format!("the front end's {name} is `{text}`").into())
+    }
+
+    /// Connects with the event channel of the front end.
+    pub fn bind(&mut self) -> Outcome {
+        self.channel = Some(Channel::bind(self.guest.domain, self.number("event-channel")?)?);
+        Ok(())
+    }
+
+    /// Closes the event channel.
+    pub fn hang_up(&mut self) {
+        self.channel = None;
+    }
+
+    /// Sends an event, if there is an event channel.
+    pub fn notify(&self) {
+        if let Some(channel) = &self.channel {
+            channel.notify();
+        }
     }
 
     /// Writes the nodes of a back end that waits for the front end.
