@@ -6,6 +6,7 @@
 
 use mayfly::{Error, Result};
 
+pub mod agent;
 pub mod sha256;
 pub mod violate;
 

@@ -1,5 +1,4 @@
-//! Does with its disks what dom0 asks for: a test in the lab writes a number and a command to
-//! `data/command`, and finds the number with the answer in `data/answer`.
+//! Does with its disks what dom0 asks for ([`guests::agent`]).
 //!
 //! ```text
 //! info DISK          size, sector size, and which of: read-only removable discard
@@ -42,31 +41,11 @@ const PIECE: usize = 192 << 10;
 
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
-    let store = machine.xen().ok_or("this guest is for Xen")?.store();
-    let mut agent = Agent { machine, load: None, stop: Rc::default() };
-    machine_is_ready(&agent.machine).await?;
-    let mut watch = store.watch("data/command").await?;
-    let mut last = String::new();
-    store.write("data/answer", "0 ready").await?;
-    loop {
-        watch.next().await?;
-        let Ok(command) = store.read_text("data/command").await else { continue };
-        if command == last {
-            continue;
-        }
-        let (number, words) = command.split_once(' ').unwrap_or((&command, ""));
-        if words == "quit" {
-            return guests::pass();
-        }
-        println!("{command}");
-        let answer = match agent.obey(words).await {
-            Ok(answer) => answer,
-            Err(error) => format!("error: {error}"),
-        };
-        println!("{answer}");
-        store.write("data/answer", format!("{number} {answer}")).await?;
-        last = command;
-    }
+    let machine = Rc::new(machine);
+    let mut agent = Agent { machine: Rc::clone(&machine), load: None, stop: Rc::default() };
+    machine_is_ready(&machine).await?;
+    guests::agent::obey(&machine, async |command| agent.answer(command).await).await?;
+    guests::pass()
 }
 
 /// All disks that are there at the beginning are connected.
@@ -78,12 +57,26 @@ async fn machine_is_ready(machine: &Machine) -> Result {
 }
 
 struct Agent {
-    machine: Machine,
+    machine: Rc<Machine>,
     load: Option<JoinHandle<Result<u32>>>,
     stop: Rc<Cell<bool>>,
 }
 
 impl Agent {
+    /// The answer to a command, but to the last.
+    async fn answer(&mut self, command: &str) -> Option<String> {
+        if command == "quit" {
+            return None;
+        }
+        println!("{command}");
+        let answer = match self.obey(command).await {
+            Ok(answer) => answer,
+            Err(error) => format!("error: {error}"),
+        };
+        println!("{answer}");
+        Some(answer)
+    }
+
     async fn obey(&mut self, command: &str) -> Result<String> {
         let words: Vec<&str> = command.split(' ').collect();
         let number = |index: usize| words.get(index).and_then(|word| word.parse().ok());

@@ -1,6 +1,5 @@
-//! Uses devices whose back ends mean harm, and says what becomes of that: `hostile` of `tests/backends`, in dom0,
-//! writes a number and a question to `data/command`, and finds the number with the answer in
-//! `data/answer`.
+//! Uses devices whose back ends mean harm, and says what becomes of that when dom0 asks
+//! ([`guests::agent`]): the program is `hostile` of `tests/backends`.
 //!
 //! ```text
 //! disk INDEX     begins to read the disk, again and again
@@ -40,23 +39,10 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
-    let store = machine.xen().ok_or("this guest is for Xen")?.store();
-    let mut watch = store.watch("data/command").await?;
+    let machine = Rc::new(machine);
     let mut agent =
-        Agent { machine: Rc::new(machine), devices: BTreeMap::new(), rests: Rc::default() };
-    let mut last = String::new();
-    store.write("data/answer", "0").await?;
-    loop {
-        watch.next().await?;
-        let Ok(command) = store.read_text("data/command").await else { continue };
-        if command == last {
-            continue;
-        }
-        let (number, words) = command.split_once(' ').unwrap_or((&command, ""));
-        let answer = agent.obey(words);
-        store.write("data/answer", format!("{number} {answer}")).await?;
-        last = command;
-    }
+        Agent { machine: Rc::clone(&machine), devices: BTreeMap::new(), rests: Rc::default() };
+    guests::agent::obey(&machine, async |command| Some(agent.obey(command))).await
 }
 
 /// A device that is used.
