@@ -1,7 +1,6 @@
 //! Clients of the network as people have them, for dom0: curl, ping and dig, with all the libraries
 //! that they need. They are large, so they get into dom0 only when a test asks for them.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -99,9 +98,7 @@ impl Clients {
     pub fn send(&self, session: &mut Session) -> Result<()> {
         session.succeed(&format!("mkdir {PLACE} && mount -t tmpfs -o size=90% tmpfs {PLACE}"))?;
         for (name, file) in &self.files {
-            let bytes =
-                fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            session.send(&format!("{PLACE}/{}", quote(name)), &bytes)?;
+            session.send_file(&format!("{PLACE}/{}", quote(name)), file)?;
         }
         session.succeed(&format!("chmod +x {PLACE}/*")).map(|_| ())
     }

@@ -1,9 +1,7 @@
 //! A Linux guest of the lab's Xen, on the bridge of the others: a peer for tests, and something to
 //! compare with. Those who do not ask for it pay nothing.
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Session;
 use crate::arch::Arch;
@@ -48,9 +46,7 @@ impl LinuxGuest {
     /// If dom0 does not answer.
     pub fn send(&self, session: &mut Session) -> Result<()> {
         for (path, file) in [(KERNEL, &self.linux.kernel), (RAMDISK, &self.linux.initrd)] {
-            let content =
-                fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            session.send(path, &content)?;
+            session.send_file(path, file)?;
         }
         Ok(())
     }

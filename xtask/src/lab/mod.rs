@@ -217,10 +217,8 @@ impl Exec {
         ui::progress("Booting", format_args!("Xen and dom0 on {}", self.hardware.arch.arch()));
         let mut session = Session::start(&lab, &self.hardware)?;
         for file in &self.files {
-            let content =
-                fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
             let name = file.file_name().context("a file has a name")?.to_string_lossy();
-            session.send(&tools::quote(&name), &content)?;
+            session.send_file(&tools::quote(&name), file)?;
         }
         session.patience = Duration::from_secs(self.timeout);
         let output = session.run(&self.command)?;

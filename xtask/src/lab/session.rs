@@ -4,9 +4,11 @@
 //! There is another port for files, because the shell reads more of its input than the next line.
 //! What Xen and dom0 print on their console is kept, to be shown when something goes wrong.
 
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -230,7 +232,16 @@ impl Session {
         Ok(text)
     }
 
-    /// Puts a file into dom0.
+    /// Puts a file of this machine into dom0.
+    ///
+    /// # Errors
+    /// If it cannot be read, or dom0 does not answer.
+    pub fn send_file(&mut self, path: &str, file: &Path) -> Result<()> {
+        let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        self.send(path, &content)
+    }
+
+    /// Puts a file with this content into dom0.
     ///
     /// # Errors
     /// If dom0 does not answer.

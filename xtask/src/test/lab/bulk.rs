@@ -1,12 +1,11 @@
 //! Many bytes between dom0 and a guest, both ways at once, and all of them checked.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::Shared;
+use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -14,7 +13,6 @@ use crate::lab::{Domain, Session, Xen};
 use crate::linux;
 use crate::paths;
 use crate::test::case::Case;
-use crate::test::guest::failure;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
 
@@ -62,11 +60,7 @@ fn case(machine: &Shared, arch: Arch, how: &How, variant: &'static Variant) -> C
     machine.case(format!("lab/xen/{}/{arch}", variant.name), move |session| {
         let app = app()?;
         let image = build::image_of(&app, arch, &how, &app.binary);
-        let mut console = Vec::new();
-        run(session, &app, &image, variant, &mut console).map_err(|error| {
-            let console = String::from_utf8_lossy(&console).replace('\r', "");
-            failure(&error, &console, Some(&image))
-        })
+        with_console(&image, |console| run(session, &app, &image, variant, console))
     })
 }
 
@@ -97,8 +91,6 @@ fn run(
     console: &mut Vec<u8>,
 ) -> Result<()> {
     let Variant { name, queues, .. } = variant;
-    let read =
-        |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let arguments =
         [format!("ip={IPV4}/24"), format!("ip6={IPV6}/64"), format!("xen.queues={queues}")];
     let config = Config {
@@ -106,8 +98,8 @@ fn run(
         network: true,
         ..Config::for_lab(app, image, Some(MEMORY), &arguments)?
     };
-    session.send(&quote(&config.kernel), &read(&image.path)?)?;
-    session.send("bulk-client", &read(&client(image.arch)?)?)?;
+    session.send_file(&quote(&config.kernel), &image.path)?;
+    session.send_file("bulk-client", &client(image.arch)?)?;
     session.succeed(PREPARE)?;
     session.succeed(&format!("echo {queues} >{MAX_QUEUES}"))?;
     let mut domain = Domain::create(session, &config, false)?;

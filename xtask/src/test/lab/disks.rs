@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Shared;
+use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::lab::{Domain, Session};
 use crate::test::case::Case;
-use crate::test::guest::failure;
 use crate::test::guests::package;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
@@ -55,12 +54,8 @@ pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
         let (app, how) = (app.clone(), how.clone());
         machine.case(format!("lab/xen/{name}/{arch}"), move |session| {
             let image = build::image_of(&app, arch, &how, &app.binary);
-            let mut console = Vec::new();
             let queues = if name == QUEUES { MANY } else { 1 };
-            run(session, &app, &image, queues, test, &mut console).map_err(|error| {
-                let console = String::from_utf8_lossy(&console).replace('\r', "");
-                failure(&error, &console, Some(&image))
-            })
+            with_console(&image, |console| run(session, &app, &image, queues, test, console))
         })
     };
     Ok(TESTS.into_iter().map(case).collect())
@@ -95,9 +90,7 @@ fn run(
     let file = format!("/guests/{}.img", config.name);
     session.succeed(&format!("head -c {} /dev/urandom >{file}", SIZE << 20))?;
     config.disks = vec![file.clone()];
-    let content = std::fs::read(&image.path)
-        .with_context(|| format!("cannot read {}", image.path.display()))?;
-    session.send(&quote(&config.kernel), &content)?;
+    session.send_file(&quote(&config.kernel), &image.path)?;
     let mut domain = Domain::create(session, &config, false)?;
     let result = domain.wait_until_there(session, Duration::from_secs(60)).and_then(|()| {
         let id = session.succeed(&format!("xl domid {}", config.name))?.trim().to_owned();

@@ -276,9 +276,7 @@ impl Guest {
         // The same app may have run before for another architecture.
         config.name = format!("{}-{}", config.name, self.image.arch);
         config.disks.clone_from(&self.disks);
-        let image = fs::read(&self.image.path)
-            .with_context(|| format!("cannot read {}", self.image.path.display()))?;
-        session.send(&quote(&config.kernel), &image)?;
+        session.send_file(&quote(&config.kernel), &self.image.path)?;
         if let Some(Script { peer: Some(peer), .. }) = self.script {
             peer.bring(session, Xen::of(self.image.arch))?;
         }

@@ -3,18 +3,18 @@
 //!
 //! [`tests/backends`]: ../../../../tests/backends/src/bin/hostile/main.rs
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::Shared;
+use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::lab::{Domain, Session, Xen};
 use crate::linux;
 use crate::test::case::Case;
-use crate::test::guest::failure;
 use crate::test::guests::package;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
@@ -43,17 +43,12 @@ pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
         let (app, how) = (app.clone(), how.clone());
         machine.case(name(what, arch), move |session| {
             let image = build::image_of(&app, arch, &how, &app.binary);
-            let mut console = Vec::new();
-            run(session, &app, &image, what, &mut console)
-                .and_then(|()| {
-                    let printed = console.iter().filter(|byte| **byte == b'\n').count();
-                    ensure!(printed <= lines, "it has printed {printed} lines");
-                    Ok(())
-                })
-                .map_err(|error| {
-                    let console = String::from_utf8_lossy(&console).replace('\r', "");
-                    failure(&error, &console, Some(&image))
-                })
+            with_console(&image, |console| {
+                run(session, &app, &image, what, console)?;
+                let printed = console.iter().filter(|byte| **byte == b'\n').count();
+                ensure!(printed <= lines, "it has printed {printed} lines");
+                Ok(())
+            })
         })
     };
     Ok(TESTS.into_iter().map(case).collect())
@@ -77,9 +72,8 @@ pub fn compile(arch: Arch, how: &How) -> Result<()> {
     program(arch).map(drop)
 }
 
-fn program(arch: Arch) -> Result<Vec<u8>> {
-    let program = linux::program("backends", PROGRAM, Xen::of(arch).arch())?;
-    std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
+fn program(arch: Arch) -> Result<PathBuf> {
+    linux::program("backends", PROGRAM, Xen::of(arch).arch())
 }
 
 fn run(
@@ -93,10 +87,8 @@ fn run(
         (0..NETWORKS).map(|net| format!("net{net}.ip=10.98.{net}.2/24")).collect();
     let mut config = Config::for_lab(app, image, Some(MEMORY), &arguments)?;
     config.name = format!("{PROGRAM}-{what}-{}", image.arch);
-    let content = std::fs::read(&image.path)
-        .with_context(|| format!("cannot read {}", image.path.display()))?;
-    session.send(&quote(&config.kernel), &content)?;
-    session.send(PROGRAM, &program(image.arch)?)?;
+    session.send_file(&quote(&config.kernel), &image.path)?;
+    session.send_file(PROGRAM, &program(image.arch)?)?;
     let mut domain = Domain::create(session, &config, false)?;
     let result = domain.wait_until_there(session, Duration::from_secs(60)).and_then(|()| {
         let command = format!("chmod +x {PROGRAM}; ./{PROGRAM} $(xl domid {}) {what}", config.name);

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Shared;
+use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::lab::{CLIENTS, Clients, Domain, LINUX_ADDRESS, LinuxGuest, Session};
 use crate::test::case::{Case, Failure};
-use crate::test::guest::failure;
 use crate::test::guests::package;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
@@ -78,11 +77,7 @@ fn beside(
     let app = App { binary: GUEST.into(), ..package()?.app };
     for &arch in arches {
         let image = build::image_of(&app, arch, how, &app.binary);
-        let mut console = Vec::new();
-        run(session, &app, &image, &mut console).map_err(|error| {
-            let console = String::from_utf8_lossy(&console).replace('\r', "");
-            failure(&error, &console, Some(&image))
-        })?;
+        with_console(&image, |console| run(session, &app, &image, console))?;
     }
     Ok(())
 }
@@ -94,9 +89,7 @@ fn run(session: &mut Session, app: &App, image: &Image, console: &mut Vec<u8>) -
         network: true,
         ..Config::for_lab(app, image, Some(MEMORY), &arguments)?
     };
-    let content = std::fs::read(&image.path)
-        .with_context(|| format!("cannot read {}", image.path.display()))?;
-    session.send(&quote(&config.kernel), &content)?;
+    session.send_file(&quote(&config.kernel), &image.path)?;
     // The guest before may have had the address.
     session.succeed("ip neigh flush dev xenbr0")?;
     let mut domain = Domain::create(session, &config, false)?;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 
 use super::case::{Case, Failure};
+use super::guest::failure;
 use crate::app::App;
 use crate::arch::Arch;
-use crate::build::{self, How};
+use crate::build::{self, How, Image};
 use crate::lab::{Hardware, Session, Xen};
 
 mod bulk;
@@ -145,6 +146,18 @@ fn check_dom0(session: &mut Session) -> Result<()> {
     session.succeed("ip link show xenbr0 && xenstore-read /local/domain/0/domid")?;
     ensure!(session.run("exit 7")?.status == 7, "the status of a command is lost");
     Ok(())
+}
+
+/// Has `run` test a guest of this image and collect what that prints, which a failure shows.
+fn with_console(
+    image: &Image,
+    run: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+) -> Result<(), Failure> {
+    let mut console = Vec::new();
+    run(&mut console).map_err(|error| {
+        let console = String::from_utf8_lossy(&console).replace('\r', "");
+        failure(&error, &console, Some(image))
+    })
 }
 
 /// What every test of a machine holds on to.

@@ -3,16 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use super::Shared;
+use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::lab::{Domain, Session};
 use crate::run::answers;
 use crate::test::case::Case;
-use crate::test::guest::failure;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
 
@@ -28,11 +27,7 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
     machine.case(format!("lab/xen/http/{arch}"), move |session| {
         let app = App::find("http", None)?;
         let image = build::image_of(&app, arch, &how, &app.binary);
-        let mut console = Vec::new();
-        run(session, &app, &image, port, &mut console).map_err(|error| {
-            let console = String::from_utf8_lossy(&console).replace('\r', "");
-            failure(&error, &console, Some(&image))
-        })
+        with_console(&image, |console| run(session, &app, &image, port, console))
     })
 }
 
@@ -48,9 +43,7 @@ fn run(
         network: true,
         ..Config::for_lab(app, image, Some(MEMORY), &[])?
     };
-    let content = std::fs::read(&image.path)
-        .with_context(|| format!("cannot read {}", image.path.display()))?;
-    session.send(&quote(&config.kernel), &content)?;
+    session.send_file(&quote(&config.kernel), &image.path)?;
     let mut domain = Domain::create(session, &config, false)?;
     let served = until_it_answers(session, &mut domain, port, console);
     domain.destroy(session)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::arch::Arch;
 use crate::lab::{Lab, Session, Xen};
@@ -35,9 +35,7 @@ impl Peer {
             Self::VchanEcho => vchan_echo(self.name(), xen)?,
             Self::ConsoleEnd => linux::program("backends", self.name(), xen.arch())?,
         };
-        let content =
-            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        session.send(self.name(), &content)?;
+        session.send_file(self.name(), &path)?;
         session.succeed(&format!("chmod +x {}", self.name())).map(drop)
     }
 }

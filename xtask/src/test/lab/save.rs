@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::Shared;
+use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::lab::{Domain, Session};
 use crate::test::case::Case;
-use crate::test::guest::failure;
 use crate::test::guests::package;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
@@ -42,11 +41,7 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Result<Option<Case>> {
     let how = how.clone();
     Ok(Some(machine.case(name(arch), move |session| {
         let image = build::image_of(&app, arch, &how, &app.binary);
-        let mut console = Vec::new();
-        run(session, &app, &image, &mut console).map_err(|error| {
-            let console = String::from_utf8_lossy(&console).replace('\r', "");
-            failure(&error, &console, Some(&image))
-        })
+        with_console(&image, |console| run(session, &app, &image, console))
     })))
 }
 
@@ -72,9 +67,7 @@ fn run(session: &mut Session, app: &App, image: &Image, console: &mut Vec<u8>) -
     let file = format!("/guests/{}.img", config.name);
     session.succeed(&format!("truncate -s {SIZE}M {file}; ip neigh flush dev xenbr0"))?;
     config.disks = vec![file.clone()];
-    let content = std::fs::read(&image.path)
-        .with_context(|| format!("cannot read {}", image.path.display()))?;
-    session.send(&quote(&config.kernel), &content)?;
+    session.send_file(&quote(&config.kernel), &image.path)?;
     session.send("save.sh", include_bytes!("dom0/save.sh"))?;
     let mut domain = Domain::create(session, &config, false)?;
     let before = std::mem::replace(&mut session.patience, PATIENCE);

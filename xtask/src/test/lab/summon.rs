@@ -7,18 +7,18 @@
 //!
 //! [`tests/recorder`]: ../../../../tests/recorder/src/main.rs
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use super::Shared;
+use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::lab::{Domain, Session, Xen};
 use crate::linux;
 use crate::test::case::Case;
-use crate::test::guest::failure;
 use crate::tools::quote;
 use crate::xl_cfg::{Config, LAB_MAC};
 
@@ -54,9 +54,8 @@ pub fn compile(arch: Arch) -> Result<()> {
     recorder(arch).map(drop)
 }
 
-fn recorder(arch: Arch) -> Result<Vec<u8>> {
-    let program = linux::program("recorder", "recorder", Xen::of(arch).arch())?;
-    std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
+fn recorder(arch: Arch) -> Result<PathBuf> {
+    linux::program("recorder", "recorder", Xen::of(arch).arch())
 }
 
 /// The test with the example.
@@ -65,26 +64,26 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
     machine.case(format!("lab/xen/{EXAMPLE}/{arch}"), move |session| {
         let app = App::find(EXAMPLE, None)?;
         let image = build::image_of(&app, arch, &how, &app.binary);
-        let mut console = Vec::new();
-        let result = record(session, arch)
-            .and_then(|()| run(session, &app, &image, &mut console))
-            .map_err(|error| {
-                let said = session.succeed("cat recorder.log").unwrap_or_default();
-                error.context(format!("the recorder says:\n{said}"))
-            });
-        // The next test begins without any of it.
-        session.run(&format!(
-            "kill $(cat recorder.pid) $(cat client.pid) 2>/dev/null; arp -d {ADDRESS}; \
-             rm -f recorder* client* page*; xenstore-rm /ip"
-        ))?;
-        let console = String::from_utf8_lossy(&console).replace('\r', "");
-        result.map_err(|error| failure(&error, &console, Some(&image)))
+        with_console(&image, |console| {
+            let result = record(session, arch)
+                .and_then(|()| run(session, &app, &image, console))
+                .map_err(|error| {
+                    let said = session.succeed("cat recorder.log").unwrap_or_default();
+                    error.context(format!("the recorder says:\n{said}"))
+                });
+            // The next test begins without any of it.
+            session.run(&format!(
+                "kill $(cat recorder.pid) $(cat client.pid) 2>/dev/null; arp -d {ADDRESS}; \
+                 rm -f recorder* client* page*; xenstore-rm /ip"
+            ))?;
+            result
+        })
     })
 }
 
 /// Starts the recorder, and a client when that listens; waits until it was recorded.
 fn record(session: &mut Session, arch: Arch) -> Result<()> {
-    session.send("recorder", &recorder(arch)?)?;
+    session.send_file("recorder", &recorder(arch)?)?;
     session.succeed(&format!(
         "chmod +x recorder; ./recorder {ADDRESS} </dev/null >recorder.log 2>&1 & \
          echo $! >recorder.pid"
@@ -128,9 +127,7 @@ fn run(session: &mut Session, app: &App, image: &Image, console: &mut Vec<u8>) -
         network: true,
         ..Config::for_lab(app, image, Some(MEMORY), &arguments)?
     };
-    let content = std::fs::read(&image.path)
-        .with_context(|| format!("cannot read {}", image.path.display()))?;
-    session.send(&quote(&config.kernel), &content)?;
+    session.send_file(&quote(&config.kernel), &image.path)?;
     let mut domain = Domain::create(session, &config, false)?;
     let result = served(session, &mut domain, console, CLIENTS).and_then(|()| {
         check(session, &config.name, &String::from_utf8_lossy(console))?;

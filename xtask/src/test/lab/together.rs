@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::Shared;
 use crate::app::App;
@@ -50,10 +50,8 @@ fn create(
     let app = App::find("timer", None)?;
     for (at, &arch) in arches.iter().enumerate() {
         let image = build::image_of(&app, arch, how, &app.binary);
-        let content = std::fs::read(&image.path)
-            .with_context(|| format!("cannot read {}", image.path.display()))?;
         let kernel = format!("timer-{arch}");
-        session.send(&quote(&kernel), &content)?;
+        session.send_file(&quote(&kernel), &image.path)?;
         for number in (at..COUNT).step_by(arches.len()) {
             let arguments = ["count=15".to_owned(), "period=200ms".to_owned()];
             let mut config = Config::for_lab(&app, &image, Some(MEMORY), &arguments)?;
