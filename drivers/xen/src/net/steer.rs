@@ -61,9 +61,9 @@ mod tests {
     fn packet(port: u16, payload: u8) -> Vec<u8> {
         let mut frame = vec![payload; 100];
         frame[..54].fill(0);
-        frame[12..14].copy_from_slice(&IPV4);
+        frame[12..14].copy_from_slice(&[0x08, 0x00]);
         frame[14] = 0x45;
-        frame[23] = TCP;
+        frame[23] = 6;
         frame[26..34].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
         frame[34..36].copy_from_slice(&port.to_be_bytes());
         frame
@@ -79,14 +79,53 @@ mod tests {
         }
     }
 
+    fn packet_v6(port: u16) -> Vec<u8> {
+        let mut frame = vec![0; 100];
+        frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+        frame[20] = 17;
+        frame[22..54].fill(0xfd);
+        frame[54..56].copy_from_slice(&port.to_be_bytes());
+        frame
+    }
+
+    /// The same packet with a number in its addresses, at this place of the frame.
+    fn of_host(mut frame: Vec<u8>, at: usize, number: u16) -> Vec<u8> {
+        frame[at..at + 2].copy_from_slice(&number.to_be_bytes());
+        frame
+    }
+
     #[test]
     fn connections_are_spread_evenly() {
-        for count in [2, 3, 4, 8] {
+        type Number = fn(u16) -> Vec<u8>;
+        let flows: [Number; 6] = [
+            |port| packet(port, 0),
+            packet_v6,
+            // Of one port, from and to different hosts.
+            |host| of_host(packet(1, 0), 28, host),
+            |host| of_host(packet(1, 0), 32, host),
+            |host| of_host(packet_v6(1), 36, host),
+            |host| of_host(packet_v6(1), 52, host),
+        ];
+        for (count, flow) in [2, 3, 4, 8].into_iter().flat_map(|c| flows.map(|flow| (c, flow))) {
             let mut used = vec![0; count];
-            (0..1000).for_each(|port| used[queue_for(&packet(port, 0), count)] += 1);
+            (0..1000).for_each(|number| used[queue_for(&flow(number), count)] += 1);
             let fair = 1000 / count;
             assert!(used.iter().all(|used| (fair / 2..fair * 2).contains(used)), "{used:?}");
         }
+    }
+
+    #[test]
+    fn ports_are_found_behind_options() {
+        let queue = |port: u16, option: u8| {
+            let mut frame = packet(option.into(), 0);
+            frame[14] = 0x46;
+            frame[38..40].copy_from_slice(&port.to_be_bytes());
+            queue_for(&frame, 8)
+        };
+        for port in 0..20 {
+            assert_eq!(queue(port, 1), queue(port, 2));
+        }
+        assert!((1..20).any(|port| queue(port, 1) != queue(0, 1)));
     }
 
     #[test]

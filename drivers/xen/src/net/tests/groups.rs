@@ -99,7 +99,8 @@ fn netback_may_refuse() {
 #[test]
 fn netback_that_answers_half_of_what_it_is_told_is_told_no_more() {
     let guest = Guest::new();
-    let mut card = connect_with(&guest, &[], &[CONTROL]);
+    let features = [long::FEATURES, &[CONTROL]].concat();
+    let mut card = connect_with(&guest, &[], &features);
     let mut told = 0;
     for round in 0..1000 {
         card.device.set_groups(if round % 2 == 0 { &[ALL] } else { &[OWN] });
@@ -112,7 +113,10 @@ fn netback_that_answers_half_of_what_it_is_told_is_told_no_more() {
     }
     assert_eq!(told, 255, "the ring has 256 entries, of which half are not answered");
     assert_eq!(card.device.transmit_room(), 0);
-    // One entry is left, for a frame of one page.
+    // One entry is left, for a frame of one page of which nothing is said.
+    let sent = frame(&*card.device, &tcp(100));
+    let refused = card.device.transmit_segmented(sent, long::SEGMENT);
+    assert_eq!(refused, Err(DeviceError::OutOfMemory));
     for expected in [Ok(()), Err(DeviceError::OutOfMemory)] {
         let sent = frame(&*card.device, &pattern(0, 60));
         assert_eq!(card.device.transmit(sent), expected);

@@ -9,7 +9,7 @@ use crate::net::wire::ExtraInfo;
 pub(super) const FEATURES: &[(&str, &str)] =
     &[("feature-sg", "1"), ("feature-gso-tcpv4", "1"), ("feature-gso-tcpv6", "1")];
 
-const SEGMENT: NonZeroU16 = NonZeroU16::new(1448).unwrap();
+pub(super) const SEGMENT: NonZeroU16 = NonZeroU16::new(1448).unwrap();
 
 fn segments() -> [u32; 2] {
     ExtraInfo::Segments { ipv6: false, size: SEGMENT }.words()
