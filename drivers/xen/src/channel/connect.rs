@@ -1,6 +1,11 @@
 //! How a console comes to work: the nodes that both sides write.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::cell::RefCell;
 
 use super::{Channel, ChannelError, Connection};
 use crate::{
@@ -16,6 +21,35 @@ const CLASS: &str = "console";
 /// States in which nobody has the console open: it is new, or was closed (`enum xenbus_state`).
 const FREE: [&str; 3] = ["1", "5", "6"];
 
+mayfly_arch::local! {
+    /// Consoles that are being opened: XenStore does not tell of them before that has come to
+    /// something.
+    static OPENING: RefCell<Vec<String>> = RefCell::new(Vec::new());
+}
+
+/// The right to open a console, until this is dropped.
+struct Opening(String);
+
+impl Opening {
+    /// `None` if somebody else has it.
+    fn of(name: &str) -> Option<Self> {
+        OPENING.with(|opening| {
+            let mut opening = opening.borrow_mut();
+            if opening.iter().any(|other| other == name) {
+                return None;
+            }
+            opening.push(name.to_string());
+            Some(Self(name.to_string()))
+        })
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        OPENING.with(|opening| opening.borrow_mut().retain(|other| *other != self.0));
+    }
+}
+
 /// Opens the console that the guest's configuration calls `name`, as soon as its back end is ready.
 /// The back end may go and come back later. Returns the console, and who is to watch over it.
 ///
@@ -26,6 +60,7 @@ pub async fn open(
     sharing: Sharing,
     name: &str,
 ) -> Result<(Channel, Minder), ChannelError> {
+    let _opening = Opening::of(name).ok_or(ChannelError::InUse)?;
     let directory = find(store, name).await?;
     let connector = ChannelConnector { sharing };
     let ((), session, minder) = bus::start(store, &directory, connector).await?;

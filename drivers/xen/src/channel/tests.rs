@@ -168,6 +168,29 @@ fn it_is_found_by_its_name_and_opened_once() {
 }
 
 #[test]
+fn of_two_who_open_it_at_the_same_time_one_gets_it() {
+    let guest = Guest::new();
+    let (store, sharing) = (guest.bench.store.clone(), guest.sharing);
+    let back = back(&guest);
+    back.attach(FRONT);
+    back.offer(&[]);
+    let both = [(); 2].map(|()| {
+        let store = store.clone();
+        guest.spawn(async move { open(&store, sharing, NAME).await.map(|_| ()) })
+    });
+    guest.settle();
+    assert_eq!(both.each_ref().map(|one| one.take()), [None, Some(Err(ChannelError::InUse))]);
+    // One that is given up can be opened by others.
+    drop(guest.take_tasks());
+    back.put_front("state", "1");
+    back.set_state(2);
+    let third = guest.spawn(async move { open(&store, sharing, NAME).await.map(|_| ()) });
+    guest.settle();
+    back.set_state(4);
+    assert_eq!(third.take(), Some(Ok(())));
+}
+
+#[test]
 fn it_comes_back_with_its_back_end() {
     let guest = Guest::new();
     let mut console = connect(&guest);
