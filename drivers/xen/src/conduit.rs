@@ -14,12 +14,18 @@
 //! Nothing there is proved: any domain may write any name. What is certain is only that the other side
 //! of a channel is the domain that its name led to.
 
+mod moved;
+mod turns;
+
 use alloc::{
+    collections::VecDeque,
     format,
     string::{String, ToString},
+    vec::Vec,
 };
 use core::{cell::Cell, fmt};
 
+use self::{moved::unless_moved, turns::Turns};
 use crate::{
     Sharing,
     grants::DomainId,
@@ -82,6 +88,7 @@ pub struct Conduit {
     name: String,
     /// When it was registered.
     registered: Cell<Option<Incarnation>>,
+    turns: Turns,
 }
 
 impl Conduit {
@@ -95,8 +102,8 @@ impl Conduit {
         name: &str,
     ) -> Result<Self, ConduitError> {
         vchan::check_name(name)?;
-        let (name, registered) = (name.to_string(), Cell::new(None));
-        let conduit = Self { store: store.clone(), sharing, name, registered };
+        let (name, registered, turns) = (name.to_string(), Cell::new(None), Turns::default());
+        let conduit = Self { store: store.clone(), sharing, name, registered, turns };
         conduit.write_name().await?;
         Ok(conduit)
     }
@@ -129,20 +136,41 @@ impl Conduit {
     }
 
     /// Connects to `port` of who is called `name`, which may end with `.xen`, as soon as that listens.
+    /// Who connects to the same one meanwhile waits for that. If this guest or the other one is in
+    /// another domain before that, it asks anew.
     ///
     /// # Errors
     /// [`ConduitError`]
     pub async fn connect(&self, name: &str, port: &str) -> Result<(Vchan, Lookout), ConduitError> {
-        self.write_name().await?;
-        let server = self.resolve(name).await?;
         vchan::check_name(port)?;
         let name = name.strip_suffix(SUFFIX).unwrap_or(name);
+        let _turn = self.turns.take(name).await;
+        loop {
+            let here = self.connect_here(name, port);
+            if let Some(connected) = Incarnation::current().run(here).await
+                && let Some(connected) = connected?
+            {
+                return Ok(connected);
+            }
+        }
+    }
+
+    /// Connects as long as both are in the domains in which they are. `None` if the other one is not.
+    async fn connect_here(
+        &self,
+        name: &str,
+        port: &str,
+    ) -> Result<Option<(Vchan, Lookout)>, ConduitError> {
+        self.write_name().await?;
+        let server = self.resolve(name).await?;
         let path = format!("{DIRECTORY}/{name}/{}/{port}", self.name);
         let mut asked = Asked { store: &self.store, path, is_heard: false };
         self.store.write(&asked.path, port).await?;
-        let connected = vchan::connect(&self.store, self.sharing, server, port).await?;
+        let connecting = vchan::connect(&self.store, self.sharing, server, port);
+        let connected = unless_moved(&self.store, name, server, connecting).await?;
+        let Some(connected) = connected.transpose()? else { return Ok(None) };
         asked.is_heard = true;
-        Ok(connected)
+        Ok(Some(connected))
     }
 
     /// Begins to listen for who wants to connect to this guest's name.
@@ -152,7 +180,7 @@ impl Conduit {
     pub async fn listen(&self) -> Result<Requests<'_>, ConduitError> {
         let directory = format!("{DIRECTORY}/{}", self.name);
         let watch = self.store.watch(&directory).await?;
-        Ok(Requests { conduit: self, directory, watch })
+        Ok(Requests { conduit: self, directory, watch, taken: VecDeque::new() })
     }
 }
 
@@ -204,6 +232,8 @@ pub struct Requests<'a> {
     conduit: &'a Conduit,
     directory: String,
     watch: Watch,
+    /// Those that came together with others, and were not asked for.
+    taken: VecDeque<Request>,
 }
 
 impl Requests<'_> {
@@ -215,6 +245,9 @@ impl Requests<'_> {
     pub async fn next(&mut self) -> Result<Request, ConduitError> {
         let store = &self.conduit.store;
         loop {
+            if let Some(request) = self.taken.pop_front() {
+                return Ok(request);
+            }
             self.conduit.write_name().await?;
             let clients = match store.directory(&self.directory).await {
                 Ok(clients) => clients,
@@ -223,32 +256,45 @@ impl Requests<'_> {
                 Err(error) => return Err(error.into()),
             };
             for client in clients {
-                if let Some(request) = self.take(client).await {
-                    return Ok(request);
-                }
+                let taken = self.take(&client).await;
+                self.taken.extend(taken);
             }
-            self.watch.next().await?;
+            if self.taken.is_empty() {
+                self.watch.next().await?;
+            }
         }
     }
 
-    /// Removes the request of a client, if it is one.
-    async fn take(&self, client: String) -> Option<Request> {
+    /// Removes what a client asks for: more than one thing, if it asks for several at once.
+    async fn take(&self, client: &str) -> Vec<Request> {
         let conduit = self.conduit;
+        let (store, sharing) = (&conduit.store, conduit.sharing);
         let path = format!("{}/{client}", self.directory);
-        let ports = conduit.store.directory(&path).await.ok()?;
-        // The request is not complete before there is a port.
-        let port = ports.into_iter().next()?;
-        conduit.store.remove(&path).await.ok()?;
-        match (vchan::check_name(&port), resolve(&conduit.store, &client).await) {
-            (Ok(()), Ok(domain)) => {
-                let (store, sharing) = (conduit.store.clone(), conduit.sharing);
-                Some(Request { store, sharing, client, domain, port })
+        let taken = Incarnation::current();
+        // All at once: what comes after that is there the next time.
+        let ports = store.transaction(async |transaction| {
+            let ports = transaction.directory(&path).await?;
+            // The request is not complete before there is a port.
+            if !ports.is_empty() {
+                transaction.remove(&path).await?;
             }
-            _ => {
+            Ok(ports)
+        });
+        let ports = ports.await.unwrap_or_default();
+        if ports.is_empty() {
+            return Vec::new();
+        }
+        let domain = resolve(store, client).await;
+        let mut requests = Vec::new();
+        for port in ports {
+            if let (Ok(domain), Ok(())) = (domain, vchan::check_name(&port)) {
+                let (store, client) = (store.clone(), client.to_string());
+                requests.push(Request { store, sharing, client, domain, port, taken });
+            } else {
                 log::warn!("{path}: it asks for no port, or is not registered");
-                None
             }
         }
+        requests
     }
 }
 
@@ -259,6 +305,8 @@ pub struct Request {
     client: String,
     domain: DomainId,
     port: String,
+    /// When it was.
+    taken: Incarnation,
 }
 
 impl Request {
@@ -280,11 +328,16 @@ impl Request {
     /// Makes the channel, and waits until the client has it. A [`RingSizes`] says how large it is.
     ///
     /// # Errors
-    /// [`ConduitError`]
+    /// [`ConduitError`]; with [`VchanError::Gone`] if this guest or the client is in another domain
+    /// before that. The client asks again then, if it is one of Mayfly's.
     pub async fn accept(self, sizes: RingSizes) -> Result<(Vchan, Lookout), ConduitError> {
-        let Self { store, sharing, domain, port, .. } = self;
-        let mut listener = Listener::bind(&store, sharing, domain, &port, sizes).await?;
-        Ok(listener.accept().await?)
+        let Self { store, sharing, client, domain, port, taken } = self;
+        let accepted = taken.run(async {
+            let mut listener = Listener::bind(&store, sharing, domain, &port, sizes).await?;
+            let accepted = unless_moved(&store, &client, domain, listener.accept()).await?;
+            accepted.unwrap_or(Err(VchanError::Gone))
+        });
+        Ok(accepted.await.unwrap_or(Err(VchanError::Gone))?)
     }
 }
 

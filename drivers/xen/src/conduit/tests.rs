@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use std::string::String;
+use std::{format, rc::Rc, string::String};
 
 use super::*;
 use crate::{fake::Guest, store::fake::DOMAIN};
@@ -77,7 +77,7 @@ fn without_the_directory_the_error_says_what_to_do() {
     guest.settle();
     let error = registered.take().unwrap().unwrap_err();
     assert_eq!(error, ConduitError::NotThere);
-    assert!(std::format!("{error}").contains("xenstore-chmod /conduit b0"));
+    assert!(format!("{error}").contains("xenstore-chmod /conduit b0"));
 }
 
 #[test]
@@ -117,4 +117,117 @@ fn who_is_called_by_name_is_connected() {
     assert_eq!((served.take(), called.take()), (Some(Ok(())), Some(Ok(()))));
     assert_eq!(guest.bench.value("/conduit/server"), None);
     assert_eq!(guest.bench.in_use(), (0, 0));
+}
+
+/// A guest that is registered as `me`.
+fn registered(guest: &Guest) -> Rc<Conduit> {
+    let registered = guest.spawn(register(guest.bench.store.clone(), guest.sharing, "me"));
+    guest.settle();
+    Rc::new(registered.take().unwrap().unwrap())
+}
+
+/// Begins to connect, which does not come to anything.
+fn connect(guest: &Guest, conduit: &Rc<Conduit>, name: &'static str, port: &'static str) {
+    let conduit = Rc::clone(conduit);
+    guest.spawn(async move { conduit.connect(name, port).await.map(|_| ()) });
+    guest.settle();
+}
+
+#[test]
+fn who_connects_asks_anew_in_another_domain() {
+    let guest = guest();
+    guest.bench.put("/conduit/you", "3", DOMAIN);
+    let conduit = registered(&guest);
+    connect(&guest, &conduit, "you.xen", "www");
+    assert_eq!(guest.bench.value("/conduit/you/me/www"), Some(String::from("www")));
+    guest.bench.take_away("/conduit/you/me");
+    guest.bench.take_away("/conduit/me");
+    guest.move_on();
+    guest.settle();
+    assert_eq!(guest.bench.value("/conduit/me"), Some(String::from("7")));
+    assert_eq!(guest.bench.value("/conduit/you/me/www"), Some(String::from("www")));
+    drop(guest.take_tasks());
+    guest.settle();
+    assert_eq!(guest.bench.value("/conduit/you/me/www"), None);
+}
+
+#[test]
+fn who_connects_asks_anew_when_the_server_is_in_another_domain() {
+    let guest = guest();
+    guest.bench.put("/conduit/you", "3", DOMAIN);
+    let conduit = registered(&guest);
+    connect(&guest, &conduit, "you", "www");
+    // It has heard, and is gone before it has made the channel.
+    guest.bench.take_away("/conduit/you");
+    guest.settle();
+    assert_eq!(guest.bench.value("/conduit/you/me/www"), None);
+    guest.bench.put("/conduit/you", "3", DOMAIN);
+    guest.settle();
+    assert_eq!(guest.bench.value("/conduit/you/me/www"), None);
+    guest.bench.put("/conduit/you", "4", DOMAIN);
+    guest.settle();
+    assert_eq!(guest.bench.value("/conduit/you/me/www"), Some(String::from("www")));
+}
+
+#[test]
+fn who_accepts_is_told_when_one_side_is_in_another_domain() {
+    let moves: [fn(&Guest); 2] =
+        [Guest::move_on, |guest| guest.bench.put("/conduit/you", "4", DOMAIN)];
+    for move_on in moves {
+        let guest = guest();
+        let conduit = registered(&guest);
+        guest.bench.put("/conduit/you", "3", DOMAIN);
+        guest.bench.put("/conduit/me/you", "", DOMAIN);
+        guest.bench.put("/conduit/me/you/www", "www", DOMAIN);
+        let accepted = guest.spawn(async move {
+            let request = conduit.listen().await?.next().await?;
+            request.accept(RingSizes::default()).await.map(|_| ())
+        });
+        guest.settle();
+        let published = "/local/domain/7/data/vchan/3/www/event-channel";
+        assert!(guest.bench.value(published).is_some());
+        move_on(&guest);
+        guest.settle();
+        assert_eq!(accepted.take(), Some(Err(ConduitError::Vchan(VchanError::Gone))));
+        assert_eq!(guest.bench.value(published), None);
+    }
+}
+
+#[test]
+fn a_client_may_ask_for_several_ports_at_once() {
+    let guest = guest();
+    let conduit = registered(&guest);
+    guest.bench.put("/conduit/you", "3", DOMAIN);
+    guest.bench.put("/conduit/me/you", "", DOMAIN);
+    for port in ["a", "b", "."] {
+        guest.bench.put(&format!("/conduit/me/you/{port}"), port, DOMAIN);
+    }
+    let ports = guest.spawn(async move {
+        let mut requests = conduit.listen().await?;
+        let ports = [requests.next().await?, requests.next().await?];
+        Ok::<_, ConduitError>(ports.map(|request| String::from(request.port())))
+    });
+    guest.settle();
+    let mut ports = ports.take().unwrap().unwrap();
+    ports.sort_unstable();
+    assert_eq!(ports, ["a", "b"]);
+}
+
+#[test]
+fn a_server_is_asked_for_one_thing_at_a_time() {
+    let guest = guest();
+    let conduit = registered(&guest);
+    guest.bench.put("/conduit/you", "3", DOMAIN);
+    guest.bench.put("/conduit/others", "4", DOMAIN);
+    connect(&guest, &conduit, "you", "a");
+    let first = guest.take_tasks();
+    connect(&guest, &conduit, "you.xen", "b");
+    connect(&guest, &conduit, "others", "c");
+    assert!(guest.bench.value("/conduit/others/me/c").is_some());
+    assert!(guest.bench.value("/conduit/you/me/a").is_some());
+    assert_eq!(guest.bench.value("/conduit/you/me/b"), None);
+    drop(first);
+    guest.settle();
+    assert_eq!(guest.bench.value("/conduit/you/me/a"), None);
+    assert!(guest.bench.value("/conduit/you/me/b").is_some());
 }
