@@ -39,6 +39,7 @@ mod conduit;
 mod console;
 mod control;
 mod handover;
+mod names;
 mod suspend;
 mod vchan;
 mod watchdog;

@@ -1,7 +1,7 @@
 //! The network: TCP streams and listeners, UDP sockets, names, on smoltcp.
 //!
 //! ```text
-//!   TcpListener  TcpStream  UdpSocket  resolve        what apps use (async)
+//!   TcpListener  TcpStream  UdpSocket  resolve, connect   what apps use (async)
 //!        └───────────┴────┬─────┴─────────┘
 //!                     Network                         a handle to one interface
 //!                        │        runner              the task that moves frames
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod autoconf;
+mod by_name;
 mod checksum;
 mod config;
 mod configure;
@@ -40,16 +41,20 @@ mod runner;
 mod segments;
 mod stack;
 mod stats;
+mod stream;
 mod tcp;
 mod udp;
 mod waker;
 mod wire;
 
+pub(crate) use by_name::{Connecting, Names, set_names};
 pub use config::{ConfigError, Ipv4Config, Ipv6Config, NetConfig};
 pub use error::Error;
 pub use network::Network;
 pub use resolve::AddressKind;
 pub use stats::Stats;
+pub(crate) use stream::Channel;
+pub use stream::{Stream, StreamReadHalf, StreamWriteHalf};
 pub use tcp::{
     AdoptError, OwnedReadHalf, OwnedWriteHalf, SynRecord, TcpListener, TcpOptions, TcpStream,
 };

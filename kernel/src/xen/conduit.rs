@@ -21,6 +21,8 @@
 //! # }
 //! ```
 
+use alloc::rc::Rc;
+
 use mayfly_xen::{
     conduit,
     vchan::{RingSizes, Vchan, VchanError},
@@ -38,13 +40,14 @@ impl Xen {
     /// [`ConduitError`]
     pub async fn conduit(&self, name: &str) -> Result<Conduit, ConduitError> {
         let sharing = mayfly_xen::sharing().ok_or(VchanError::OutOfMemory)?;
-        Ok(Conduit(conduit::Conduit::register(&self.store, sharing, name).await?))
+        let conduit = conduit::Conduit::register(&self.store, sharing, name).await?;
+        Ok(Conduit(Rc::new(conduit)))
     }
 }
 
-/// A name of this guest; see [`Xen::conduit`].
-#[derive(Debug)]
-pub struct Conduit(conduit::Conduit);
+/// A name of this guest; see [`Xen::conduit`]. Clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Conduit(Rc<conduit::Conduit>);
 
 impl Conduit {
     /// The number of the domain that is called `name`, which may end with `.xen`.
@@ -56,6 +59,7 @@ impl Conduit {
     }
 
     /// Connects to `port` of who is called `name`, which may end with `.xen`, as soon as that listens.
+    /// Connections with the same one are made one after the other.
     ///
     /// # Errors
     /// [`ConduitError`]
@@ -111,7 +115,7 @@ impl ConduitRequest {
     /// [`timeout`](crate::time::timeout), and another task than the one that waits for the next.
     ///
     /// # Errors
-    /// [`ConduitError`]
+    /// [`ConduitError`], with [`VchanError::Gone`] if one of the two is in another domain before that.
     pub async fn accept(self) -> Result<Vchan, ConduitError> {
         let (vchan, lookout) = self.0.accept(RingSizes::default()).await?;
         Ok(watched(vchan, lookout)?)

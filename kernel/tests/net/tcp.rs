@@ -39,6 +39,41 @@ fn a_request_and_its_answer() {
 }
 
 #[test]
+fn a_host_is_connected_by_what_it_is_called() {
+    simulate(async {
+        let (_link, a, b) = pair(Faults::default(), 1);
+        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
+        let task = spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 100];
+            let length = stream.read(&mut buffer).await.unwrap();
+            stream.write_all(&buffer[..length]).await.unwrap();
+            assert_eq!(stream.read(&mut buffer).await, Ok(0));
+        });
+        let host = server(80).ip().to_string();
+        let mut stream = b.connect(&host, 80).await.unwrap();
+        assert_eq!(stream.tcp().unwrap().peer(), Some(server(80)));
+        stream.write_all(b"ping").await.unwrap();
+        stream.shutdown_write();
+        let (mut reader, _writer) = stream.split();
+        let mut buffer = [0; 100];
+        assert_eq!(reader.read(&mut buffer).await, Ok(4));
+        task.await.unwrap();
+        for (host, port, error) in
+            [(&*host, 81, Error::Refused), ("host.example", 80, Error::NoNameServer)]
+        {
+            let result = b.connect(host, port).await;
+            assert!(
+                matches!(result, Err(mayfly::Error::Net(found)) if found == error),
+                "{result:?}"
+            );
+        }
+        let result = b.connect("host.xen", 80).await;
+        assert!(matches!(result, Err(mayfly::Error::Missing(_))), "{result:?}");
+    });
+}
+
+#[test]
 fn nobody_listens() {
     simulate(async {
         let (_link, _a, b) = pair(Faults::default(), 1);

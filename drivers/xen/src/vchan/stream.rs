@@ -158,12 +158,20 @@ impl Vchan {
         (self.end.input.size as usize, self.end.output.size as usize)
     }
 
-    fn is_readable(&self) -> Result<bool, VchanError> {
+    /// Whether something can be read at once, or the end.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub fn is_readable(&self) -> Result<bool, VchanError> {
         let is_open = self.end.is_open()?;
         Ok(self.end.readable()? > 0 || !is_open)
     }
 
-    fn is_writable(&self) -> Result<bool, VchanError> {
+    /// Whether something can be written at once, or that is an error.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub fn is_writable(&self) -> Result<bool, VchanError> {
         let is_open = self.end.is_open()?;
         Ok(self.end.writable()? > 0 || !is_open)
     }

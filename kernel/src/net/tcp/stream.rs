@@ -251,7 +251,7 @@ impl TcpStream {
         self.close_write();
     }
 
-    pub(super) fn close_write(&self) {
+    pub(in crate::net) fn close_write(&self) {
         self.network.with(|stack| {
             if let Some(connection) = stack.connections.get_mut(self.id) {
                 connection.is_write_closed = true;
@@ -262,17 +262,17 @@ impl TcpStream {
     }
 
     /// Whether `read` returns at once.
-    pub(super) fn is_readable(&self) -> bool {
+    pub(in crate::net) fn is_readable(&self) -> bool {
         self.with(|socket, _| socket.can_recv() || !socket.may_recv())
     }
 
     /// Whether `write` returns at once.
-    pub(super) fn is_writable(&self) -> bool {
+    pub(in crate::net) fn is_writable(&self) -> bool {
         self.with(|socket, _| socket.can_send() || !socket.may_send())
     }
 
     /// Fails if the connection has ended by itself.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(in crate::net) fn check(&self) -> Result<(), Error> {
         self.with(|_, error| error.map_or(Ok(()), Err))
     }
 
