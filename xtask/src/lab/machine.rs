@@ -101,12 +101,13 @@ fn armv7(qemu: &mut Command) {
     load_on_arm(qemu, 384, 0x4400_0000, 0x4700_0000);
 }
 
-/// Xen, dom0 with so many MiB, and where its kernel and its file system are put.
+/// Xen, dom0 with so many MiB, and where its kernel and its file system are put. Without
+/// `xsm=dummy`, guests of Debian's Xen for ARM have nothing to do with each other.
 fn load_on_arm(qemu: &mut Command, memory: u64, kernel: u64, file_system: u64) {
     qemu.args(["-kernel", HYPERVISOR]);
     let options = format!(
         "console=dtuart dtuart=/pl011@9000000 maxcpus=1 dom0_mem={memory}M dom0_max_vcpus=1 \
-         bootscrub=0 guest_loglvl=all"
+         bootscrub=0 guest_loglvl=all xsm=dummy"
     );
     qemu.args(["-append", &options]);
     for loaded in [

@@ -19,7 +19,8 @@
 //! //@ disk: 1M                   an empty disk of this size; may be repeated
 //! //@ initrd: 5000               an initrd of this size, see [`super::guests::initrd`]
 //! //@ randomness: none           neither an entropy device nor a seed in the device tree
-//! //@ network: none              no network card; there is one if not given
+//! //@ network: none              no network card in QEMU, where there is one if not given; or `lab`, for
+//!                                one in the lab, where there is none if not given
 //! //@ timeout: 120               seconds; 60 if not given
 //! //@ shutdown: reboot           the reason that Xen has for its end: poweroff, reboot, crash or
 //!                                watchdog; if not given, crash for a guest that dies, and otherwise
@@ -66,8 +67,10 @@ pub struct Directives {
     pub initrd: Option<usize>,
     /// Whether the machine gives it random numbers.
     pub randomness: bool,
-    /// Whether it has a network card.
+    /// Whether it has a network card in QEMU.
     pub network: bool,
+    /// Whether it has one in the lab.
+    pub lab_network: bool,
     /// Seconds that it may take.
     pub timeout: u64,
     /// The script that dom0 runs meanwhile.
@@ -92,6 +95,7 @@ impl Default for Directives {
             initrd: None,
             randomness: true,
             network: true,
+            lab_network: false,
             timeout: 60,
             dom0: None,
             shutdown: None,
@@ -133,7 +137,7 @@ impl Directives {
             "disk" => self.disks.push(value.to_owned()),
             "initrd" => self.initrd = Some(value.parse()?),
             "randomness" => self.randomness = value != "none",
-            "network" => self.network = value != "none",
+            "network" => (self.network, self.lab_network) = (value != "none", value == "lab"),
             "timeout" => self.timeout = value.parse()?,
             "dom0" => self.dom0 = Some(value.to_owned()),
             "shutdown" => self.shutdown = Some(reason(value)?),

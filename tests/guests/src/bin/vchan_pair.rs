@@ -1,7 +1,6 @@
 //! vchan between two guests, of which one dies: what the other one is told. `vchan_pair.sh` makes the
-//! other one, of the same image. Debian's Xen for ARM permits no channels between guests.
+//! other one, of the same image.
 //@ machine: xen
-//@ arch: x86_64
 //@ memory: 8M
 //@ dom0: vchan_pair.sh
 #![no_std]

@@ -160,6 +160,8 @@ struct Guest {
     arguments: Vec<String>,
     /// Files in dom0.
     disks: Vec<String>,
+    /// Whether it has a network card.
+    network: bool,
     /// What dom0 does while it runs.
     script: Option<Script>,
 }
@@ -195,6 +197,7 @@ impl Guest {
             memory: 64,
             arguments: Vec::new(),
             disks: Vec::new(),
+            network: false,
             script: None,
         }
     }
@@ -216,6 +219,7 @@ impl Guest {
         let memory = directives.memory.first().context("it has no memory")?;
         self.memory = mebibytes(memory)?;
         self.arguments.clone_from(&directives.arguments);
+        self.network = directives.lab_network;
         if let Some(wanted) = &directives.dom0 {
             let script = SCRIPTS.iter().find(|script| script.name == wanted);
             self.script = Some(*script.with_context(|| format!("there is no {wanted}"))?);
@@ -276,6 +280,7 @@ impl Guest {
         // The same app may have run before for another architecture.
         config.name = format!("{}-{}", config.name, self.image.arch);
         config.disks.clone_from(&self.disks);
+        config.network = self.network;
         session.send_file(&quote(&config.kernel), &self.image.path)?;
         if let Some(Script { peer: Some(peer), .. }) = self.script {
             peer.bring(session, Xen::of(self.image.arch))?;
