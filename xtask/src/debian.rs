@@ -106,9 +106,23 @@ impl Packages {
         // Without this option, lists that cannot be fetched are no failure.
         let mut update = self.apt("apt-get");
         update.args(["update", "--quiet", "--error-on=any"]);
-        tools::run(update.stdout(Stdio::null()))?;
-        fs::write(stamp, "")?;
+        match tools::run(update.stdout(Stdio::null())) {
+            Ok(()) => fs::write(stamp, "")?,
+            // A mirror may be at work on one list while the others are as they should be.
+            Err(error) if self.has_lists() => ui::warning(format_args!(
+                "{error:#}; going on with the lists that there are, and fetching them again next time"
+            )),
+            Err(error) => return Err(error),
+        }
         Ok(())
+    }
+
+    /// Whether there is any list of packages, new or old.
+    fn has_lists(&self) -> bool {
+        let names = fs::read_dir(self.directory.join("lists")).into_iter().flatten().flatten();
+        names
+            .map(|entry| entry.file_name())
+            .any(|name| name.to_string_lossy().contains("_Packages"))
     }
 
     /// One of apt's programs, with our configuration.

@@ -6,16 +6,18 @@
 //!
 //! [`tests/linux-server`]: ../../../tests/linux-server/src/main.rs
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::app::cargo;
 use crate::arch::Arch;
 use crate::debian::Packages;
-use crate::{cpio, paths, shared, tools, ui};
+use crate::{cpio, paths, shared};
+
+pub use program::program;
 
 /// What a guest is booted from.
 pub struct Linux {
@@ -117,29 +119,4 @@ fn initramfs(tree: &Path, drivers: &[PathBuf], server: &Path) -> Result<Vec<u8>>
         }
     }
     Ok(archive.finish())
-}
-
-/// Builds one of a package's programs for Linux, which needs nothing else, without a C compiler.
-///
-/// # Errors
-/// If it cannot be built.
-pub fn program(package: &str, name: &str, arch: Arch) -> Result<PathBuf> {
-    let target = match arch {
-        Arch::X86_64 => "x86_64-unknown-linux-musl",
-        Arch::Aarch64 => "aarch64-unknown-linux-musl",
-        Arch::Armv7 => "armv7-unknown-linux-musleabihf",
-    };
-    ui::progress("Building", format_args!("{name} for {target}"));
-    crate::setup::rust_standard_library(target)?;
-    let mut command: Command = cargo();
-    command.args(["build", "--quiet", "--release", "--package", package]);
-    command.args(["--bin", name, "--target", target]).current_dir(paths::repository());
-    let linker = paths::Toolchain::find()?.linker;
-    let flags = [
-        format!("-Clinker={}", linker.display()),
-        "-Clinker-flavor=ld.lld".into(),
-        "-Clink-self-contained=yes".into(),
-    ];
-    tools::run(command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")))?;
-    Ok(paths::repository().join("target").join(target).join("release").join(name))
 }
