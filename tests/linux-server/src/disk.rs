@@ -1,6 +1,5 @@
-//! Reads and writes a disk as it is told to on TCP port 5, past the cache of the kernel: a line
-//! `read|write sequential|random BLOCK DEPTH COUNT` moves so many blocks of so many bytes, with so
-//! many requests in flight. The answer is a line when all of it is done.
+//! Reads and writes a disk as it is told to on TCP port 5 ([`disk_orders`]), past the cache of the
+//! kernel.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -8,22 +7,13 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::thread;
 
+use disk_orders::Order;
 use rustix::fs::{OFlags, SeekFrom, seek};
 
 /// The disk.
 const DISK: &str = "/dev/xvda";
 /// Where data has to begin in memory for O_DIRECT (open(2)), and more.
 const ALIGNMENT: usize = 4096;
-
-/// What is to be done.
-#[derive(Clone, Copy)]
-struct Order {
-    writes: bool,
-    random: bool,
-    block: usize,
-    depth: u64,
-    count: u64,
-}
 
 /// Serves in the background, if there is a disk.
 pub fn start() -> io::Result<()> {
@@ -50,7 +40,7 @@ fn serve(mut stream: &TcpStream, disk: &File) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    let order = parse(&line).ok_or(ErrorKind::InvalidData)?;
+    let order = Order::parse(&line).ok_or(ErrorKind::InvalidData)?;
     let size = seek(disk, SeekFrom::End(0))?;
     thread::scope(|scope| {
         let workers: Vec<_> = (0..order.depth)
@@ -61,30 +51,11 @@ fn serve(mut stream: &TcpStream, disk: &File) -> io::Result<()> {
     stream.write_all(b"done\n")
 }
 
-fn parse(line: &str) -> Option<Order> {
-    let [way, sequence, block, depth, count] =
-        line.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
-    Some(Order {
-        writes: way == "write",
-        random: sequence == "random",
-        block: block.parse().ok()?,
-        depth: depth.parse().ok()?,
-        count: count.parse().ok()?,
-    })
-}
-
-/// Does every `depth`th block.
 fn work(disk: &File, size: u64, order: Order, worker: u64) -> io::Result<()> {
     let mut memory = vec![0x5a; order.block + ALIGNMENT];
     let start = memory.as_ptr().align_offset(ALIGNMENT);
     let buffer = memory.get_mut(start..start + order.block).ok_or(ErrorKind::Other)?;
-    let (blocks, mut state) = ((size / order.block as u64).max(1), worker + 1);
-    for number in (worker..order.count).step_by(order.depth as usize) {
-        // George Marsaglia, "Xorshift RNGs", 2003.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let at = if order.random { state % blocks } else { number % blocks } * order.block as u64;
+    for at in order.offsets(worker, size) {
         if order.writes {
             disk.write_all_at(buffer, at)?;
         } else {

@@ -1,11 +1,10 @@
-//! Reads and writes its disk as it is told to on TCP port 5: a line `read|write sequential|random
-//! BLOCK DEPTH COUNT` moves so many blocks of so many bytes, with so many requests in flight. The
-//! answer is a line when all of it is done. `cargo xtask bench xen` measures it, and tests/linux-server
-//! does the same.
+//! Reads and writes its disk as it is told to on TCP port 5 ([`disk_orders`]). `cargo xtask bench xen`
+//! measures it, and tests/linux-server does the same.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
+use disk_orders::Order;
 use mayfly::{
     Machine,
     alloc::{format, string::String, vec, vec::Vec},
@@ -16,16 +15,6 @@ use mayfly::{
 /// Longest line that is an order.
 const LONGEST: usize = 128;
 
-/// What is to be done.
-#[derive(Clone, Copy)]
-struct Order {
-    writes: bool,
-    random: bool,
-    block: usize,
-    depth: u64,
-    count: u64,
-}
-
 #[mayfly::main]
 async fn main(machine: Machine) -> mayfly::Result<()> {
     let disk = machine.disk(0).await?;
@@ -34,7 +23,7 @@ async fn main(machine: Machine) -> mayfly::Result<()> {
     loop {
         let (mut stream, _) = listener.accept().await?;
         let line = line(&mut stream).await?;
-        let answer = match parse(&line) {
+        let answer = match Order::parse(&line) {
             Some(order) => match obey(&disk, order).await {
                 Ok(()) => "done\n".into(),
                 Err(error) => format!("{error}\n"),
@@ -57,19 +46,6 @@ async fn line(stream: &mut TcpStream) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&bytes).trim().into())
 }
 
-fn parse(line: &str) -> Option<Order> {
-    let mut words = line.split_whitespace();
-    let (writes, random) = (words.next()? == "write", words.next()? == "random");
-    let mut number = || words.next()?.parse::<u64>().ok();
-    Some(Order {
-        writes,
-        random,
-        block: usize::try_from(number()?).ok()?,
-        depth: number()?,
-        count: number()?,
-    })
-}
-
 async fn obey(disk: &Disk, order: Order) -> Result<(), DiskError> {
     let workers: Vec<_> =
         (0..order.depth).map(|worker| mayfly::spawn(work(disk.clone(), order, worker))).collect();
@@ -79,17 +55,9 @@ async fn obey(disk: &Disk, order: Order) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Does every `depth`th block.
 async fn work(disk: Disk, order: Order, worker: u64) -> Result<(), DiskError> {
     let mut buffer = vec![0x5a; order.block];
-    let block = (order.block as u64).max(1);
-    let (blocks, mut state) = ((disk.size() / block).max(1), worker + 1);
-    for number in (worker..order.count).step_by(usize::try_from(order.depth).unwrap_or(1)) {
-        // George Marsaglia, "Xorshift RNGs", 2003.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let at = if order.random { state % blocks } else { number % blocks } * block;
+    for at in order.offsets(worker, disk.size()) {
         if order.writes {
             disk.write(at, &buffer).await?;
         } else {
