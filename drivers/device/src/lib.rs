@@ -32,5 +32,5 @@ pub use entropy::EntropySource;
 pub use error::DeviceError;
 pub use frame::{FrameBuf, FramePool, FrameSlot, SharedFrame};
 pub use interrupt::{InterruptHandler, Signal};
-pub use net::{Checksums, NetDevice, NetInfo, Received, Segmentation, is_unicast};
+pub use net::{Checksums, LinkChange, NetDevice, NetInfo, Received, Segmentation, is_unicast};
 pub use pool::PagePool;

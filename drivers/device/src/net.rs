@@ -48,6 +48,16 @@ pub struct Segmentation {
     pub tcp_ipv6: usize,
 }
 
+/// What has become of a device's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkChange {
+    /// There is none. Nothing comes in, and the device takes no frames.
+    Down,
+    /// There is one, which need not be the one before: switches may not know where the device's
+    /// addresses are, and the network may be another.
+    Up,
+}
+
 /// A frame that came in.
 #[derive(Debug)]
 pub struct Received {
@@ -110,14 +120,14 @@ pub trait NetDevice {
         let _ = groups;
     }
 
-    /// Whether the device was connected with its link anew since the last call: switches may not know
-    /// where its addresses are then. Asked when [`poll_ready`](Self::poll_ready) was ready.
-    fn has_moved(&mut self) -> bool {
-        false
+    /// What has become of the link since the last call, at which it was up if there was none. Asked
+    /// when [`poll_ready`](Self::poll_ready) was ready.
+    fn link_change(&mut self) -> Option<LinkChange> {
+        None
     }
 
-    /// Ready when there may be something to receive, or room to transmit again after a full queue;
-    /// an error when the device is gone. When it returns pending, notifications are armed and the
+    /// Ready when there may be something to receive, or room to transmit again after a full queue,
+    /// or the link has changed; an error when the device is gone. When it returns pending, notifications are armed and the
     /// queues were looked at again after that.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>>;
 }

@@ -78,6 +78,11 @@ impl Autoconf {
         }
     }
 
+    /// Looks for routers once more. What others have advertised holds as long as they said.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        (self.solicitations, self.solicit_at) = (0, Some(now));
+    }
+
     /// When a solicitation is due or something expires.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let prefixes = self.prefixes.iter().map(|lease| lease.until);

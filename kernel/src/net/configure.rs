@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use smoltcp::{
-    iface::SocketHandle,
+    iface::{SocketHandle, SocketSet},
     socket::{dhcpv4, dns},
     wire::{
         ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, HardwareAddress,
@@ -30,6 +30,8 @@ pub(super) const MAX_ADDRESSES: usize = 8;
 #[derive(Default)]
 pub(super) struct Addressing {
     dhcp: Option<SocketHandle>,
+    /// The lease of the link before, until a server of this one has answered, or it expires.
+    former: Option<SocketHandle>,
     pub(super) dns: Option<SocketHandle>,
     /// Whether an IPv4 address is wanted.
     pub(super) wants_ipv4: bool,
@@ -46,6 +48,26 @@ pub(super) struct Addressing {
     has_advertised_router: bool,
     /// Goes up whenever addresses, routers or name servers change.
     pub(super) version: u32,
+}
+
+/// What DHCP has agreed on: without an address, nothing.
+#[derive(Default)]
+struct Lease {
+    address: Option<Ipv4Cidr>,
+    router: Option<Ipv4Address>,
+    servers: Vec<IpAddress>,
+}
+
+/// What a client says that it has not said yet.
+fn lease_event(base: &mut SocketSet<'static>, client: SocketHandle) -> Option<Lease> {
+    Some(match base.get_mut::<dhcpv4::Socket<'_>>(client).poll()? {
+        dhcpv4::Event::Deconfigured => Lease::default(),
+        dhcpv4::Event::Configured(lease) => Lease {
+            address: Some(lease.address),
+            router: lease.router,
+            servers: lease.dns_servers.iter().map(|&server| server.into()).collect(),
+        },
+    })
 }
 
 impl Stack {
@@ -117,17 +139,6 @@ impl Stack {
             emit::arp_request(&mut self.port, cidr.address(), cidr.address());
         }
         self.addresses_changed();
-    }
-
-    /// Tells the link where all addresses are, after the device has moved.
-    #[cold]
-    pub(super) fn announce(&mut self) {
-        for cidr in self.interface.ip_addrs() {
-            match cidr.address() {
-                IpAddress::Ipv4(own) => emit::arp_request(&mut self.port, own, own),
-                IpAddress::Ipv6(own) => emit::neighbor_advertisement(&mut self.port, own),
-            }
-        }
     }
 
     /// Takes an address from the interface. Connections that use it end.
@@ -238,18 +249,39 @@ impl Stack {
         self.interface.poll_egress(self.now, &mut phy, &mut self.base);
     }
 
+    /// Asks for a lease anew. Until a server has answered, what the last one has said holds, as long
+    /// as it does: connections go on if it is the same address in the end.
+    pub(super) fn renew_lease(&mut self) {
+        let Some(handle) = self.addressing.dhcp else { return };
+        let has_address = self.interface.ipv4_addr().is_some();
+        if self.addressing.former.is_none() && has_address {
+            let former = self.base.remove(handle);
+            // It takes the place of the last one, and so hears what servers say: smoltcp tells the
+            // first one.
+            self.addressing.dhcp = Some(self.base.add(dhcpv4::Socket::new()));
+            self.addressing.former = Some(self.base.add(former));
+        } else {
+            self.base.get_mut::<dhcpv4::Socket<'_>>(handle).reset();
+        }
+        self.base_is_due();
+    }
+
+    /// What has become of the lease, if that is new.
+    fn lease_event(&mut self) -> Option<Lease> {
+        let event = lease_event(&mut self.base, self.addressing.dhcp?);
+        let Some(former) = self.addressing.former else { return event };
+        let has_answer = event.as_ref().is_some_and(|lease| lease.address.is_some());
+        let event = if has_answer { event } else { lease_event(&mut self.base, former) };
+        if has_answer || event.as_ref().is_some_and(|lease| lease.address.is_none()) {
+            self.base.remove(former);
+            self.addressing.former = None;
+        }
+        event
+    }
+
     /// Applies what DHCP has agreed on, if that is new.
     pub(super) fn apply_lease(&mut self) {
-        let Some(handle) = self.addressing.dhcp else { return };
-        let (address, router, servers) =
-            match self.base.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
-                None => return,
-                Some(dhcpv4::Event::Deconfigured) => (None, None, Vec::new()),
-                Some(dhcpv4::Event::Configured(lease)) => {
-                    let servers = lease.dns_servers.iter().map(|&server| server.into()).collect();
-                    (Some(lease.address), lease.router, servers)
-                }
-            };
+        let Some(Lease { address, router, servers }) = self.lease_event() else { return };
         let is_v4 = |cidr: &&IpCidr| matches!(cidr, IpCidr::Ipv4(_));
         let old = self.interface.ip_addrs().iter().find(is_v4).copied();
         let new = address.map(IpCidr::Ipv4);

@@ -29,6 +29,7 @@ mod emit;
 mod error;
 mod flow_map;
 mod groups;
+mod link;
 mod merge;
 mod neighbors;
 mod network;

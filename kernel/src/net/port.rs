@@ -7,7 +7,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Received};
+use mayfly_device::{DeviceError, FrameBuf, FramePool, LinkChange, NetDevice, NetInfo, Received};
 use smoltcp::{
     phy::{Checksum, DeviceCapabilities, Medium},
     wire::ETHERNET_HEADER_LEN,
@@ -206,9 +206,11 @@ impl Port {
         self.device.set_groups(groups);
     }
 
-    /// See [`NetDevice::has_moved`].
-    pub(super) fn has_moved(&mut self) -> bool {
-        self.device.has_moved()
+    /// See [`NetDevice::link_change`]. Without a link, there is no room any more.
+    pub(super) fn link_change(&mut self) -> Option<LinkChange> {
+        let change = self.device.link_change()?;
+        self.room = 0;
+        Some(change)
     }
 
     /// See [`NetDevice::poll_ready`].

@@ -45,8 +45,11 @@ fn poll(stack: &mut Stack, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> 
             return Poll::Pending;
         }
         match stack.port.poll_ready(cx) {
-            Poll::Ready(Ok(())) if stack.port.has_moved() => stack.announce(),
-            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Ok(())) => {
+                if let Some(change) = stack.port.link_change() {
+                    stack.link_changed(change);
+                }
+            }
             Poll::Ready(Err(error)) => {
                 log::error!("network: {error}");
                 return Poll::Ready(());
@@ -103,6 +106,7 @@ impl Stack {
     /// The device is gone: tells everybody who waits.
     fn die(&mut self) {
         self.is_dead = true;
+        self.is_link_up = false;
         self.forget_name_servers();
         self.address_waiters.wake();
         self.room_waiters.wake();

@@ -60,7 +60,9 @@ pub(super) struct Stack {
     pub(super) bindings: PortMap<Box<Binding>>,
     /// Tasks that wait for room in the device.
     pub(super) room_waiters: WakerList,
-    /// Tasks that wait for other addresses.
+    /// The device has a link.
+    pub(super) is_link_up: bool,
+    /// Tasks that wait for other addresses, or for the link.
     pub(super) address_waiters: WakerList,
     /// DNS queries under way.
     pub(super) queries: usize,
@@ -101,6 +103,7 @@ impl Stack {
             listeners: PortMap::new(),
             bindings: PortMap::new(),
             room_waiters: WakerList::default(),
+            is_link_up: true,
             address_waiters: WakerList::default(),
             queries: 0,
             runner: WakerSlot::new(),

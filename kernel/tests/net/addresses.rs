@@ -30,6 +30,16 @@ use crate::{
 
 /// Hands out 10.0.0.99 and counts what clients ask for.
 pub async fn dhcp_server(network: Network, lease: u32, requests: Rc<Cell<u32>>) {
+    dhcp_server_of(network, lease, requests, Rc::new(Cell::new(99))).await;
+}
+
+/// Hands out the address that ends so.
+pub async fn dhcp_server_of(
+    network: Network,
+    lease: u32,
+    requests: Rc<Cell<u32>>,
+    last: Rc<Cell<u8>>,
+) {
     let socket = UdpSocket::bind(&network, 67).await.unwrap();
     loop {
         let datagram = socket.recv().await.unwrap();
@@ -50,7 +60,7 @@ pub async fn dhcp_server(network: Network, lease: u32, requests: Rc<Cell<u32>>) 
             secs: 0,
             client_hardware_address: request.client_hardware_address,
             client_ip: Ipv4Addr::UNSPECIFIED,
-            your_ip: Ipv4Addr::new(10, 0, 0, 99),
+            your_ip: Ipv4Addr::new(10, 0, 0, last.get()),
             server_ip: server,
             router: Some(Ipv4Addr::new(10, 0, 0, 254)),
             subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),

@@ -14,8 +14,8 @@ use std::{
 use crate::hostile::{complement, repair, sum};
 use mayfly::time::{Instant, Sleep, sleep_until};
 use mayfly_device::{
-    Checksums, DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, PagePool, PartialChecksum,
-    Received, Segmentation,
+    Checksums, DeviceError, FrameBuf, FramePool, LinkChange, NetDevice, NetInfo, PagePool,
+    PartialChecksum, Received, Segmentation,
 };
 
 /// Size of the buffers for long packets.
@@ -99,8 +99,10 @@ struct Wire {
     /// Sees every frame before faults: from which end, and its bytes. Says whether it goes on.
     tap: Option<Box<Tap>>,
     gone: bool,
-    /// The devices were connected anew, and were not asked.
-    moved: [bool; 2],
+    /// What has become of the links of the devices that were not asked.
+    changes: [Option<LinkChange>; 2],
+    /// Whether the devices have a link.
+    up: [bool; 2],
 }
 
 /// A handle to the link, to change its faults while it runs.
@@ -111,7 +113,8 @@ impl Link {
     /// A link and its two devices, with the MAC addresses 02:00:00:00:00:01 and …:02.
     pub fn new(faults: Faults, seed: u64) -> (Self, LinkDevice, LinkDevice) {
         let (to, dice) = (Default::default(), Dice(seed));
-        let wire = Wire { to, faults, dice, tap: None, gone: false, moved: [false; 2] };
+        let wire =
+            Wire { to, faults, dice, tap: None, gone: false, changes: [None; 2], up: [true; 2] };
         let link = Self(Rc::new(RefCell::new(wire)));
         (link.clone(), link.device(0), link.device(1))
     }
@@ -129,8 +132,14 @@ impl Link {
 
     /// Connects the device of an end anew.
     pub fn move_end(&self, end: usize) {
+        self.change(end, LinkChange::Up);
+    }
+
+    /// Takes the link of an end away, or gives it back.
+    pub fn change(&self, end: usize, change: LinkChange) {
         let wire = &mut *self.0.borrow_mut();
-        wire.moved[end] = true;
+        wire.changes[end] = Some(change);
+        wire.up[end] = change == LinkChange::Up;
         wire.to[end].receiver.take().into_iter().for_each(Waker::wake);
     }
 
@@ -284,8 +293,8 @@ impl NetDevice for LinkDevice {
         Ok(())
     }
 
-    fn has_moved(&mut self) -> bool {
-        std::mem::take(&mut self.link.0.borrow_mut().moved[self.end])
+    fn link_change(&mut self) -> Option<LinkChange> {
+        self.link.0.borrow_mut().changes[self.end].take()
     }
 
     fn flush(&mut self) {
@@ -303,7 +312,7 @@ impl NetDevice for LinkDevice {
             }
             wire.to[self.end].receiver = Some(cx.waker().clone());
             wire.to[1 - self.end].sender = Some(cx.waker().clone());
-            if wire.moved[self.end] {
+            if wire.changes[self.end].is_some() {
                 return Poll::Ready(Ok(()));
             }
             wire.to[self.end].frames.front().map(|(due, _)| *due)
@@ -338,6 +347,9 @@ impl LinkDevice {
 
     fn room(&self) -> usize {
         let wire = self.link.0.borrow();
+        if !wire.up[self.end] {
+            return 0;
+        }
         wire.faults.ring.saturating_sub(wire.to[1 - self.end].frames.len())
     }
 

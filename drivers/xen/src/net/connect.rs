@@ -69,7 +69,8 @@ fn card(info: CardInfo, session: Session<Connection>) -> NetFront {
         .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
     let pool = Rc::new(PagePool::new(size, MAX_BUFFERS));
     let groups = Vec::new();
-    NetFront { info, pool, large_pool, session, wants_room: false, has_moved: false, groups }
+    let (wants_room, is_up, change) = (false, true, None);
+    NetFront { info, pool, large_pool, session, wants_room, is_up, change, groups }
 }
 
 /// How a card connects.

@@ -22,12 +22,13 @@ mod tests;
 
 use alloc::{rc::Rc, vec::Vec};
 use core::{
-    mem,
     num::NonZeroU16,
     task::{Context, Poll},
 };
 
-use mayfly_device::{DeviceError, FrameBuf, FramePool, NetDevice, NetInfo, Received, Segmentation};
+use mayfly_device::{
+    DeviceError, FrameBuf, FramePool, LinkChange, NetDevice, NetInfo, Received, Segmentation,
+};
 
 pub use self::connect::start;
 use self::{
@@ -56,8 +57,10 @@ struct NetFront {
     session: Session<Connection>,
     /// The stack found no room to transmit.
     wants_room: bool,
-    /// It has another connection than before.
-    has_moved: bool,
+    /// Whether it had a connection when `poll_ready` was last called: then its link is up.
+    is_up: bool,
+    /// What has become of the link, which the stack has not asked for.
+    change: Option<LinkChange>,
     /// What the stack wants to hear beside what goes to it and to everybody.
     groups: Vec<Group>,
 }
@@ -161,6 +164,17 @@ impl NetFront {
         }
     }
 
+    /// Whether the link has changed.
+    fn has_changed(&mut self) -> bool {
+        let is_new = self.session.take_new();
+        let is_up = self.session.connection().is_some();
+        if is_new || is_up != self.is_up {
+            self.is_up = is_up;
+            self.change = Some(if is_up { LinkChange::Up } else { LinkChange::Down });
+        }
+        self.change.is_some()
+    }
+
     fn reclaim(&mut self) {
         if self.connection().is_some_and(|connection| connection.reclaim().is_err()) {
             self.fail();
@@ -230,8 +244,8 @@ impl NetDevice for NetFront {
         }
     }
 
-    fn has_moved(&mut self) -> bool {
-        mem::take(&mut self.has_moved)
+    fn link_change(&mut self) -> Option<LinkChange> {
+        self.change.take()
     }
 
     fn set_groups(&mut self, groups: &[Group]) {
@@ -251,9 +265,7 @@ impl NetDevice for NetFront {
         if let Some(error) = self.session.error() {
             return Poll::Ready(Err(error));
         }
-        let is_new = self.session.take_new();
-        self.has_moved |= is_new;
-        if is_new || has_frame {
+        if self.has_changed() || has_frame {
             return Poll::Ready(Ok(()));
         }
         // Away: the session wakes who waits when it is back.

@@ -35,6 +35,14 @@ fn works(card: &mut Card<'_>) -> bool {
     card.device.receive().is_some_and(|received| received.frame.bytes() == pattern(2, 70))
 }
 
+/// What the card says about its link, for which it wakes the stack.
+fn link_change(card: &mut Card<'_>) -> Option<LinkChange> {
+    match card.waiter.poll(|cx| card.device.poll_ready(cx)) {
+        Poll::Ready(result) => result.ok().and_then(|()| card.device.link_change()),
+        Poll::Pending => None,
+    }
+}
+
 #[test]
 fn the_card_goes_on_when_its_back_end_comes_back() {
     let guest = Guest::new();
@@ -59,11 +67,13 @@ fn the_card_goes_on_when_its_back_end_comes_back() {
         assert_eq!(card.device.transmit(sent), Err(DeviceError::Gone));
         card.device.flush();
         assert!(card.device.receive().is_none());
+        assert_eq!(link_change(&mut card), Some(LinkChange::Down));
         assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
         come_back(&mut card);
         assert!(card.waiter.is_woken());
         let polled = card.waiter.poll(|cx| card.device.poll_ready(cx));
         assert_eq!(polled, Poll::Ready(Ok(())));
+        assert_eq!(card.device.link_change(), Some(LinkChange::Up));
         assert_eq!((card.device.transmit_room(), card.device.info()), (64, info));
         assert!(works(&mut card));
         assert_eq!(guest.resources(), in_use);
@@ -151,6 +161,7 @@ fn the_back_ends_directory_may_be_away_for_a_while() {
     card.back.vanish();
     guest.settle();
     assert_eq!(card.back.front_state().as_deref(), Some("6"));
+    assert_eq!(link_change(&mut card), Some(LinkChange::Down));
     assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
     card.back.offer(FEATURES);
     card.netback = NetBack::map(&card.back);
@@ -168,6 +179,7 @@ fn a_card_that_is_detached_is_gone() {
     card.back.set_state(5);
     card.back.set_state(6);
     assert_eq!(card.back.front_state().as_deref(), Some("6"), "it does not begin again");
+    assert_eq!(link_change(&mut card), Some(LinkChange::Down));
     assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
     card.back.detach();
     guest.settle();

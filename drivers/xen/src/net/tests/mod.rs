@@ -13,7 +13,7 @@ mod resumed;
 
 use std::{boxed::Box, cell::Cell, rc::Rc, vec::Vec};
 
-use mayfly_device::{DeviceError, FrameBuf, NetDevice};
+use mayfly_device::{DeviceError, FrameBuf, LinkChange, NetDevice};
 
 use self::back::{BLANK, NetBack};
 use crate::{
