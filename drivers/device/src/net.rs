@@ -127,7 +127,7 @@ pub trait NetDevice {
     }
 
     /// Ready when there may be something to receive, or room to transmit again after a full queue,
-    /// or the link has changed; an error when the device is gone. When it returns pending, notifications are armed and the
-    /// queues were looked at again after that.
+    /// or the link has changed; an error when the device is gone. When it returns pending,
+    /// notifications are armed and the queues were looked at again after that.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>>;
 }

@@ -1,7 +1,9 @@
 //! Connections to hosts by their names.
 
 use alloc::{boxed::Box, rc::Rc};
-use core::{cell::RefCell, net::SocketAddr, pin::Pin};
+use core::{cell::RefCell, net::SocketAddr};
+
+use mayfly_device::Boxed;
 
 use super::{AddressKind, Error, Network, Stream, TcpStream, stream::Channel};
 
@@ -15,8 +17,7 @@ pub(crate) trait Names {
 }
 
 /// A connection that comes to be.
-pub(crate) type Connecting<'a> =
-    Pin<Box<dyn Future<Output = crate::Result<Box<dyn Channel>>> + 'a>>;
+pub(crate) type Connecting<'a> = Boxed<'a, crate::Result<Box<dyn Channel>>>;
 
 mayfly_arch::local! {
     static NAMES: RefCell<Option<Rc<dyn Names>>> = RefCell::new(None);
