@@ -1,5 +1,6 @@
 //! Network cards that come while the guest runs, and go while they are used. dom0 talks to the guest
-//! through each, and compares what comes back.
+//! through each, and compares what comes back. The back end of the first is away for a while, and a
+//! connection goes on when it is back.
 //@ machine: xen
 //@ network: none
 //@ arguments: ip=10.99.0.9/24 net1.ip=10.99.0.9/24 net2.ip=10.99.0.9/24 ip6=off
@@ -35,6 +36,15 @@ async fn main(machine: Machine) -> mayfly::Result {
         // One connection to its end, another until the card is gone.
         let (stream, _) = soon(listener.accept()).await??;
         guests::check(echo(stream).await.is_ok(), "the first connection broke")?;
+        if round == 0 {
+            guests::check(network.is_link_up(), "it has no link")?;
+            let (stream, _) = soon(listener.accept()).await??;
+            mayfly::spawn(echo(stream)).detach();
+            soon(network.wait_link(false)).await??;
+            stage("down").await?;
+            soon(network.wait_link(true)).await??;
+            stage("up").await?;
+        }
         let (stream, _) = soon(listener.accept()).await??;
         stage("busy").await?;
         let error = soon(echo(stream)).await?.err();

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What dom0 does while the guest `attached_network` runs, whose name is the first argument: attaches a
-# network card, talks to the guest through it, and detaches it in the middle of that.
+# network card, talks to the guest through it, and detaches it in the middle of that. netback of the
+# first one is away for a while.
 until id=$(xl domid "$1" 2>/dev/null); do
     sleep 0.1
 done
@@ -20,6 +21,46 @@ await() {
     done
 }
 
+# Waits until the guest has sent back a line.
+returned() {
+    tries=0
+    until grep -q "$1" returned; do
+        tries=$((tries + 1))
+        [ $tries -lt 300 ] || fail "the line does not come back: $1"
+        sleep 0.1
+    done
+}
+
+# Takes netback away, and gives it back, as the tools would, while a connection lasts.
+restart() {
+    driver=/sys/bus/xen-backend/drivers/vif
+    rm -f pipe
+    mkfifo pipe
+    : >returned
+    nc 10.99.0.9 7 <>pipe >returned &
+    client=$!
+    echo before >pipe
+    returned before
+    # It does not say that it goes; the next one begins anew.
+    echo "vif-$id-0" >$driver/unbind
+    echo "vif-$id-0" >$driver/bind
+    await down-0
+    echo meanwhile >pipe
+    tries=0
+    until brctl addif xenbr0 "vif$id.0" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || fail "netback makes no interface"
+        sleep 0.1
+    done
+    ip link set "vif$id.0" up
+    [ "$(xenstore-read "/local/domain/$id/data/stage")" = down-0 ] || fail "it has a link too early"
+    xenstore-write "backend/vif/$id/0/hotplug-status" connected
+    await up-0
+    returned meanwhile
+    kill $client
+    rm -f pipe
+}
+
 head -c 65536 /dev/urandom >sent
 for round in 0 1 2; do
     await "wait-$round"
@@ -28,6 +69,7 @@ for round in 0 1 2; do
     await "there-$round"
     timeout 30 nc 10.99.0.9 7 <sent >back || fail "the guest does not answer: $?"
     cmp sent back || fail "it sends something else back"
+    [ "$round" != 0 ] || restart
     nc 10.99.0.9 7 </dev/zero >/dev/null &
     await "busy-$round"
     xl network-detach "$1" "$round" || xl network-detach "$1" 0 || fail "it cannot be detached"
