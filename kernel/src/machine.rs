@@ -167,7 +167,7 @@ impl Machine {
     pub fn xen(&self) -> Option<Xen> {
         let mut started = self.xen.started.borrow_mut();
         if let Some(found) = self.xen.found.take() {
-            *started = Some(Box::new(Xen::start(found)?));
+            *started = Some(Box::new(Xen::start(found, self.info.memory_total)?));
         }
         started.as_ref()?.downcast_ref().cloned()
     }

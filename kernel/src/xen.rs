@@ -60,9 +60,9 @@ pub use watchdog::Watchdog;
 
 use alloc::{boxed::Box, string::String};
 
-use mayfly_xen::{bus::Minder, store::FoundStore};
+use mayfly_xen::{balloon, bus::Minder, store::FoundStore};
 
-use crate::{executor, time};
+use crate::{executor, memory, time};
 
 /// Xen, as this guest has it. Clones are handles to the same one.
 #[derive(Clone)]
@@ -71,8 +71,9 @@ pub struct Xen {
 }
 
 impl Xen {
-    /// Connects with XenStore. `None` if there is no memory for it.
-    pub(crate) fn start(found: FoundStore) -> Option<Self> {
+    /// Connects with XenStore. `None` if there is no memory for it. The guest's memory map shows
+    /// `total` bytes of memory.
+    pub(crate) fn start(found: FoundStore, total: u64) -> Option<Self> {
         let (store, driver) = found.start()?;
         executor::spawn_essential("xenstore", async {
             let error = driver.await;
@@ -80,6 +81,8 @@ impl Xen {
         })
         .detach();
         executor::spawn_essential("control", control::obey(store.clone())).detach();
+        let balloon = balloon::follow(store.clone(), total, memory::Spare, time::sleep);
+        executor::spawn_essential("balloon", balloon).detach();
         if let Some(sharing) = mayfly_xen::sharing() {
             executor::spawn_essential("grants", sharing.grants.tend_deferred(time::sleep)).detach();
         }

@@ -6,6 +6,7 @@
 mod event_channels;
 mod grant_copy;
 mod grants;
+mod reservation;
 
 use mayfly_arch::hypercall;
 
@@ -15,6 +16,7 @@ use crate::{
 };
 pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, is_connected, own_domain};
 pub(crate) use grant_copy::GrantCopy;
+use reservation::{decrease_reservation, populate_physmap};
 
 /// Xen, as the traits of what it does for a driver have it: tests have others.
 pub(crate) struct Hypercalls;
@@ -102,32 +104,6 @@ unsafe fn add_to_physmap(space: u32, index: u64, frame: u64) -> Result<(), XenEr
     // SAFETY: XENMEM_add_to_physmap; the caller gives the frame.
     unsafe { command(MEMORY_OP, ADD_TO_PHYSMAP, &mut argument) }?;
     Ok(())
-}
-
-/// Has Xen put memory at a guest frame (`XENMEM_populate_physmap`), or take it away
-/// (`XENMEM_decrease_reservation`).
-///
-/// # Safety
-/// Nobody relies on what is in the frame, and nobody uses it when it has no memory.
-unsafe fn change_reservation(operation: usize, frame: u64) -> Result<(), XenError> {
-    /// `struct xen_memory_reservation` (xen/include/public/memory.h).
-    #[repr(C)]
-    struct Reservation {
-        frames: u64,
-        count: u64,
-        order: u32,
-        flags: u32,
-        domain: u16,
-    }
-    let frames = (&raw const frame).expose_provenance() as u64;
-    let mut argument = Reservation { frames, count: 1, order: 0, flags: 0, domain: SELF };
-    // SAFETY: reads the number of the frame, in as many bytes as on this architecture; the caller
-    // gives the frame.
-    match unsafe { command(MEMORY_OP, operation, &mut argument) }? {
-        1 => Ok(()),
-        // It returns how many it has done. `ENOMEM`
-        _ => Err(XenError(12)),
-    }
 }
 
 /// `XENMAPSPACE_shared_info`.

@@ -22,6 +22,7 @@
 //! - [`block`], disks;
 //! - [`vchan`], streams of bytes between two domains;
 //! - [`conduit`], the same by names;
+//! - [`balloon`], the memory that the guest gives back and gets;
 //! - [`Watchdog`], which ends a guest that hangs;
 //! - `incarnation`: which domain the guest is in, as it may be saved and restored, and [`resume`],
 //!   which begins anew in another one.
@@ -31,6 +32,7 @@ extern crate alloc;
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+pub mod balloon;
 pub mod block;
 pub mod bus;
 mod byte_ring;

@@ -4,11 +4,14 @@
 //! finds its neighbours. The bits of the frames in between mean nothing until the frame is
 //! allocated, so setting up 8 GiB writes to as few places as setting up 2 MiB.
 
+mod withdrawn;
+
 use core::{ptr::NonNull, slice};
 
 use heapless::Vec;
 use mayfly_arch::{MAX_REGIONS, PAGE_SIZE};
 
+use self::withdrawn::Withdrawn;
 use super::{
     runs::{FreeRun, RunLists},
     source::FrameSource,
@@ -37,6 +40,8 @@ pub(super) struct FrameAllocator {
     marks: Marks,
     /// Free frames that are in no run.
     at_hand: Vec<NonNull<u8>, AT_HAND>,
+    /// Frames without memory.
+    withdrawn: Withdrawn,
     free: usize,
     total: usize,
 }
@@ -47,8 +52,9 @@ impl FrameAllocator {
         Self {
             regions: Vec::new(),
             runs: RunLists::new(),
-            marks: Marks { outside: None, inline: [0; INLINE_MARKS] },
+            marks: Marks::NONE,
             at_hand: Vec::new(),
+            withdrawn: Withdrawn::NONE,
             free: 0,
             total: 0,
         }
@@ -92,9 +98,9 @@ impl FrameAllocator {
         Some((number, frames))
     }
 
-    /// Frames that the allocator has, used or free.
+    /// Frames that the allocator has, used or free, without those that are withdrawn.
     pub(super) fn total(&self) -> usize {
-        self.total
+        self.total - self.withdrawn.count()
     }
 
     /// Frames that are free.
@@ -293,6 +299,8 @@ struct Marks {
 }
 
 impl Marks {
+    const NONE: Self = Self { outside: None, inline: [0; INLINE_MARKS] };
+
     fn get(&self, mark: usize) -> bool {
         let byte = match self.outside {
             // SAFETY: `reserve_marks` made room for all marks of all regions.

@@ -7,7 +7,8 @@ use core::{
 };
 
 use heapless::Vec;
-use mayfly_arch::{MAX_REGIONS, PAGE_SIZE, PhysRange, in_interrupt, mmu};
+use mayfly_arch::{MAX_REGIONS, PAGE_SIZE, PhysAddr, PhysRange, in_interrupt, mmu};
+use mayfly_xen::balloon::Frames;
 
 use super::{Stats, frames::FrameAllocator, heap::Heap};
 
@@ -73,6 +74,32 @@ pub(crate) fn init(ram: &[PhysRange]) {
         // frames that nothing uses, that they do not overlap and that all of them are mapped.
         unsafe { memory.frames.init(&regions) }
     });
+}
+
+/// Frames by the number of the first, as Xen calls them.
+fn numbered((start, count): (NonNull<u8>, usize)) -> Option<Frames> {
+    let first = mmu::virt_to_phys(start.as_ptr())?.0 / PAGE_SIZE as u64;
+    Some(Frames { first, count })
+}
+
+/// See [`FrameAllocator::withdraw`].
+pub(super) fn withdraw(most: usize, reserve: usize) -> Option<Frames> {
+    GLOBAL.with(|memory| memory.frames.withdraw(most, reserve)).and_then(numbered)
+}
+
+/// See [`FrameAllocator::withdrawn`].
+pub(super) fn withdrawn(most: usize) -> Option<Frames> {
+    GLOBAL.with(|memory| memory.frames.withdrawn(most)).and_then(numbered)
+}
+
+/// See [`FrameAllocator::restore`].
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn restore(frames: Frames) {
+    let start = mmu::phys_to_virt(PhysAddr(frames.first * PAGE_SIZE as u64));
+    // SAFETY: the same conditions.
+    GLOBAL.with(|memory| unsafe { memory.frames.restore(start, frames.count) });
 }
 
 pub(super) fn stats() -> Stats {

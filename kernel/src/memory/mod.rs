@@ -7,6 +7,7 @@
 //! `unsafe` is allowed in this folder. Everything in it but `global.rs` works on any memory, so that
 //! tests and Miri run it on the host; there the global allocator is the host's.
 
+mod balloon;
 mod error;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "only tests use it on the host"))]
 mod frames;
@@ -23,6 +24,7 @@ mod test_memory;
 
 use core::fmt;
 
+pub(crate) use balloon::Spare;
 pub use error::{OutOfMemory, last_failure, try_box, try_reserve, try_vec, try_zeroed};
 #[cfg(target_os = "none")]
 pub(crate) use global::init;
@@ -32,7 +34,8 @@ pub use mayfly_arch::PAGE_SIZE;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Frames of [`PAGE_SIZE`] bytes that the image itself does not use.
+    /// Frames of [`PAGE_SIZE`] bytes that the image itself does not use. Those that were given back
+    /// to Xen are not counted.
     pub total_frames: usize,
     /// Frames that nothing uses.
     pub free_frames: usize,

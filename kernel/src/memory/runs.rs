@@ -115,6 +115,11 @@ impl RunLists {
             .map(|(run, _)| run)
     }
 
+    /// One of the shortest runs.
+    pub(super) fn shortest(&self) -> Option<NonNull<FreeRun>> {
+        *self.heads.get(self.occupied.trailing_zeros() as usize)?
+    }
+
     /// Length of the longest run.
     pub(super) fn longest(&self) -> usize {
         let Some(list) = self.occupied.checked_ilog2() else { return 0 };

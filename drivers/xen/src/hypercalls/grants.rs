@@ -3,7 +3,8 @@
 use mayfly_arch::{PAGE_SIZE, hypercall};
 
 use super::{
-    GRANT_TABLE_OP, GrantCopy, Hypercalls, SELF, add_to_physmap, change_reservation, yield_now,
+    GRANT_TABLE_OP, GrantCopy, Hypercalls, SELF, add_to_physmap, decrease_reservation,
+    populate_physmap, yield_now,
 };
 use crate::{
     XenError,
@@ -49,15 +50,13 @@ impl Operations for Hypercalls {
     }
 
     fn fill(&self, frame: TakenFrame) -> Result<(), XenError> {
-        const POPULATE: usize = 6;
         // SAFETY: as above.
-        unsafe { change_reservation(POPULATE, frame.number()) }
+        all(unsafe { populate_physmap(&[frame.number()]) })
     }
 
     fn empty(&self, page: FilledPlace) -> Result<Place, XenError> {
-        const DECREASE: usize = 1;
         // SAFETY: what has no memory any more is not used either: its owner gives it up here.
-        unsafe { change_reservation(DECREASE, page.frame()) }?;
+        all(unsafe { decrease_reservation(&[page.frame()]) })?;
         Ok(page.empty())
     }
 
@@ -163,4 +162,10 @@ fn retry(mut again: impl FnMut() -> Result<(i16, u32), XenError>) -> Result<u32,
         }
     }
     Err(ForeignError::Refused(GrantStatus::Again))
+}
+
+/// Whether Xen has done what it was asked for with one frame.
+fn all(done: usize) -> Result<(), XenError> {
+    // It does not say why not. `ENOMEM`
+    if done == 1 { Ok(()) } else { Err(XenError(12)) }
 }

@@ -51,6 +51,8 @@ enum Step {
     Free(usize),
     FreeTail(usize, usize),
     Extend(usize, usize),
+    Withdraw(usize, usize),
+    Restore(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -59,6 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<usize>().prop_map(Step::Free),
         1 => (any::<usize>(), 1..8usize).prop_map(|(which, tail)| Step::FreeTail(which, tail)),
         1 => (any::<usize>(), 1..8usize).prop_map(|(which, more)| Step::Extend(which, more)),
+        1 => (1..40usize, 0..100usize).prop_map(|(most, left)| Step::Withdraw(most, left)),
+        1 => (1..40usize).prop_map(Step::Restore),
     ]
 }
 
@@ -90,6 +94,35 @@ fn pick<T>(all: &[T], which: usize) -> Option<usize> {
 
 /// The runs that are allocated to the property test.
 type Used = Vec<(NonNull<u8>, usize), 400>;
+
+/// What a withdrawn frame is full of, which nobody touches.
+const GONE: u8 = 0xee;
+
+fn withdraw(most: usize, left: usize, frames: &mut FrameAllocator) -> Result<(), TestCaseError> {
+    let (free, total) = (frames.free_frames(), frames.total());
+    match frames.withdraw(most, left) {
+        Some((start, count)) => {
+            prop_assert!((1..=most).contains(&count) && frames.free_frames() >= left);
+            prop_assert_eq!(frames.total(), total - count);
+            // SAFETY: withdrawn just now, and nobody else may touch it.
+            unsafe { start.write_bytes(GONE, count * PAGE_SIZE) };
+        }
+        None => prop_assert!(free <= left + 1 && frames.free_frames() == free),
+    }
+    Ok(())
+}
+
+/// Restores some of the frames that are withdrawn, which nobody has touched. Returns how many.
+fn restore(most: usize, frames: &mut FrameAllocator) -> Result<usize, TestCaseError> {
+    let Some((start, count)) = frames.withdrawn(most) else { return Ok(0) };
+    prop_assert!((1..=most).contains(&count));
+    // SAFETY: withdrawn, and so written to before.
+    let bytes = unsafe { slice::from_raw_parts(start.as_ptr(), count * PAGE_SIZE) };
+    prop_assert!(bytes.iter().all(|byte| *byte == GONE));
+    // SAFETY: withdrawn, with memory.
+    unsafe { frames.restore(start, count) };
+    Ok(count)
+}
 
 fn take(step: Step, frames: &mut FrameAllocator, used: &mut Used) -> Result<(), TestCaseError> {
     match step {
@@ -125,6 +158,8 @@ fn take(step: Step, frames: &mut FrameAllocator, used: &mut Used) -> Result<(), 
                 }
             }
         }
+        Step::Withdraw(most, left) => withdraw(most, left, frames)?,
+        Step::Restore(most) => _ = restore(most, frames)?,
     }
     Ok(())
 }
@@ -154,14 +189,22 @@ proptest! {
         let mut frames = memory.frames();
         let (total, longest) = (frames.free_frames(), frames.longest_run());
         prop_assert_eq!(frames.total() - total, usize::from(is_large));
+        let all = frames.total();
         let mut used = Used::new();
         for step in steps {
             take(step, &mut frames, &mut used)?;
             let in_use: usize = used.iter().map(|run| run.1).sum();
-            prop_assert_eq!(frames.free_frames(), total - in_use);
+            let own = usize::from(frames.withdrawn.marks.outside.is_some());
+            prop_assert_eq!(frames.free_frames(), total - in_use - own - (all - frames.total()));
         }
+        while restore(7, &mut frames)? > 0 {}
+        prop_assert_eq!(frames.total(), all);
         for run in used {
             give_back(run, &mut frames)?;
+        }
+        if let Some(marks) = frames.withdrawn.marks.outside {
+            // SAFETY: allocated by `withdraw`, and not used any more.
+            unsafe { frames.free(marks, 1) };
         }
         frames.put_away();
         prop_assert_eq!((frames.free_frames(), frames.longest_run()), (total, longest));
