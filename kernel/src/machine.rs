@@ -86,7 +86,6 @@ impl Machine {
         Box::pin(async move {
             // Without them the network works all the same, only that others can guess its numbers.
             let _ = time::timeout(ENTROPY_PATIENCE, random::ready()).await;
-            let _alone = self.networks.alone().await;
             self.complete(&self.networks, "vif").await;
             let network = self.networks.handle(index, async |found| {
                 let config = match self.net_config(index) {
@@ -108,7 +107,6 @@ impl Machine {
 
     /// How many network devices there are.
     pub async fn networks(&self) -> usize {
-        let _alone = self.networks.alone().await;
         self.complete(&self.networks, "vif").await;
         self.networks.count()
     }
@@ -127,7 +125,6 @@ impl Machine {
     /// See [`disk`](Self::disk); `None` if there is no such disk.
     fn find_disk(&self, index: usize) -> Boxed<'_, Option<Result<Disk>>> {
         Box::pin(async move {
-            let _alone = self.disks.alone().await;
             self.complete(&self.disks, "vbd").await;
             let start = async |found: Found| Some(Ok(Disk::start(found.start_block().await?)));
             self.disks.handle(index, start).await
@@ -136,7 +133,6 @@ impl Machine {
 
     /// How many disks there are.
     pub async fn disks(&self) -> usize {
-        let _alone = self.disks.alone().await;
         self.complete(&self.disks, "vbd").await;
         self.disks.count()
     }
@@ -145,6 +141,7 @@ impl Machine {
     /// who asks for a device tries again.
     fn complete<'a>(&'a self, slots: &'a Slots<Found>, class: &'a str) -> Boxed<'a, ()> {
         Box::pin(async move {
+            let _looking = slots.look().await;
             if slots.is_complete() {
                 return;
             }

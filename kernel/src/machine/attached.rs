@@ -21,6 +21,9 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
+/// How long to wait for a device's back end before others have their turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl Machine {
     /// Waits for a disk that is attached while the guest runs, as `xl block-attach` does it under
     /// Xen, and gives it the next number. A disk that is detached keeps its number, and fails with
@@ -40,13 +43,13 @@ impl Machine {
     pub async fn attached_disk(&self) -> Result<Disk> {
         let mut lookout = self.lookout(&self.disks, "vbd").await?;
         loop {
-            let (alone, found, name) = lookout.next(self).await?;
-            if let Some(device) = found.start_block().await {
+            let (attaching, found, name) = lookout.next(self).await?;
+            if let Some(device) = within_patience(&name, found.start_block()).await {
                 let disk = Disk::start(device);
                 self.disks.add(name, disk.clone());
                 return Ok(disk);
             }
-            lookout.rest(name, alone).await;
+            lookout.rest(name, attaching).await;
         }
     }
 
@@ -62,14 +65,14 @@ impl Machine {
     pub async fn attached_network(&self) -> Result<Network> {
         let mut lookout = self.lookout(&self.networks, "vif").await?;
         loop {
-            let (alone, found, name) = lookout.next(self).await?;
+            let (attaching, found, name) = lookout.next(self).await?;
             let config = self.net_config(self.networks.count())?;
-            if let Some(device) = found.start_net().await {
+            if let Some(device) = within_patience(&name, found.start_net()).await {
                 let network = Network::start(device, config);
                 self.networks.add(name, network.clone());
                 return Ok(network);
             }
-            lookout.rest(name, alone).await;
+            lookout.rest(name, attaching).await;
         }
     }
 
@@ -83,6 +86,14 @@ impl Machine {
         let watch = xen.store().watch(&alloc::format!("device/{class}")).await?;
         Ok(Lookout { xen, watch, slots, class, pause: PAUSE, failed: Vec::new(), is_due: false })
     }
+}
+
+/// The device of this name, if it starts soon.
+async fn within_patience<D>(name: &str, start: impl Future<Output = Option<D>>) -> Option<D> {
+    time::timeout(PATIENCE, start).await.unwrap_or_else(|_| {
+        log::warn!("{name}: its back end is not ready; it is tried again later");
+        None
+    })
 }
 
 /// Who looks for new devices of a class.
@@ -106,21 +117,21 @@ impl<'a> Lookout<'a> {
             if !mem::take(&mut self.is_due) {
                 self.watch.next().await?;
             }
-            let alone = self.slots.alone().await;
+            let attaching = self.slots.attach().await;
             machine.complete(self.slots, self.class).await;
             let mut devices = self.xen.devices(self.class, machine.info.command_line).await?;
             // Those that did not work have their turn after the others.
             devices.sort_by_key(|found| self.failed.iter().any(|name| found.name() == Some(name)));
             if let Some(found) = self.slots.first_new(devices) {
                 let name = found.name().unwrap_or_default().to_string();
-                return Ok((alone, found, name));
+                return Ok((attaching, found, name));
             }
         }
     }
 
     /// Leaves the device of this name, which did not work, alone for a while.
-    async fn rest(&mut self, name: String, alone: MutexGuard<'a, ()>) {
-        drop(alone);
+    async fn rest(&mut self, name: String, attaching: MutexGuard<'a, ()>) {
+        drop(attaching);
         if !self.failed.contains(&name) {
             self.failed.push(name);
         }

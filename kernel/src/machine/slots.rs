@@ -1,6 +1,6 @@
 //! Devices of one kind, each with its handle once it was asked for.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
 use core::{
     any::Any,
     cell::{Cell, RefCell},
@@ -15,13 +15,22 @@ use crate::{
 /// Devices of one kind. What is made of them is kept without its type, so that an image only holds
 /// the kinds that its app asks for.
 pub(super) struct Slots<F> {
-    slots: RefCell<Vec<Slot<F>>>,
-    /// Held by who looks for devices, or starts one.
-    alone: Mutex<()>,
+    slots: RefCell<Vec<Place<F>>>,
+    /// Held by who looks for devices.
+    looking: Mutex<()>,
+    /// Held by who starts one that has come.
+    attaching: Mutex<()>,
     /// Whether those were added that take time to find.
     is_complete: Cell<bool>,
     /// What those are called that may come and go.
     names: RefCell<Vec<String>>,
+}
+
+/// The place of a device, which keeps its number.
+struct Place<F> {
+    slot: Slot<F>,
+    /// Held by who starts it: others may be started meanwhile, if its back end keeps it waiting.
+    starting: Rc<Mutex<()>>,
 }
 
 /// A device before and after it was first asked for.
@@ -43,14 +52,20 @@ pub(super) trait Startable: Sized {
 
 impl<F: Startable> Slots<F> {
     pub(super) fn new(devices: impl IntoIterator<Item = F>) -> Self {
-        let slots = RefCell::new(devices.into_iter().map(Slot::Idle).collect());
+        let slots = RefCell::new(devices.into_iter().map(Place::idle).collect());
         let (is_complete, names) = (Cell::new(false), RefCell::default());
-        Self { slots, alone: Mutex::new(()), is_complete, names }
+        let (looking, attaching) = (Mutex::new(()), Mutex::new(()));
+        Self { slots, looking, attaching, is_complete, names }
     }
 
-    /// Waits until nobody else looks for devices or starts one.
-    pub(super) async fn alone(&self) -> MutexGuard<'_, ()> {
-        self.alone.lock().await
+    /// Waits until nobody else looks for devices.
+    pub(super) async fn look(&self) -> MutexGuard<'_, ()> {
+        self.looking.lock().await
+    }
+
+    /// Waits until nobody else starts a device that has come.
+    pub(super) async fn attach(&self) -> MutexGuard<'_, ()> {
+        self.attaching.lock().await
     }
 
     /// How many devices there are.
@@ -67,7 +82,7 @@ impl<F: Startable> Slots<F> {
     pub(super) fn complete(&self, devices: impl IntoIterator<Item = F>) {
         for device in devices {
             self.names.borrow_mut().extend(device.name().map(Into::into));
-            self.slots.borrow_mut().push(Slot::Idle(device));
+            self.slots.borrow_mut().push(Place::idle(device));
         }
         self.is_complete.set(true);
     }
@@ -85,16 +100,18 @@ impl<F: Startable> Slots<F> {
     /// Adds a device that has come, and works.
     pub(super) fn add<H: 'static>(&self, name: String, handle: H) {
         self.names.borrow_mut().push(name);
-        self.slots.borrow_mut().push(Slot::Started(Box::new(handle)));
+        self.slots.borrow_mut().push(Place::new(Slot::Started(Box::new(handle))));
     }
 
     /// The handle to device number `index`, which `start` makes when there is none yet; `None` if
-    /// there is no such device, or if it does not work. To be called [`alone`](Self::alone).
+    /// there is no such device, or if it does not work.
     pub(super) async fn handle<H: Clone + 'static>(
         &self,
         index: usize,
         start: impl AsyncFnOnce(F) -> Option<Result<H>>,
     ) -> Option<Result<H>> {
+        let starting = self.slots.borrow().get(index).map(|place| Rc::clone(&place.starting))?;
+        let _starting = starting.lock().await;
         let found = match self.take(index)? {
             Slot::Started(handle) => {
                 let copy = handle.downcast_ref().cloned().map(Ok);
@@ -116,19 +133,35 @@ impl<F: Startable> Slots<F> {
     }
 
     fn take(&self, index: usize) -> Option<Slot<F>> {
-        self.slots.borrow_mut().get_mut(index).map(|slot| mem::replace(slot, Slot::Lost))
+        let mut slots = self.slots.borrow_mut();
+        slots.get_mut(index).map(|place| mem::replace(&mut place.slot, Slot::Lost))
     }
 
     fn put(&self, index: usize, value: Slot<F>) {
-        if let Some(slot) = self.slots.borrow_mut().get_mut(index) {
-            *slot = value;
+        if let Some(place) = self.slots.borrow_mut().get_mut(index) {
+            place.slot = value;
         }
+    }
+}
+
+impl<F> Place<F> {
+    fn new(slot: Slot<F>) -> Self {
+        Self { slot, starting: Rc::new(Mutex::new(())) }
+    }
+
+    fn idle(device: F) -> Self {
+        Self::new(Slot::Idle(device))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use core::{
+        future::pending,
+        pin::{Pin, pin},
+        task::{Context, Poll, Waker},
+    };
 
     use super::*;
 
@@ -140,6 +173,36 @@ mod tests {
         fn name(&self) -> Option<&str> {
             Some(self)
         }
+    }
+
+    /// What `future` comes to, if it does not wait.
+    fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_device_that_keeps_waiting_holds_up_only_who_wants_it() {
+        let slots = Slots::new(["slow", "fast"]);
+        let starts = Cell::new(0);
+        let start = async |name| {
+            starts.set(starts.get() + 1);
+            if name == "slow" {
+                pending::<()>().await;
+            }
+            Some(Ok(name))
+        };
+        let mut first = Box::pin(slots.handle(0, &start));
+        let mut second = pin!(slots.handle(0, &start));
+        assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+        for _ in 0..2 {
+            let Poll::Ready(Some(Ok(name))) = poll(pin!(slots.handle(1, &start))) else {
+                panic!("it waits for another");
+            };
+            assert_eq!((name, starts.get()), ("fast", 2));
+        }
+        drop(first);
+        assert!(poll(second.as_mut()).is_pending());
+        assert_eq!(starts.get(), 3);
     }
 
     #[test]
