@@ -39,6 +39,7 @@ mod conduit;
 mod console;
 mod control;
 mod handover;
+mod minding;
 mod names;
 mod suspend;
 mod vchan;
@@ -58,9 +59,9 @@ pub use handover::read_lines;
 pub use vchan::{ReadHalf, RingSizes, Vchan, VchanError, VchanListener, WriteHalf};
 pub use watchdog::Watchdog;
 
-use alloc::{boxed::Box, string::String};
+pub(crate) use minding::Detached;
 
-use mayfly_xen::{balloon, bus::Minder, store::FoundStore};
+use mayfly_xen::{balloon, store::FoundStore};
 
 use crate::{executor, memory, time};
 
@@ -68,6 +69,7 @@ use crate::{executor, memory, time};
 #[derive(Clone)]
 pub struct Xen {
     store: Store,
+    detached: Detached,
 }
 
 impl Xen {
@@ -86,12 +88,17 @@ impl Xen {
         if let Some(sharing) = mayfly_xen::sharing() {
             executor::spawn_essential("grants", sharing.grants.tend_deferred(time::sleep)).detach();
         }
-        Some(Self { store })
+        Some(Self { store, detached: Detached::default() })
     }
 
     /// XenStore.
     pub fn store(&self) -> Store {
         self.store.clone()
+    }
+
+    /// The devices that were detached.
+    pub(crate) fn detached(&self) -> &Detached {
+        &self.detached
     }
 
     /// The number of this domain.
@@ -101,16 +108,6 @@ impl Xen {
     pub async fn domain(&self) -> Result<u16, StoreError> {
         self.store.read_number("domid").await
     }
-}
-
-/// Starts the task that watches over the device of this name, as its driver wants it.
-pub(crate) fn mind(task: &'static str, name: String, minder: Minder) {
-    let minded = minder.run(Box::new(|time| Box::pin(time::sleep(time))));
-    executor::spawn_essential(task, async move {
-        let reason = minded.await;
-        log::warn!("{name}: {reason}");
-    })
-    .detach();
 }
 
 impl fmt::Debug for Xen {

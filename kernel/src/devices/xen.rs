@@ -15,7 +15,7 @@ use crate::{
     chart,
     config::System,
     memory,
-    xen::{self, Xen},
+    xen::{Detached, Xen},
 };
 
 /// Pages of memory that a disk may keep for its back end: so many of 32 MiB and more, and a part of
@@ -29,6 +29,7 @@ pub(crate) struct Found {
     store: Store,
     directory: String,
     queues: usize,
+    detached: Detached,
 }
 
 /// How many queues a device of Xen is to have, by the command line: one, because there is one
@@ -54,8 +55,10 @@ impl Xen {
         let queues = queues(command_line);
         let store = self.store();
         let directories = bus::devices(&store, class).await?;
-        let found =
-            |directory| super::Found::Xen(Found { store: store.clone(), directory, queues });
+        let found = |directory| {
+            let (store, detached) = (store.clone(), self.detached().clone());
+            super::Found::Xen(Found { store, directory, queues, detached })
+        };
         Ok(directories.into_iter().map(found).collect())
     }
 }
@@ -91,7 +94,7 @@ impl Found {
     ) -> Option<D> {
         let name = format_args!("{}", self.directory);
         let (device, minder) = started.map_err(|error| not_used(name, &error)).ok()?;
-        xen::mind(task, self.directory, minder);
+        self.detached.mind(task, self.directory, minder);
         Some(device)
     }
 }

@@ -122,7 +122,8 @@ impl<'a> Lookout<'a> {
             let mut devices = self.xen.devices(self.class, machine.info.command_line).await?;
             // Those that did not work have their turn after the others.
             devices.sort_by_key(|found| self.failed.iter().any(|name| found.name() == Some(name)));
-            if let Some(found) = self.slots.first_new(devices) {
+            let is_known = |name: &str| !self.xen.detached().contains(name);
+            if let Some(found) = self.slots.first_new(devices, is_known) {
                 let name = found.name().unwrap_or_default().to_string();
                 return Ok((attaching, found, name));
             }

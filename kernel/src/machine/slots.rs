@@ -88,10 +88,12 @@ impl<F: Startable> Slots<F> {
     }
 
     /// The first of the devices that there are now that was not there before. Those that are not
-    /// there any more may come again.
-    pub(super) fn first_new(&self, devices: Vec<F>) -> Option<F> {
+    /// there any more may come again, and so may those that are not the same according to `is_same`.
+    pub(super) fn first_new(&self, devices: Vec<F>, is_same: impl Fn(&str) -> bool) -> Option<F> {
         let mut names = self.names.borrow_mut();
-        names.retain(|name| devices.iter().any(|device| device.name() == Some(name)));
+        names.retain(|name| {
+            is_same(name) && devices.iter().any(|device| device.name() == Some(name))
+        });
         devices.into_iter().find(|device| {
             device.name().is_some_and(|name| names.iter().all(|known| known != name))
         })
@@ -209,11 +211,14 @@ mod tests {
     fn what_has_come_is_new_once_and_again_when_it_was_away() {
         let slots = Slots::new(["b"]);
         slots.complete(["vbd/0"]);
-        assert_eq!(slots.first_new(vec!["vbd/0"]), None);
-        assert_eq!(slots.first_new(vec!["vbd/0", "vbd/1", "vbd/2"]), Some("vbd/1"));
+        assert_eq!(slots.first_new(vec!["vbd/0"], |_| true), None);
+        assert_eq!(slots.first_new(vec!["vbd/0", "vbd/1", "vbd/2"], |_| true), Some("vbd/1"));
         slots.add("vbd/1".into(), 7);
-        assert_eq!((slots.first_new(vec!["vbd/0", "vbd/1"]), slots.count()), (None, 3));
-        assert_eq!(slots.first_new(vec!["vbd/1"]), None);
-        assert_eq!(slots.first_new(vec!["vbd/1", "vbd/0"]), Some("vbd/0"));
+        assert_eq!((slots.first_new(vec!["vbd/0", "vbd/1"], |_| true), slots.count()), (None, 3));
+        assert_eq!(slots.first_new(vec!["vbd/1"], |_| true), None);
+        assert_eq!(slots.first_new(vec!["vbd/1", "vbd/0"], |_| true), Some("vbd/0"));
+        // The other one was away, while nobody looked.
+        let is_same = |name: &str| name != "vbd/1";
+        assert_eq!(slots.first_new(vec!["vbd/1"], is_same), Some("vbd/1"));
     }
 }

@@ -36,7 +36,7 @@ impl Xen {
     pub async fn console(&self, name: &str) -> Result<Channel, ChannelError> {
         let sharing = mayfly_xen::sharing().ok_or(ConnectError::OutOfMemory)?;
         let (channel, minder) = channel::open(&self.store, sharing, name).await?;
-        super::mind("console", format!("console {name}"), minder);
+        self.detached.mind("console", format!("console {name}"), minder);
         Ok(channel)
     }
 }
