@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    socket::{dhcpv4, dns},
+    socket::{Socket, dhcpv4, dns},
     wire::{
         ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, HardwareAddress,
         Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr,
@@ -253,17 +253,15 @@ impl Stack {
     /// as it does: connections go on if it is the same address in the end.
     pub(super) fn renew_lease(&mut self) {
         let Some(handle) = self.addressing.dhcp else { return };
-        let has_address = self.interface.ipv4_addr().is_some();
-        if self.addressing.former.is_none() && has_address {
-            let former = self.base.remove(handle);
-            // It takes the place of the last one, and so hears what servers say: smoltcp tells the
-            // first one.
-            self.addressing.dhcp = Some(self.base.add(dhcpv4::Socket::new()));
-            self.addressing.former = Some(self.base.add(former));
-        } else {
-            self.base.get_mut::<dhcpv4::Socket<'_>>(handle).reset();
-        }
         self.base_is_due();
+        if self.addressing.former.is_some() || self.interface.ipv4_addr().is_none() {
+            return self.base.get_mut::<dhcpv4::Socket<'_>>(handle).reset();
+        }
+        let Socket::Dhcpv4(former) = self.base.remove(handle) else { return };
+        // It takes the place of the last one, and so hears what servers say: smoltcp tells the first
+        // one.
+        self.addressing.dhcp = Some(self.base.add(dhcpv4::Socket::new()));
+        self.addressing.former = Some(self.base.add(former));
     }
 
     /// What has become of the lease, if that is new.
