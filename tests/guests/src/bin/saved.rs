@@ -1,8 +1,8 @@
 //! Is saved and restored while it works: a test in the lab does that. It sends back what comes to port
 //! 7, and says at port 8 how things are, in one line: nanoseconds since boot and since 1970, how
 //! often its disk was written and read again, and what is free: grants and places for pages of others.
-//! It connects with what dom0 has for it at the port `saved` of vchan, again and again. A connection
-//! to port 9 ends it.
+//! It connects with what dom0 has for it at the port `saved` of vchan, again and again. By Conduit, it
+//! asks dom0 for the port `never`. A connection to port 9 ends it.
 //@ machine: lab
 #![no_std]
 #![no_main]
@@ -34,6 +34,7 @@ async fn main(machine: Machine) -> Result {
     spawn(echo(network.clone())).detach();
     spawn(tell(network.clone(), rounds)).detach();
     let xen = machine.xen().ok_or("this guest is for Xen")?;
+    spawn(ask(xen.clone())).detach();
     spawn(follow(xen)).detach();
     TcpListener::bind(&network, 9).await?.accept().await?;
     if load.is_finished() {
@@ -75,6 +76,13 @@ async fn tell(network: Network, rounds: Rc<Cell<u32>>) -> Result {
         let _ = stream.write_all(line.as_bytes()).await;
         let _ = stream.close().await;
     }
+}
+
+/// Waits to be connected by name, which does not happen.
+async fn ask(xen: Xen) -> Result {
+    let connected = xen.conduit("saved").await?.connect("dom0", "never").await;
+    println!("dom0 has answered: {connected:?}");
+    Ok(())
 }
 
 /// Has a channel with dom0, as long as that lasts, and then the next.

@@ -65,6 +65,10 @@ fn run(session: &mut Session, app: &App, image: &Image, console: &mut Vec<u8>) -
     let mut config = Config::for_lab(app, image, Some(MEMORY), &arguments)?;
     config.network = true;
     let file = format!("/guests/{}.img", config.name);
+    // The place for names, and one name there.
+    session.succeed(
+        "xenstore-write /conduit '' && xenstore-chmod /conduit b0 && xenstore-write /conduit/dom0 0",
+    )?;
     session.succeed(&format!("truncate -s {SIZE}M {file}; ip neigh flush dev xenbr0"))?;
     config.disks = vec![file.clone()];
     session.send_file(&quote(&config.kernel), &image.path)?;
@@ -76,6 +80,6 @@ fn run(session: &mut Session, app: &App, image: &Image, console: &mut Vec<u8>) -
     let mut keep = |part: &[u8]| console.extend_from_slice(part);
     domain.follow(session, &mut keep).ok();
     domain.destroy(session)?;
-    session.succeed(&format!("rm -f {file}"))?;
+    session.succeed(&format!("rm -f {file}; xenstore-rm /conduit"))?;
     result.map(|_| ())
 }

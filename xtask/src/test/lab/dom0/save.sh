@@ -64,6 +64,12 @@ said() {
     [ "$(grep -c "channel: $1" "$log")" = "$2" ]
 }
 
+# It asks for a channel by its name, which leads to it.
+asks() {
+    [ "$(xenstore-read /conduit/saved 2>/dev/null)" = "$(xl domid "$name")" ] &&
+        [ "$(xenstore-read /conduit/dom0/saved/never 2>/dev/null)" = never ]
+}
+
 # Makes a channel for the guest, which connects with it for the nth time.
 channel() {
     id=$(xl domid "$name")
@@ -77,6 +83,7 @@ mkfifo save.pipe
 log=/var/log/xen/console/guest-$name.log
 : >save.xl
 await ask
+await asks
 free_before=$free
 channel 1
 # A connection that lasts, with bytes on their way all the time.
@@ -113,6 +120,7 @@ for round in 1 2 3; do
     [ $((up - before)) -lt 60000000000 ] || fail "time has jumped from $before to $up"
     flowing
     working
+    await asks
     # What was mapped is not there any more, and the guest has noticed.
     await said 'the domain on the other side of the vchan is gone' $round
     kill $server
