@@ -164,15 +164,16 @@ impl NetFront {
         }
     }
 
-    /// Whether the link has changed.
+    /// Whether the link has changed since this was last asked.
     fn has_changed(&mut self) -> bool {
         let is_new = self.session.take_new();
         let is_up = self.session.connection().is_some();
-        if is_new || is_up != self.is_up {
+        let has_changed = is_new || is_up != self.is_up;
+        if has_changed {
             self.is_up = is_up;
             self.change = Some(if is_up { LinkChange::Up } else { LinkChange::Down });
         }
-        self.change.is_some()
+        has_changed
     }
 
     fn reclaim(&mut self) {
