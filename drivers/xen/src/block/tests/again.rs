@@ -145,6 +145,9 @@ fn a_back_end_that_comes_back_may_do_less() {
         disk.back.put(name, value);
     }
     come_back(&mut disk);
+    // There is room for a small one, but the others were first.
+    let late = BlockRequest { id: 6, sector: 0, operation: BlockOperation::Read(zeroed(1)) };
+    assert!(disk.device.submit(late).is_err());
     let (mut counts, mut done) = (Vec::new(), Vec::new());
     for _ in 0..10 {
         disk.device.flush_queue();
@@ -169,6 +172,31 @@ fn a_back_end_that_comes_back_may_do_less() {
         let at = completion.id as usize % 2 * 2048 * UNIT;
         assert!(completion.buffer.unwrap()[..] == memory[at..at + 2048 * UNIT]);
     }
+}
+
+/// It has come back before anybody has asked the disk for anything: pages that the last one was granted
+/// are not those of this one.
+#[test]
+fn a_back_end_that_comes_back_unnoticed_has_its_own_pages() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[]);
+    disk.submit(1, 8, BlockOperation::Read(zeroed(8)));
+    disk.device.flush_queue();
+    assert_eq!(disk.blkback.take_all().len(), 1);
+    disk.back.set_state(5);
+    disk.back.put("feature-persistent", "1");
+    disk.back.set_state(6);
+    disk.back.set_state(2);
+    disk.blkback = BlkBack::map(&disk.back);
+    disk.back.set_state(4);
+    disk.device.flush_queue();
+    let memory = pattern(6, SECTORS);
+    let request = disk.blkback.take().unwrap();
+    request.run(&mut memory.clone());
+    disk.blkback.answer(request, OKAY);
+    let completion = disk.device.complete().unwrap();
+    assert_eq!((completion.id, completion.result), (1, Ok(())));
+    assert_eq!(&*completion.buffer.unwrap(), &memory[8 * UNIT..16 * UNIT]);
 }
 
 #[test]

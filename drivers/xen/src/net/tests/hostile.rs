@@ -152,8 +152,8 @@ proptest! {
 
 #[test]
 fn answers_to_what_was_not_asked_end_the_card() {
-    let cases: [fn(&mut Card<'_>); 4] = [
-        // Twice, unknown, before it was asked, and more than there can be.
+    let cases: [fn(&mut Card<'_>); 5] = [
+        // Twice, unknown, before it was asked, about what was not said, and more than there can be.
         |card| {
             send(card, 2);
             let sent = card.netback.take().unwrap();
@@ -167,6 +167,10 @@ fn answers_to_what_was_not_asked_end_the_card() {
         },
         |card| {
             card.netback.transmit.answer(&[0]);
+        },
+        |card| {
+            send(card, 1);
+            card.netback.transmit.answer(&[1 << 16]);
         },
         |card| card.netback.receive.page.write(8, &77_777_u32.to_le_bytes()),
     ];

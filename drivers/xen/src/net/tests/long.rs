@@ -60,6 +60,21 @@ fn long_packets_go_out_page_by_page() {
 }
 
 #[test]
+fn long_packets_of_ipv6_are_called_so() {
+    let guest = Guest::new();
+    let mut card = connect_with(&guest, &[], FEATURES);
+    let mut bytes = pattern(1, 14 + 40 + 20 + 5000);
+    bytes[12..14].copy_from_slice(&[0x86, 0xdd]);
+    bytes[14 + 6] = 6;
+    bytes[54 + 12] = 0x50;
+    send(&mut card, &bytes);
+    let sent = card.netback.take().unwrap();
+    // Kind 2 of netif.h, as the type and the size are in the first word.
+    assert_eq!((sent.flags, sent.extra), (BLANK, Some([1 | 1448 << 16, 2])));
+    assert_eq!(sent.bytes, bytes);
+}
+
+#[test]
 fn short_and_long_packets_share_the_ring() {
     let guest = Guest::new();
     let mut card = connect_with(&guest, &[], FEATURES);

@@ -6,9 +6,12 @@ use std::{boxed::Box, format};
 
 use core::cell::Cell;
 
-use crate::store::{
-    Store, StoreError, Transaction,
-    fake::{Bench, all, give_up, poll},
+use crate::{
+    fake::Waiter,
+    store::{
+        Store, StoreError, Transaction,
+        fake::{Bench, all, give_up, poll},
+    },
 };
 
 async fn count_up(store: &Store) -> Result<(), StoreError> {
@@ -78,6 +81,20 @@ fn what_fails_or_is_dropped_changes_nothing() {
         assert_eq!(store.read("data/x").await, Err(StoreError::NotFound));
     });
     assert_eq!(bench.server.borrow().transactions(), 0);
+}
+
+#[test]
+fn who_waits_for_a_turn_is_woken() {
+    let bench = Bench::new();
+    let start = || Transaction::start(bench.store.connection());
+    let mut open = bench.run(all((0..8).map(|_| start())));
+    let (waiter, mut next) = (Waiter::new(), Box::pin(start()));
+    assert!(waiter.poll(|cx| next.as_mut().poll(cx)).is_pending());
+    bench.settle();
+    assert!(!waiter.is_woken(), "there are as many as there may be");
+    drop(open.pop());
+    assert!(waiter.is_woken());
+    assert!(bench.run(next).is_ok());
 }
 
 /// A transaction that is dropped after any number of steps leaves nothing open, and is done in full
