@@ -106,6 +106,7 @@ fn dhcp_gives_an_address_and_renews_it() {
         client.changed().await.unwrap();
         assert!(!client.addresses().contains(&address));
         assert!(before.elapsed() <= Duration::from_secs(1000));
+        assert_eq!((client.gateways(), client.name_servers()), (vec![], vec![]));
     });
 }
 

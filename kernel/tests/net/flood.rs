@@ -14,14 +14,14 @@ use crate::{
     support::{simulate, static_config},
 };
 
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
+pub const SYN: u8 = 0x02;
+pub const RST: u8 = 0x04;
 const BACKLOG: u16 = 128;
 /// Bytes of stack, as on the small side of what a guest has, with the test's own frames on it.
 const STACK: usize = 128 * 1024;
 
 /// A segment from 10.0.0.2 to port 80 of 10.0.0.1, with one option: the first, or the second.
-fn segment(port: u16, flags: u8, option: [u8; 4]) -> Vec<u8> {
+pub fn segment(port: u16, flags: u8, option: [u8; 4]) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
     frame.extend([0x45, 0, 0, 44, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1]);
     frame.extend(port.to_be_bytes());

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod adopt;
+mod backlog;
 mod bulk;
 mod flood;
 mod heap;

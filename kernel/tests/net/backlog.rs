@@ -1,0 +1,99 @@
+//! Requests for connections, more than a listener takes.
+
+use std::{future::Future, time::Duration};
+
+use mayfly::{
+    net::{Network, TcpListener, TcpOptions},
+    time::sleep,
+};
+
+use crate::{
+    flood::{RST, SYN, segment},
+    link::{Faults, Link},
+    peer::Raw,
+    support::{simulate, static_config},
+};
+
+/// Connections that the listener takes, and requests that wait beside them.
+const BACKLOG: u16 = 4;
+const WAITING: u16 = 8 * BACKLOG;
+const OPTION: [u8; 4] = [2, 4, 5, 180];
+/// The first port of the peer.
+const FIRST: u16 = 1000;
+
+/// Somebody who asks for connections at a listener's port, and never completes a handshake.
+struct Asking {
+    network: Network,
+    peer: Raw,
+    next: u16,
+}
+
+impl Asking {
+    /// Asks for so many more.
+    async fn ask(&mut self, count: u16) {
+        for _ in 0..count {
+            self.peer.send(&segment(self.next, SYN, OPTION));
+            self.next += 1;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    /// Takes the first one back.
+    async fn take_back(&mut self) {
+        self.peer.send(&segment(FIRST, RST, OPTION));
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    fn connections(&self) -> u32 {
+        self.network.stats().connections
+    }
+}
+
+fn asking<F: Future<Output = ()>>(test: impl FnOnce(Asking) -> F) {
+    simulate(async {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let network = Network::start(a.boxed(), static_config(1));
+        let options = TcpOptions::default();
+        let _listener =
+            TcpListener::bind_with(&network, 80, BACKLOG.into(), options).await.unwrap();
+        test(Asking { network, peer: Raw(b), next: FIRST }).await;
+    });
+}
+
+#[test]
+fn a_listener_takes_no_more_than_its_backlog() {
+    asking(async |mut asking| {
+        asking.ask(BACKLOG + WAITING + 3).await;
+        assert_eq!(asking.connections(), BACKLOG.into());
+        assert_eq!(asking.network.stats().dropped_requests, 3);
+        // One that waits has the place.
+        asking.take_back().await;
+        assert_eq!(asking.connections(), BACKLOG.into());
+        asking.ask(1).await;
+        assert_eq!(asking.network.stats().dropped_requests, 3);
+    });
+}
+
+#[test]
+fn a_request_that_has_waited_long_is_not_answered() {
+    for (wait, connections) in [(900, BACKLOG), (1100, BACKLOG - 1)] {
+        asking(async |mut asking| {
+            asking.ask(BACKLOG + 1).await;
+            sleep(Duration::from_millis(wait)).await;
+            asking.take_back().await;
+            assert_eq!(asking.connections(), connections.into());
+        });
+    }
+}
+
+#[test]
+fn handshakes_that_take_long_make_room() {
+    for (wait, connections) in [(2900, BACKLOG), (3100, 1)] {
+        asking(async |mut asking| {
+            asking.ask(BACKLOG).await;
+            sleep(Duration::from_millis(wait)).await;
+            asking.ask(1).await;
+            assert_eq!(asking.connections(), connections.into());
+        });
+    }
+}
