@@ -102,6 +102,22 @@ fn memory_is_full_only_when_it_is() {
 }
 
 #[test]
+fn blocks_that_come_back_to_full_spans_are_used_again() {
+    for size in [16, 64, 512, 2048] {
+        let mut fixture = Fixture::new(&[if cfg!(miri) { 4 } else { 16 }]);
+        while fixture.allocate(size, 8) {}
+        let count = fixture.blocks.len();
+        // Some of each span.
+        for step in [2, 3] {
+            (0..count / step).rev().for_each(|which| fixture.free(which * step));
+            while fixture.allocate(size, 8) {}
+            assert_eq!(fixture.blocks.len(), count, "blocks of {size} bytes");
+        }
+        fixture.free_all();
+    }
+}
+
+#[test]
 fn a_size_class_that_keeps_an_empty_span_gives_it_up_when_memory_is_short() {
     let mut fixture = Fixture::new(&[4]);
     for size in [16, 64, 256] {
