@@ -6,6 +6,7 @@ mod addresses;
 mod adopt;
 mod backlog;
 mod bulk;
+mod ends;
 mod flood;
 mod heap;
 mod hostile;

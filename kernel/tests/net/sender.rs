@@ -174,6 +174,27 @@ impl Sender {
         self.send(&self.syn(Some(self.other)));
     }
 
+    /// Acknowledges what was read.
+    pub fn acknowledge(&mut self) {
+        self.send(&self.repr(0, &[]));
+    }
+
+    /// Reads what the other side sends, acknowledges all of it, but not its end, and returns when that
+    /// comes.
+    pub async fn read_to_the_end(&mut self) {
+        loop {
+            let bytes = self.hear().await;
+            let packet = TcpPacket::new_checked(&bytes[34..]).unwrap();
+            if packet.fin() {
+                return;
+            }
+            self.other = packet.seq_number() + packet.payload().len();
+            if !packet.payload().is_empty() {
+                self.acknowledge();
+            }
+        }
+    }
+
     /// Sends `data`, in segments of any size, and waits until all of it is acknowledged.
     pub async fn run(&mut self, data: &'static [u8], dice: &mut Dice) {
         // What is acknowledged, what was sent, and what may be sent.

@@ -206,39 +206,6 @@ fn half_closed_connections_work_both_ways() {
 }
 
 #[test]
-fn a_reset_after_all_is_done_does_not_matter() {
-    simulate(async {
-        let (_link, a, b) = pair(Faults::default(), 1);
-        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
-        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        stream.write_all(b"all").await.unwrap();
-        stream.shutdown_write();
-        sleep(Duration::from_secs(1)).await;
-        accepted.abort();
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!(stream.flush().await, Ok(()));
-    });
-}
-
-#[test]
-fn who_is_not_read_any_more_comes_to_an_end() {
-    simulate(async {
-        let (_link, a, b) = pair(Faults::default(), 1);
-        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
-        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
-        drop(listener.accept().await.unwrap());
-        let start = Instant::now();
-        // More than the window.
-        stream.write_all(&vec![7; 1 << 20]).await.unwrap();
-        assert_eq!(stream.close().await, Ok(()));
-        assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!((a.stats().connections, b.stats().connections), (0, 0));
-    });
-}
-
-#[test]
 fn what_was_written_arrives_after_the_drop() {
     simulate(async {
         let (_link, a, b) = pair(Faults { loss: 100, ..Faults::default() }, 4);
