@@ -30,8 +30,8 @@
 //! # }
 //! ```
 //!
-//! `xl shutdown`, `xl reboot` and `xl sysrq` are obeyed from the moment on when the app first asks
-//! for Xen, a network or a disk; `xl destroy` always works. The letters of `xl sysrq` are `t` for what
+//! `xl shutdown`, `xl reboot`, `xl mem-set` and `xl sysrq` are obeyed from the moment on when the app
+//! first asks for Xen, a network or a disk; `xl destroy` always works. The letters of `xl sysrq` are `t` for what
 //! the tasks wait for, `m` for the memory, `c` for a report and the end, `b` for a reboot and `o` for
 //! the end.
 
@@ -61,7 +61,7 @@ pub use watchdog::Watchdog;
 
 pub(crate) use minding::Detached;
 
-use mayfly_xen::{balloon, store::FoundStore};
+use mayfly_xen::{balloon::Balloon, store::FoundStore};
 
 use crate::{executor, memory, time};
 
@@ -82,9 +82,8 @@ impl Xen {
             log::error!("{error}");
         })
         .detach();
-        executor::spawn_essential("control", control::obey(store.clone())).detach();
-        let balloon = balloon::follow(store.clone(), total, memory::Spare, time::sleep);
-        executor::spawn_essential("balloon", balloon).detach();
+        let balloon = Balloon::new(memory::Spare, total);
+        executor::spawn_essential("control", control::obey(store.clone(), balloon)).detach();
         if let Some(sharing) = mayfly_xen::sharing() {
             executor::spawn_essential("grants", sharing.grants.tend_deferred(time::sleep)).detach();
         }

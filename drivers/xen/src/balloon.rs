@@ -11,14 +11,18 @@
 //! guest when it has no more for that. The target then is less from the start, and the guest gives
 //! back frames at which there was never anything.
 
-use core::{convert::Infallible, fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
-
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
+use core::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use crate::{
     hypercalls::Hypercalls,
-    store::{Store, StoreError},
+    store::{StoreError, Watch},
 };
+
+/// The node that says how much memory the guest is to have, which is to be watched.
+pub const TARGET: &str = "memory/target";
+/// The node that says how much it has at most.
+pub const STATIC_MAX: &str = "memory/static-max";
 
 /// Frames that Xen is told of at once. In between, others have their turn.
 const BATCH: usize = 64;
@@ -26,9 +30,9 @@ const BATCH: usize = 64;
 /// KiB in a frame, which Xen counts in.
 const KIB_PER_FRAME: u64 = 4;
 
-/// How long to wait before the next try when nothing goes on, at first and at most.
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(32);
+/// Seconds before the next try when nothing goes on, at first and at most.
+const FIRST: u64 = 1;
+const LONGEST: u64 = 32;
 
 /// Guest frames that are next to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,49 +46,36 @@ pub struct Frames {
 /// The guest's memory, of which frames can be withdrawn from use.
 ///
 /// # Safety
-/// Nobody uses frames that [`withdraw`](Self::withdraw) or [`withdrawn`](Self::withdrawn) have
-/// returned, nor relies on what is in them, until they are restored.
+/// Nobody uses frames that [`withdraw`](Self::withdraw) has returned, nor relies on what is in them,
+/// until they are restored.
 pub unsafe trait Memory {
     /// Withdraws at least one frame and at most `most`. `None` if the guest cannot spare any.
     fn withdraw(&self, most: usize) -> Option<Frames>;
 
-    /// Frames that are withdrawn, at most `most`. `None` if there are none.
-    fn withdrawn(&self, most: usize) -> Option<Frames>;
-
     /// Takes frames into use again.
     ///
     /// # Safety
-    /// They are withdrawn, and have memory.
+    /// They are withdrawn, all at once or one after the other, and have memory.
     unsafe fn restore(&self, frames: Frames);
 }
 
 /// What Xen does with a guest's memory, or a fake of it.
 pub(crate) trait Reservation {
-    /// Takes away the memory at frames. Returns of how many, from the first on.
+    /// Changes at which frames there is memory. Returns at how many it was done, from the first on.
     ///
     /// # Safety
-    /// Nobody uses the frames as long as they have no memory.
-    unsafe fn decrease(&self, frames: &[u64]) -> usize;
-
-    /// Puts memory at frames. Returns at how many, from the first on.
-    ///
-    /// # Safety
-    /// The frames have none.
-    unsafe fn populate(&self, frames: &[u64]) -> usize;
+    /// Nobody uses the frames as long as they have no memory. They have some for
+    /// [`Change::Decrease`], and none for [`Change::Populate`].
+    unsafe fn change(&self, change: Change, frames: &[u64]) -> usize;
 }
 
-/// Follows `memory/target`, until XenStore fails. `total` is how much memory the guest's memory map
-/// shows, in bytes; `sleep` is the kernel's.
-///
-/// # Errors
-/// That of XenStore.
-pub async fn follow(
-    store: Store,
-    total: u64,
-    memory: impl Memory,
-    sleep: impl AsyncFn(Duration),
-) -> Result<Infallible, StoreError> {
-    Balloon::new(memory, Hypercalls, total).follow(store, sleep).await
+/// What to do with the memory at frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// To take it away (`XENMEM_decrease_reservation`).
+    Decrease = 1,
+    /// To put some there (`XENMEM_populate_physmap`).
+    Populate = 6,
 }
 
 /// Where the guest is on its way.
@@ -110,66 +101,55 @@ impl fmt::Display for Way {
     }
 }
 
-struct Balloon<M, X> {
+/// What makes the guest as large as it is to be.
+pub struct Balloon<M> {
     memory: M,
-    xen: X,
+    xen: &'static dyn Reservation,
     /// KiB that the guest has when nothing is given back, as the tools count, if that is known.
     most: Option<u64>,
     /// KiB that the memory map shows.
     total: u64,
-    /// Frames that have been given back.
+    /// What has been given back, and how many frames that is.
+    runs: Vec<Frames>,
     given: usize,
-    /// Frames that are to be.
+    /// How many frames are to be.
     wanted: usize,
     /// What the log was told last.
     told: Way,
-    /// Before the next try.
-    pause: Duration,
+    /// Seconds before the next try.
+    pause: u64,
 }
 
-impl<M: Memory, X: Reservation> Balloon<M, X> {
-    fn new(memory: M, xen: X, total: u64) -> Self {
-        let (most, total) = (None, total / 1024);
-        Self { memory, xen, most, total, given: 0, wanted: 0, told: Way::There, pause: FIRST }
+impl<M: Memory> Balloon<M> {
+    /// For a guest whose memory map shows `total` bytes of memory.
+    pub fn new(memory: M, total: u64) -> Self {
+        Self::with(memory, &Hypercalls, total)
     }
 
-    async fn follow(
-        mut self,
-        store: Store,
-        sleep: impl AsyncFn(Duration),
-    ) -> Result<Infallible, StoreError> {
-        let mut watch = store.watch("memory/target").await?;
-        loop {
-            let pause = self.go();
-            let mut sleeping = pin!(sleep(pause.unwrap_or_default()));
-            let mut has_waited = false;
-            let is_told = poll_fn(|cx| {
-                if let Poll::Ready(told) = watch.poll_next(cx) {
-                    return Poll::Ready(told.map(|_| true));
-                }
-                match pause {
-                    None => return Poll::Pending,
-                    Some(Duration::ZERO) if !has_waited => cx.waker().wake_by_ref(),
-                    Some(Duration::ZERO) => return Poll::Ready(Ok(false)),
-                    Some(_) => return sleeping.as_mut().poll(cx).map(|()| Ok(false)),
-                }
-                has_waited = true;
-                Poll::Pending
-            });
-            if is_told.await? {
-                let paths = ["memory/target", "memory/static-max"].map(String::from);
-                let values = store.read_each(&paths).await?;
-                let mut values = values.iter().map(|value| value.as_ref()?.parse().ok());
-                self.ask(values.next().flatten(), values.next().flatten());
-            }
+    fn with(memory: M, xen: &'static dyn Reservation, total: u64) -> Self {
+        Self {
+            memory,
+            xen,
+            most: None,
+            total: total / 1024,
+            runs: Vec::new(),
+            given: 0,
+            wanted: 0,
+            told: Way::There,
+            pause: FIRST,
         }
     }
 
-    /// The tools want this, in KiB, where it makes sense.
-    ///
-    /// That `xl mem-max` changes what the guest has at most later on does not change its memory map.
-    fn ask(&mut self, target: Option<u64>, static_max: Option<u64>) {
-        let Some(target) = target else { return };
+    /// The tools want this: the values of [`TARGET`] and [`STATIC_MAX`], and perhaps others behind
+    /// them. They count where they make sense.
+    #[cold]
+    pub fn ask(&mut self, values: &[Option<String>]) {
+        let mut kib = [None; 2];
+        for (kib, text) in kib.iter_mut().zip(values) {
+            *kib = text.as_ref().and_then(|text| text.parse::<u64>().ok());
+        }
+        let [Some(target), static_max] = kib else { return };
+        // What `xl mem-max` changes later on does not change the memory map.
         let most = *self.most.get_or_insert(self.total.max(static_max.unwrap_or_default()));
         let wanted = most.saturating_sub(target) / KIB_PER_FRAME;
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
@@ -180,12 +160,48 @@ impl<M: Memory, X: Reservation> Balloon<M, X> {
         }
     }
 
-    /// Goes on. Returns after which time to do so again, if there is reason to.
-    fn go(&mut self) -> Option<Duration> {
+    /// Gives memory back, or gets it, until one of the watches has something to tell, with the
+    /// kernel's `sleep`.
+    ///
+    /// # Errors
+    /// As of [`Watch::next`].
+    pub async fn work_until(
+        &mut self,
+        watches: &mut [Watch],
+        sleep: impl AsyncFn(Duration),
+    ) -> Result<(), StoreError> {
+        loop {
+            let pause = self.go();
+            let mut sleeping = pin!(sleep(Duration::from_secs(pause.unwrap_or_default())));
+            let mut has_waited = false;
+            let is_told = poll_fn(|cx| {
+                for watch in &mut *watches {
+                    if let Poll::Ready(told) = watch.poll_next(cx) {
+                        return Poll::Ready(told.map(|_| true));
+                    }
+                }
+                match pause {
+                    None => return Poll::Pending,
+                    Some(0) if !has_waited => cx.waker().wake_by_ref(),
+                    Some(0) => return Poll::Ready(Ok(false)),
+                    Some(_) => return sleeping.as_mut().poll(cx).map(|()| Ok(false)),
+                }
+                has_waited = true;
+                Poll::Pending
+            });
+            if is_told.await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes on. Returns after how many seconds to do so again, if there is reason to.
+    #[cold]
+    fn go(&mut self) -> Option<u64> {
         let way = self.step();
         if way == Way::On {
             self.pause = FIRST;
-            return Some(Duration::ZERO);
+            return Some(0);
         }
         if way != self.told {
             self.told = way;
@@ -209,45 +225,81 @@ impl<M: Memory, X: Reservation> Balloon<M, X> {
 
     /// Comes a bit closer to where the guest is to be.
     fn step(&mut self) -> Way {
-        if self.given < self.wanted { self.give() } else { self.take() }
-    }
-
-    fn give(&mut self) -> Way {
-        let Some(frames) = self.memory.withdraw(BATCH.min(self.wanted - self.given)) else {
-            return Way::InUse;
+        let is_smaller = self.given < self.wanted;
+        let most = self.given.abs_diff(self.wanted).min(BATCH);
+        let frames = if is_smaller {
+            // There is always room to note what is given.
+            let has_room = self.runs.try_reserve(1).is_ok();
+            let frames = if has_room { self.memory.withdraw(most) } else { None };
+            let Some(frames) = frames else { return Way::InUse };
+            frames
+        } else {
+            let last = self.runs.last().filter(|_| most > 0);
+            let Some(last) = last else { return Way::There };
+            last.split_at(most).0
         };
-        // SAFETY: nobody uses them until they are restored.
-        let done = frames.tell(|frames| unsafe { self.xen.decrease(frames) });
-        self.given += done;
-        if done == frames.count {
-            return Way::On;
+        // SAFETY: withdrawn just now, with memory, or before, and then without; nobody uses them.
+        let done = unsafe { frames.change(self.xen, is_smaller) };
+        let (done, rest) = frames.split_at(done);
+        let filled = if is_smaller {
+            self.given += done.count;
+            match self.runs.last_mut() {
+                Some(last) if last.end() == done.first => last.count += done.count,
+                _ if done.count > 0 => self.runs.push(done),
+                _ => {}
+            }
+            rest
+        } else {
+            self.given -= done.count;
+            if let Some(run) = self.runs.pop().map(|run| run.split_at(done.count).1)
+                && run.count > 0
+            {
+                self.runs.push(run);
+            }
+            done
+        };
+        if filled.count > 0 {
+            // SAFETY: withdrawn, and with memory.
+            unsafe { self.memory.restore(filled) };
         }
-        let rest = Frames { first: frames.first + done as u64, count: frames.count - done };
-        // SAFETY: withdrawn above, and Xen has left them their memory.
-        unsafe { self.memory.restore(rest) };
-        Way::Refused
-    }
-
-    fn take(&mut self) -> Way {
-        let most = BATCH.min(self.given - self.wanted);
-        let frames = if most > 0 { self.memory.withdrawn(most) } else { None };
-        let Some(frames) = frames else { return Way::There };
-        // SAFETY: all that are withdrawn were given back.
-        let done = frames.tell(|frames| unsafe { self.xen.populate(frames) });
-        self.given -= done;
-        if done > 0 {
-            // SAFETY: they are withdrawn, and have got memory.
-            unsafe { self.memory.restore(Frames { count: done, ..frames }) };
-        }
-        if done == frames.count { Way::On } else { Way::Refused }
+        if rest.count == 0 { Way::On } else { Way::Refused }
     }
 }
 
 impl Frames {
-    /// Has `xen` do something with the frames, of which there are at most as many as in a batch.
-    fn tell(self, xen: impl FnOnce(&[u64]) -> usize) -> usize {
-        let numbers: [u64; BATCH] = core::array::from_fn(|index| self.first + index as u64);
-        xen(numbers.get(..self.count).unwrap_or_default())
+    /// The number of the one behind the last.
+    fn end(self) -> u64 {
+        self.first + self.count as u64
+    }
+
+    /// The first of them, at most `count`, and the others.
+    fn split_at(self, count: usize) -> (Self, Self) {
+        let count = count.min(self.count);
+        let rest = Self { first: self.first + count as u64, count: self.count - count };
+        (Self { count, ..self }, rest)
+    }
+
+    /// Has Xen take away the memory at the frames, or put some there. Returns at how many it was done,
+    /// from the first on.
+    ///
+    /// # Safety
+    /// As of [`Reservation::change`].
+    unsafe fn change(self, xen: &dyn Reservation, is_smaller: bool) -> usize {
+        let change = if is_smaller { Change::Decrease } else { Change::Populate };
+        let mut numbers = [0; BATCH];
+        numbers.iter_mut().zip(self.first..).for_each(|(place, number)| *place = number);
+        // SAFETY: the same conditions.
+        unsafe { xen.change(change, numbers.get(..self.count).unwrap_or_default()) }
+    }
+}
+
+impl<M> fmt::Debug for Balloon<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { given, wanted, .. } = self;
+        f.debug_struct("Balloon")
+            .field("given", given)
+            .field("wanted", wanted)
+            .finish_non_exhaustive()
     }
 }
 

@@ -16,7 +16,6 @@ use crate::{
 };
 pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, is_connected, own_domain};
 pub(crate) use grant_copy::GrantCopy;
-use reservation::{decrease_reservation, populate_physmap};
 
 /// Xen, as the traits of what it does for a driver have it: tests have others.
 pub(crate) struct Hypercalls;

@@ -18,10 +18,6 @@ unsafe impl Memory for Spare {
         None
     }
 
-    fn withdrawn(&self, _: usize) -> Option<Frames> {
-        None
-    }
-
     unsafe fn restore(&self, _: Frames) {}
 }
 
@@ -30,10 +26,6 @@ unsafe impl Memory for Spare {
 unsafe impl Memory for Spare {
     fn withdraw(&self, most: usize) -> Option<Frames> {
         super::global::withdraw(most, RESERVE)
-    }
-
-    fn withdrawn(&self, most: usize) -> Option<Frames> {
-        super::global::withdrawn(most)
     }
 
     unsafe fn restore(&self, frames: Frames) {

@@ -11,7 +11,6 @@ use core::{ptr::NonNull, slice};
 use heapless::Vec;
 use mayfly_arch::{MAX_REGIONS, PAGE_SIZE};
 
-use self::withdrawn::Withdrawn;
 use super::{
     runs::{FreeRun, RunLists},
     source::FrameSource,
@@ -40,8 +39,6 @@ pub(super) struct FrameAllocator {
     marks: Marks,
     /// Free frames that are in no run.
     at_hand: Vec<NonNull<u8>, AT_HAND>,
-    /// Frames without memory.
-    withdrawn: Withdrawn,
     free: usize,
     total: usize,
 }
@@ -52,9 +49,8 @@ impl FrameAllocator {
         Self {
             regions: Vec::new(),
             runs: RunLists::new(),
-            marks: Marks::NONE,
+            marks: Marks { outside: None, inline: [0; INLINE_MARKS] },
             at_hand: Vec::new(),
-            withdrawn: Withdrawn::NONE,
             free: 0,
             total: 0,
         }
@@ -100,7 +96,7 @@ impl FrameAllocator {
 
     /// Frames that the allocator has, used or free, without those that are withdrawn.
     pub(super) fn total(&self) -> usize {
-        self.total - self.withdrawn.count()
+        self.total
     }
 
     /// Frames that are free.
@@ -299,8 +295,6 @@ struct Marks {
 }
 
 impl Marks {
-    const NONE: Self = Self { outside: None, inline: [0; INLINE_MARKS] };
-
     fn get(&self, mark: usize) -> bool {
         let byte = match self.outside {
             // SAFETY: `reserve_marks` made room for all marks of all regions.

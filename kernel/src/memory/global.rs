@@ -76,20 +76,11 @@ pub(crate) fn init(ram: &[PhysRange]) {
     });
 }
 
-/// Frames by the number of the first, as Xen calls them.
-fn numbered((start, count): (NonNull<u8>, usize)) -> Option<Frames> {
-    let first = mmu::virt_to_phys(start.as_ptr())?.0 / PAGE_SIZE as u64;
-    Some(Frames { first, count })
-}
-
 /// See [`FrameAllocator::withdraw`].
 pub(super) fn withdraw(most: usize, reserve: usize) -> Option<Frames> {
-    GLOBAL.with(|memory| memory.frames.withdraw(most, reserve)).and_then(numbered)
-}
-
-/// See [`FrameAllocator::withdrawn`].
-pub(super) fn withdrawn(most: usize) -> Option<Frames> {
-    GLOBAL.with(|memory| memory.frames.withdrawn(most)).and_then(numbered)
+    let (start, count) = GLOBAL.with(|memory| memory.frames.withdraw(most, reserve))?;
+    let first = mmu::virt_to_phys(start.as_ptr())?.0 / PAGE_SIZE as u64;
+    Some(Frames { first, count })
 }
 
 /// See [`FrameAllocator::restore`].

@@ -1,25 +1,31 @@
-//! What dom0 asks a guest to do: `xl shutdown`, `xl reboot`, `xl save` and `xl sysrq`.
+//! What dom0 asks a guest to do: `xl shutdown`, `xl reboot`, `xl save`, `xl sysrq` and `xl mem-set`.
 //!
 //! The tools write the order to `control/shutdown`, or a letter to `control/sysrq`; the guest writes
 //! nothing there in its turn, which says that it has heard, and then does it
-//! (docs/misc/xenstore-paths.pandoc in Xen).
+//! (docs/misc/xenstore-paths.pandoc in Xen). How much memory the guest is to have stays where it is
+//! written ([`mayfly_xen::balloon`]).
 
 use alloc::{format, string::String, vec::Vec};
 
 use mayfly_arch::hypercall::CAN_SUSPEND;
 use mayfly_xen::{
     Suspended,
+    balloon::{self, Balloon},
     store::{Store, StoreError},
 };
 
 use super::suspend::suspend;
 use crate::{
-    executor, memory,
+    executor,
+    memory::{self, Spare},
     power::{self, ExitStatus},
+    time,
 };
 
 const SHUTDOWN: &str = "control/shutdown";
 const SYSRQ: &str = "control/sysrq";
+/// What is read when one of them may have changed.
+const NODES: [&str; 4] = [balloon::TARGET, balloon::STATIC_MAX, SHUTDOWN, SYSRQ];
 
 /// What a guest may be told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +81,22 @@ fn stand_still(store: &Store) -> bool {
 }
 
 /// Says what this guest understands, and does what it is told. Returns if XenStore fails.
-pub(super) async fn obey(store: Store) -> StoreError {
-    match listen(&store).await {
+pub(super) async fn obey(store: Store, balloon: Balloon<Spare>) -> StoreError {
+    match listen(&store, balloon).await {
         Ok(never) => match never {},
         Err(error) => error,
     }
 }
 
-async fn listen(store: &Store) -> Result<core::convert::Infallible, StoreError> {
-    let mut watch = store.watch("control").await?;
+async fn listen(
+    store: &Store,
+    mut balloon: Balloon<Spare>,
+) -> Result<core::convert::Infallible, StoreError> {
+    let mut watches = Vec::with_capacity(2);
+    for path in ["control", balloon::TARGET] {
+        watches.push(store.watch(path).await?);
+    }
+    let paths: Vec<_> = NODES.iter().map(|path| String::from(*path)).collect();
     // In a new domain, nobody was told.
     let mut is_new = true;
     loop {
@@ -95,13 +108,13 @@ async fn listen(store: &Store) -> Result<core::convert::Infallible, StoreError> 
             write(store, &features.collect::<Vec<_>>()).await?;
             is_new = false;
         }
-        watch.next().await?;
-        let paths = [SHUTDOWN, SYSRQ];
-        let values = store.read_each(&paths.map(String::from)).await?;
-        for (path, text) in paths.into_iter().zip(values) {
+        balloon.work_until(&mut watches, time::sleep).await?;
+        let values = store.read_each(&paths).await?;
+        balloon.ask(&values);
+        for (path, text) in paths.iter().zip(values).skip(2) {
             let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
             log::info!("asked for: {text}");
-            write(store, &[(path.into(), String::new())]).await?;
+            write(store, &[(path.clone(), String::new())]).await?;
             match Order::parse(path, &text) {
                 Some(order) => is_new |= order.obey(store),
                 None => log::warn!("`{text}` is not something that this guest can do"),

@@ -3,11 +3,11 @@
 extern crate std;
 
 use std::{
+    boxed::Box,
     cell::{Cell, RefCell},
     collections::BTreeSet,
     format,
     rc::Rc,
-    vec::Vec,
 };
 
 use proptest::prelude::*;
@@ -54,10 +54,6 @@ unsafe impl Memory for Spare {
         Some(frames)
     }
 
-    fn withdrawn(&self, most: usize) -> Option<Frames> {
-        first(&self.withdrawn.borrow(), most)
-    }
-
     unsafe fn restore(&self, frames: Frames) {
         assert_ne!(frames.count, 0);
         for frame in each(frames) {
@@ -68,36 +64,25 @@ unsafe impl Memory for Spare {
 }
 
 /// Xen: which frames have memory, and how many may change.
-#[derive(Clone)]
 struct FakeXen {
-    filled: Rc<RefCell<BTreeSet<u64>>>,
+    filled: RefCell<BTreeSet<u64>>,
     /// Frames that it still takes or gives.
-    allowed: Rc<Cell<usize>>,
-    calls: Rc<Cell<usize>>,
+    allowed: Cell<usize>,
+    calls: Cell<usize>,
 }
 
-impl FakeXen {
-    /// Of how many of the frames something is done.
-    fn some<'a>(&self, frames: &'a [u64]) -> &'a [u64] {
+impl Reservation for FakeXen {
+    unsafe fn change(&self, change: Change, frames: &[u64]) -> usize {
         assert!((1..=BATCH).contains(&frames.len()));
         self.calls.set(self.calls.get() + 1);
         let done = frames.len().min(self.allowed.get());
         self.allowed.set(self.allowed.get() - done);
-        &frames[..done]
-    }
-}
-
-impl Reservation for FakeXen {
-    unsafe fn decrease(&self, frames: &[u64]) -> usize {
-        let frames = self.some(frames);
-        frames.iter().for_each(|frame| assert!(self.filled.borrow_mut().remove(frame)));
-        frames.len()
-    }
-
-    unsafe fn populate(&self, frames: &[u64]) -> usize {
-        let frames = self.some(frames);
-        frames.iter().for_each(|frame| assert!(self.filled.borrow_mut().insert(*frame)));
-        frames.len()
+        let mut filled = self.filled.borrow_mut();
+        frames[..done].iter().for_each(|frame| match change {
+            Change::Decrease => assert!(filled.remove(frame)),
+            Change::Populate => assert!(filled.insert(*frame)),
+        });
+        done
     }
 }
 
@@ -105,7 +90,7 @@ impl Reservation for FakeXen {
 struct Bench {
     guest: Guest,
     spare: Spare,
-    xen: FakeXen,
+    xen: &'static FakeXen,
 }
 
 impl Bench {
@@ -114,19 +99,23 @@ impl Bench {
         let guest = Guest::new();
         let all: BTreeSet<u64> = (0x100..0x100 + FRAMES).collect();
         let spare = Spare { free: Rc::new(RefCell::new(all.clone())), ..Spare::default() };
-        let xen = FakeXen {
-            filled: Rc::new(RefCell::new(all)),
-            allowed: Rc::new(Cell::new(usize::MAX)),
-            calls: Rc::default(),
-        };
+        let (filled, allowed) = (RefCell::new(all), Cell::new(usize::MAX));
+        let xen = Box::leak(Box::new(FakeXen { filled, allowed, calls: Cell::new(0) }));
         let bench = Self { guest, spare, xen };
         bench.put("static-max", MOST);
         bench.put("target", target);
-        let balloon = Balloon::new(bench.spare.clone(), bench.xen.clone(), MOST * 1024);
+        let mut balloon = Balloon::with(bench.spare.clone(), bench.xen, MOST * 1024);
         let (store, clock) = (bench.guest.bench.store.clone(), bench.guest.clock());
         bench.guest.spawn(async move {
-            let sleep = async |time| clock.sleep(time).await;
-            balloon.follow(store, sleep).await.unwrap();
+            let mut watches = [store.watch(TARGET).await.unwrap()];
+            loop {
+                balloon
+                    .work_until(&mut watches, async |time| clock.sleep(time).await)
+                    .await
+                    .unwrap();
+                balloon
+                    .ask(&store.read_each(&[TARGET, STATIC_MAX].map(String::from)).await.unwrap());
+            }
         });
         bench.guest.settle();
         bench
@@ -217,12 +206,12 @@ fn what_is_in_use_is_not_given_back_until_it_is_free() {
     bench.spare.free.borrow_mut().extend(&used[used_now..]);
     bench.guest.settle();
     let before = bench.has();
-    bench.guest.elapse(FIRST);
+    bench.guest.elapse(Duration::from_secs(FIRST));
     assert_eq!(bench.has(), before - (used.len() - used_now) as u64 * KIB_PER_FRAME);
     // Who asks seldom asks all the same.
-    (0..50).for_each(|_| bench.guest.elapse(LONGEST));
+    (0..50).for_each(|_| bench.guest.elapse(Duration::from_secs(LONGEST)));
     bench.spare.free.borrow_mut().extend(&used[..used_now]);
-    bench.guest.elapse(LONGEST);
+    bench.guest.elapse(Duration::from_secs(LONGEST));
     assert_eq!(bench.has(), 1024);
     bench.check();
 }

@@ -2,12 +2,10 @@
 
 use mayfly_arch::{PAGE_SIZE, hypercall};
 
-use super::{
-    GRANT_TABLE_OP, GrantCopy, Hypercalls, SELF, add_to_physmap, decrease_reservation,
-    populate_physmap, yield_now,
-};
+use super::{GRANT_TABLE_OP, GrantCopy, Hypercalls, SELF, add_to_physmap, yield_now};
 use crate::{
     XenError,
+    balloon::{Change, Reservation},
     grants::{Access, DomainId, ForeignError, GrantRef, GrantStatus, Handle, Operations},
     shared_page::{FilledPlace, Place, TakenFrame},
 };
@@ -51,12 +49,12 @@ impl Operations for Hypercalls {
 
     fn fill(&self, frame: TakenFrame) -> Result<(), XenError> {
         // SAFETY: as above.
-        all(unsafe { populate_physmap(&[frame.number()]) })
+        all(unsafe { self.change(Change::Populate, &[frame.number()]) })
     }
 
     fn empty(&self, page: FilledPlace) -> Result<Place, XenError> {
         // SAFETY: what has no memory any more is not used either: its owner gives it up here.
-        all(unsafe { decrease_reservation(&[page.frame()]) })?;
+        all(unsafe { self.change(Change::Decrease, &[page.frame()]) })?;
         Ok(page.empty())
     }
 

@@ -98,7 +98,11 @@ type Used = Vec<(NonNull<u8>, usize), 400>;
 /// What a withdrawn frame is full of, which nobody touches.
 const GONE: u8 = 0xee;
 
-fn withdraw(most: usize, left: usize, frames: &mut FrameAllocator) -> Result<(), TestCaseError> {
+fn withdraw(
+    (most, left): (usize, usize),
+    frames: &mut FrameAllocator,
+    gone: &mut Used,
+) -> Result<(), TestCaseError> {
     let (free, total) = (frames.free_frames(), frames.total());
     match frames.withdraw(most, left) {
         Some((start, count)) => {
@@ -106,25 +110,36 @@ fn withdraw(most: usize, left: usize, frames: &mut FrameAllocator) -> Result<(),
             prop_assert_eq!(frames.total(), total - count);
             // SAFETY: withdrawn just now, and nobody else may touch it.
             unsafe { start.write_bytes(GONE, count * PAGE_SIZE) };
+            gone.push((start, count)).unwrap();
         }
-        None => prop_assert!(free <= left + 1 && frames.free_frames() == free),
+        None => prop_assert!(free <= left && frames.free_frames() == free),
     }
     Ok(())
 }
 
-/// Restores some of the frames that are withdrawn, which nobody has touched. Returns how many.
-fn restore(most: usize, frames: &mut FrameAllocator) -> Result<usize, TestCaseError> {
-    let Some((start, count)) = frames.withdrawn(most) else { return Ok(0) };
-    prop_assert!((1..=most).contains(&count));
+/// Restores up to `most` of the frames that were withdrawn last, which nobody has touched.
+fn restore(most: usize, frames: &mut FrameAllocator, gone: &mut Used) -> Result<(), TestCaseError> {
+    let Some((start, all)) = gone.pop() else { return Ok(()) };
+    let count = all.min(most);
+    // SAFETY: the tail of a run.
+    let (rest, start) = ((start, all - count), unsafe { start.add((all - count) * PAGE_SIZE) });
+    if rest.1 > 0 {
+        gone.push(rest).unwrap();
+    }
     // SAFETY: withdrawn, and so written to before.
     let bytes = unsafe { slice::from_raw_parts(start.as_ptr(), count * PAGE_SIZE) };
     prop_assert!(bytes.iter().all(|byte| *byte == GONE));
     // SAFETY: withdrawn, with memory.
     unsafe { frames.restore(start, count) };
-    Ok(count)
+    Ok(())
 }
 
-fn take(step: Step, frames: &mut FrameAllocator, used: &mut Used) -> Result<(), TestCaseError> {
+fn take(
+    step: Step,
+    frames: &mut FrameAllocator,
+    used: &mut Used,
+    gone: &mut Used,
+) -> Result<(), TestCaseError> {
     match step {
         Step::Allocate(count, align) => {
             if let Some(start) = frames.allocate(count, 1 << align) {
@@ -158,8 +173,8 @@ fn take(step: Step, frames: &mut FrameAllocator, used: &mut Used) -> Result<(), 
                 }
             }
         }
-        Step::Withdraw(most, left) => withdraw(most, left, frames)?,
-        Step::Restore(most) => _ = restore(most, frames)?,
+        Step::Withdraw(most, left) => withdraw((most, left), frames, gone)?,
+        Step::Restore(most) => restore(most, frames, gone)?,
     }
     Ok(())
 }
@@ -190,21 +205,20 @@ proptest! {
         let (total, longest) = (frames.free_frames(), frames.longest_run());
         prop_assert_eq!(frames.total() - total, usize::from(is_large));
         let all = frames.total();
-        let mut used = Used::new();
+        let (mut used, mut gone) = (Used::new(), Used::new());
         for step in steps {
-            take(step, &mut frames, &mut used)?;
+            take(step, &mut frames, &mut used, &mut gone)?;
             let in_use: usize = used.iter().map(|run| run.1).sum();
-            let own = usize::from(frames.withdrawn.marks.outside.is_some());
-            prop_assert_eq!(frames.free_frames(), total - in_use - own - (all - frames.total()));
+            let withdrawn: usize = gone.iter().map(|run| run.1).sum();
+            prop_assert_eq!(frames.total(), all - withdrawn);
+            prop_assert_eq!(frames.free_frames(), total - in_use - withdrawn);
         }
-        while restore(7, &mut frames)? > 0 {}
+        while !gone.is_empty() {
+            restore(7, &mut frames, &mut gone)?;
+        }
         prop_assert_eq!(frames.total(), all);
         for run in used {
             give_back(run, &mut frames)?;
-        }
-        if let Some(marks) = frames.withdrawn.marks.outside {
-            // SAFETY: allocated by `withdraw`, and not used any more.
-            unsafe { frames.free(marks, 1) };
         }
         frames.put_away();
         prop_assert_eq!((frames.free_frames(), frames.longest_run()), (total, longest));
