@@ -45,6 +45,8 @@ impl Config {
         );
         if self.arch == Arch::X86_64 {
             text += "type = \"pvh\"\n";
+        } else {
+            text += "# Xen 4.17 has no `xl mem-set` on ARM without this line.\nacpi = 0\n";
         }
         if self.native_tsc && self.arch == Arch::X86_64 {
             text += "tsc_mode = \"native\"\n";
@@ -179,6 +181,8 @@ on_crash = "preserve"
         };
         let expected = r#"# A Mayfly guest for armv7. xl.cfg(5) explains each line.
 name = "http"
+# Xen 4.17 has no `xl mem-set` on ARM without this line.
+acpi = 0
 # The image: a path in dom0, or from where xl is started.
 kernel = "/srv/http"
 # Boot arguments.

@@ -175,8 +175,9 @@ struct Script {
     peer: Option<Peer>,
 }
 
-const SCRIPTS: [Script; 6] = [
+const SCRIPTS: [Script; 7] = [
     script("attached_network.sh", include_str!("dom0/attached_network.sh"), None),
+    script("balloon.sh", include_str!("dom0/balloon.sh"), None),
     script("conduit.sh", include_str!("dom0/conduit.sh"), Some(Peer::VchanEcho)),
     script("console.sh", include_str!("dom0/console.sh"), Some(Peer::ConsoleEnd)),
     script("type.sh", include_str!("dom0/type.sh"), None),
