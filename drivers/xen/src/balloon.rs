@@ -140,15 +140,12 @@ impl<M: Memory> Balloon<M> {
         }
     }
 
-    /// The tools want this: the values of [`TARGET`] and [`STATIC_MAX`], and perhaps others behind
-    /// them. They count where they make sense.
+    /// The tools want this: the values of [`TARGET`] and [`STATIC_MAX`], which count where they make
+    /// sense.
     #[cold]
     pub fn ask(&mut self, values: &[Option<String>]) {
-        let mut kib = [None; 2];
-        for (kib, text) in kib.iter_mut().zip(values) {
-            *kib = text.as_ref().and_then(|text| text.parse::<u64>().ok());
-        }
-        let [Some(target), static_max] = kib else { return };
+        let mut kib = values.iter().map(number);
+        let (Some(Some(target)), Some(static_max)) = (kib.next(), kib.next()) else { return };
         // What `xl mem-max` changes later on does not change the memory map.
         let most = *self.most.get_or_insert(self.total.max(static_max.unwrap_or_default()));
         let wanted = most.saturating_sub(target) / KIB_PER_FRAME;
@@ -251,11 +248,10 @@ impl<M: Memory> Balloon<M> {
             rest
         } else {
             self.given -= done.count;
-            if let Some(run) = self.runs.pop().map(|run| run.split_at(done.count).1)
-                && run.count > 0
-            {
-                self.runs.push(run);
+            if let Some(last) = self.runs.last_mut() {
+                *last = last.split_at(done.count).1;
             }
+            self.runs.pop_if(|last| last.count == 0);
             done
         };
         if filled.count > 0 {
@@ -264,6 +260,12 @@ impl<M: Memory> Balloon<M> {
         }
         if rest.count == 0 { Way::On } else { Way::Refused }
     }
+}
+
+/// The number that a node says. Not worth being there twice.
+#[inline(never)]
+fn number(value: &Option<String>) -> Option<u64> {
+    value.as_ref()?.parse().ok()
 }
 
 impl Frames {

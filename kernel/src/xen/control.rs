@@ -25,7 +25,9 @@ use crate::{
 const SHUTDOWN: &str = "control/shutdown";
 const SYSRQ: &str = "control/sysrq";
 /// What is read when one of them may have changed.
-const NODES: [&str; 4] = [balloon::TARGET, balloon::STATIC_MAX, SHUTDOWN, SYSRQ];
+const NODES: [&str; 4] = [SHUTDOWN, SYSRQ, balloon::TARGET, balloon::STATIC_MAX];
+/// How many of them are orders.
+const ORDERS: usize = 2;
 
 /// What a guest may be told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,8 +112,8 @@ async fn listen(
         }
         balloon.work_until(&mut watches, time::sleep).await?;
         let values = store.read_each(&paths).await?;
-        balloon.ask(&values);
-        for (path, text) in paths.iter().zip(values).skip(2) {
+        balloon.ask(values.get(ORDERS..).unwrap_or_default());
+        for (path, text) in paths.iter().zip(values).take(ORDERS) {
             let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
             log::info!("asked for: {text}");
             write(store, &[(path.clone(), String::new())]).await?;

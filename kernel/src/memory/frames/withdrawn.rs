@@ -5,7 +5,6 @@ use core::ptr::NonNull;
 use mayfly_arch::PAGE_SIZE;
 
 use super::FrameAllocator;
-use crate::memory::source::FrameSource;
 
 impl FrameAllocator {
     /// Withdraws free frames that are next to each other, at most `most`, so that at least `reserve`
@@ -37,10 +36,11 @@ impl FrameAllocator {
     /// They were, in one piece or in several that are neighbours, and have memory.
     pub(in crate::memory) unsafe fn restore(&mut self, start: NonNull<u8>, frames: usize) {
         self.total += frames;
+        self.free += frames;
         // One by one, as neighbours may be of two regions.
         for frame in 0..frames {
             // SAFETY: they are part of this allocator, and nobody has used them meanwhile.
-            unsafe { self.free(start.add(frame * PAGE_SIZE), 1) }
+            unsafe { self.free_run(start.add(frame * PAGE_SIZE), 1) }
         }
     }
 }
