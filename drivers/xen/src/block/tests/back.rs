@@ -103,6 +103,9 @@ impl<'a> BlkBack<'a> {
         let pages = segments.into_iter().map(|[reference, sectors]| {
             let (first, last) = (sectors & 0xff, sectors >> 8 & 0xff);
             assert!(first == 0 && last < 8);
+            let writable = || PeerPage::map(grants, DOM0, GrantRef(reference), Access::ReadWrite);
+            let may_write = operation != WRITE || self.mapped.is_some();
+            assert!(may_write || writable().is_none(), "blkback may write to what is written");
             (self.page(reference, access), (last as usize + 1) * UNIT)
         });
         let pages = pages.collect();

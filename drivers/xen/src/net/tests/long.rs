@@ -126,6 +126,11 @@ fn what_the_back_end_does_not_take_is_not_sent() {
         assert_eq!(card.device.transmit(empty), Err(DeviceError::Unsupported));
         assert!(card.netback.take().is_none());
     }
+    // Who cuts a packet into segments has to fill in their checksums.
+    let guest = Guest::new();
+    let without = [FEATURES, &[("feature-ipv6-csum-offload", "0")]].concat();
+    let card = connect_with(&guest, &[], &without);
+    assert_eq!(card.device.segmentation(), Default::default());
 }
 
 #[test]
@@ -148,7 +153,15 @@ fn jumbo_frames_go_both_ways() {
 fn long_packets_come_in_in_one_piece() {
     let guest = Guest::new();
     let mut card = connect_with(&guest, &[], FEATURES);
-    for name in ["feature-sg", "feature-gso-tcpv4", "feature-gso-tcpv6"] {
+    let nodes = [
+        "request-rx-copy",
+        "feature-rx-notify",
+        "feature-ipv6-csum-offload",
+        "feature-sg",
+        "feature-gso-tcpv4",
+        "feature-gso-tcpv6",
+    ];
+    for name in nodes {
         assert_eq!(card.back.front(name).as_deref(), Some("1"));
     }
     for round in 0..300 {
