@@ -16,7 +16,11 @@ use super::{
     watch::Changes,
     wire::{self, Header, Kind},
 };
-use crate::incarnation::Incarnation;
+
+/// Which of the connections with servers, one after the other, something belongs to: a server knows
+/// nothing of those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Epoch(u32);
 
 /// The connection with XenStore.
 #[derive(Clone)]
@@ -29,6 +33,7 @@ struct State {
     /// How many of them, at the end, are not sent in full.
     unsent: usize,
     watches: Vec<(u32, Rc<RefCell<Changes>>)>,
+    epoch: Epoch,
     last_request: u32,
     last_watch: u32,
     turns: Turns,
@@ -87,6 +92,7 @@ impl Connection {
             waiting: VecDeque::new(),
             unsent: 0,
             watches: Vec::new(),
+            epoch: Epoch(0),
             last_request: 0,
             last_watch: 0,
             turns: Turns::new(),
@@ -104,7 +110,7 @@ impl Connection {
     ) -> Result<Request, StoreError> {
         let answer = Rc::default();
         let number = self.enqueue(kind, transaction, parts, Some(Rc::clone(&answer)))?;
-        Ok(Request::new(self.clone(), kind, number, answer))
+        Ok(Request::new(self.clone(), kind, number, answer, self.epoch()))
     }
 
     /// Sends a request whose reply nobody waits for.
@@ -125,7 +131,7 @@ impl Connection {
         if let Some(error) = state.end {
             return Err(error);
         }
-        let transaction = transaction.number().ok_or(StoreError::Again)?;
+        let transaction = transaction.number(state.epoch).ok_or(StoreError::Again)?;
         let request = state.enqueue(kind, transaction, parts, answer)?;
         let driver = state.driver.clone();
         drop(state);
@@ -154,6 +160,11 @@ impl Connection {
         }
     }
 
+    /// The one that goes on.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.0.borrow().epoch
+    }
+
     /// The connection is another one, to a server that knows nothing of the last: registers all
     /// watches again, each of which has something to tell then, and sends again what has no reply.
     /// What belongs to a transaction fails with [`StoreError::Again`].
@@ -161,6 +172,7 @@ impl Connection {
         let mut state = self.0.borrow_mut();
         let (old, watches) = (mem::take(&mut state.waiting), state.watches.clone());
         state.unsent = 0;
+        state.epoch = Epoch(state.epoch.0.wrapping_add(1));
         for (number, changes) in &watches {
             let parts = wire::watch(changes.borrow().path(), *number);
             // It is as long as it was the first time.
@@ -286,7 +298,7 @@ impl Connection {
         match (waiting.answer, waiting.kind, result) {
             (Some(answer), _, result) => Answer::give(&answer, result),
             (None, Kind::TransactionStart, Ok(payload)) => {
-                self.roll_back(&payload, Incarnation::current());
+                self.roll_back(&payload, self.epoch());
             }
             (None, Kind::Watch, Err(RequestError { error, .. })) => {
                 log::error!("a watch of XenStore is lost: {error}");
@@ -297,8 +309,8 @@ impl Connection {
     }
 
     /// Ends a transaction that nobody wants, by the reply that has its number.
-    pub(super) fn roll_back(&self, payload: &[u8], incarnation: Incarnation) {
-        if let Some(transaction) = Within::begun(payload, incarnation) {
+    pub(super) fn roll_back(&self, payload: &[u8], epoch: Epoch) {
+        if let Some(transaction) = Within::begun(payload, epoch) {
             self.post(Kind::TransactionEnd, transaction, &[b"F\0"]);
         }
     }

@@ -5,8 +5,13 @@
 //! ```text
 //!   0x000   req: 1024 bytes, what the guest asks     req_cons at 0x800, req_prod at 0x804
 //!   0x400   rsp: 1024 bytes, what it is told         rsp_cons at 0x808, rsp_prod at 0x80c
-//!   0x814   connection: 1 while the server is not there, or not there yet
+//!   0x810   server_features: 1 if it can begin anew, 2 if it tells of errors
+//!   0x814   connection: 1 while the server is not there, or not there yet, or begins anew
+//!   0x818   error: what the server holds against the guest, or 0
 //! ```
+//!
+//! When the other side has broken the protocol, and can begin anew, the guest asks for that: it sets
+//! `connection`, and the server forgets all, empties the rings, and clears it.
 
 use alloc::vec::Vec;
 use core::{
@@ -18,19 +23,25 @@ use core::{
 
 use super::{
     StoreError,
-    connection::Connection,
+    connection::{Connection, Epoch},
     wire::{HEADER, Header},
 };
 use crate::{
     byte_ring::{BadIndex, Consumer, Producer},
-    incarnation::Incarnation,
     shared_page::SharedPage,
 };
 
 /// Messages that are taken in before other tasks run.
 const BATCH: usize = 64;
+/// `server_features`: it can begin anew (`XENSTORE_SERVER_FEATURE_RECONNECTION`), and it tells of
+/// errors (`XENSTORE_SERVER_FEATURE_ERROR`).
+const CAN_RECONNECT: u32 = 1;
+const TELLS_ERRORS: u32 = 2;
 /// `connection`: the server is not there, or not there yet.
 const RECONNECT: u32 = 1;
+/// How often the guest asks the server to begin anew: one that breaks the protocol again and again is
+/// given up.
+const MOST_RECONNECTS: u32 = 8;
 
 /// The event channel of the store.
 pub(crate) trait Channel {
@@ -48,14 +59,16 @@ pub(crate) struct Driver<C> {
     channel: C,
     page: SharedPage,
     rings: Rings,
+    /// How often the server was asked to begin anew, and whether it has not done so yet.
+    reconnects: u32,
+    is_reconnecting: bool,
 }
 
 /// The rings, which begin anew with the connection.
 struct Rings {
-    incarnation: Incarnation,
+    epoch: Epoch,
     requests: Producer<'static>,
     replies: Consumer<'static>,
-    connection_state: &'static AtomicU32,
     has_begun: bool,
     incoming: Incoming,
 }
@@ -76,13 +89,12 @@ impl From<BadIndex> for StoreError {
 }
 
 impl Rings {
-    fn new(page: SharedPage) -> Self {
+    fn new(page: SharedPage, epoch: Epoch) -> Self {
         let bytes = page.bytes();
         Self {
-            incarnation: Incarnation::current(),
+            epoch,
             requests: Producer::new(&bytes[..0x400], page.word(0x800), page.word(0x804)),
             replies: Consumer::new(&bytes[0x400..0x800], page.word(0x808), page.word(0x80c)),
-            connection_state: page.word(0x814),
             has_begun: false,
             incoming: Incoming::default(),
         }
@@ -91,18 +103,27 @@ impl Rings {
 
 impl<C: Channel> Driver<C> {
     pub(super) fn new(connection: Connection, page: SharedPage, channel: C) -> Self {
-        Self { connection, channel, page, rings: Rings::new(page) }
+        let rings = Rings::new(page, connection.epoch());
+        Self { connection, channel, page, rings, reconnects: 0, is_reconnecting: false }
     }
 
     /// Moves what can be moved. Returns whether there may be more.
     fn work(&mut self) -> Result<bool, StoreError> {
-        if self.rings.incarnation.is_over() {
-            self.rings = Rings::new(self.page);
-        }
-        let rings = &mut self.rings;
-        if rings.connection_state.load(Ordering::Acquire) == RECONNECT {
+        if self.connection_state().load(Ordering::Acquire) == RECONNECT {
             return Ok(false);
         }
+        if mem::take(&mut self.is_reconnecting) {
+            self.connection.resume();
+        }
+        let epoch = self.connection.epoch();
+        if self.rings.epoch != epoch {
+            self.rings = Rings::new(self.page, epoch);
+        }
+        if self.features() & TELLS_ERRORS != 0 && self.page.word(0x818).load(Ordering::Acquire) != 0
+        {
+            return Err(StoreError::Protocol);
+        }
+        let rings = &mut self.rings;
         if !rings.has_begun {
             // What a boot loader was told before.
             rings.replies.skip()?;
@@ -114,6 +135,27 @@ impl<C: Channel> Driver<C> {
             self.channel.notify();
         }
         Ok(received? >= BATCH)
+    }
+
+    /// Asks the server to begin anew. Returns false if it cannot, or was asked too often.
+    fn reconnect(&mut self) -> bool {
+        if self.features() & CAN_RECONNECT == 0 || self.reconnects == MOST_RECONNECTS {
+            return false;
+        }
+        log::warn!("XenStore does not keep to its protocol; it is asked to begin anew");
+        self.reconnects += 1;
+        self.is_reconnecting = true;
+        self.connection_state().store(RECONNECT, Ordering::Release);
+        self.channel.notify();
+        true
+    }
+
+    fn features(&self) -> u32 {
+        self.page.word(0x810).load(Ordering::Relaxed)
+    }
+
+    fn connection_state(&self) -> &'static AtomicU32 {
+        self.page.word(0x814)
     }
 }
 
@@ -168,6 +210,7 @@ impl<C: Channel + Unpin> Future for Driver<C> {
         match self.work() {
             Ok(true) => cx.waker().wake_by_ref(),
             Ok(false) => {}
+            Err(_) if self.reconnect() => {}
             Err(error) => {
                 self.connection.fail(error);
                 return Poll::Ready(error);

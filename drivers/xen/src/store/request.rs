@@ -10,10 +10,9 @@ use core::{
 
 use super::{
     StoreError,
-    connection::{Connection, RequestError},
+    connection::{Connection, Epoch, RequestError},
     wire::Kind,
 };
-use crate::incarnation::Incarnation;
 
 /// The payload of a reply, or the error that the reply has.
 type Payload = Result<Vec<u8>, RequestError>;
@@ -42,7 +41,7 @@ pub(super) struct Request {
     kind: Kind,
     number: u32,
     answer: Rc<RefCell<Answer>>,
-    incarnation: Incarnation,
+    epoch: Epoch,
 }
 
 impl Request {
@@ -51,8 +50,9 @@ impl Request {
         kind: Kind,
         number: u32,
         answer: Rc<RefCell<Answer>>,
+        epoch: Epoch,
     ) -> Self {
-        Self { connection, kind, number, answer, incarnation: Incarnation::current() }
+        Self { connection, kind, number, answer, epoch }
     }
 }
 
@@ -77,7 +77,7 @@ impl Drop for Request {
         match self.answer.replace(Answer::Taken) {
             Answer::None | Answer::Awaited(_) => self.connection.abandon(self.number),
             Answer::Given(Ok(reply)) if self.kind == Kind::TransactionStart => {
-                self.connection.roll_back(&reply, self.incarnation);
+                self.connection.roll_back(&reply, self.epoch);
             }
             Answer::Given(_) | Answer::Taken => {}
         }

@@ -4,40 +4,36 @@ use core::{fmt, ops::Deref};
 
 use super::{
     StoreError,
-    connection::Connection,
+    connection::{Connection, Epoch},
     nodes::Nodes,
     turns::Turn,
     wire::{self, Kind},
 };
-use crate::incarnation::Incarnation;
 
 /// The transaction that a request belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Within {
     number: u32,
     /// In which it has this number.
-    incarnation: Option<Incarnation>,
+    epoch: Option<Epoch>,
 }
 
 impl Within {
     /// None.
-    pub(super) const NONE: Self = Self { number: 0, incarnation: None };
+    pub(super) const NONE: Self = Self { number: 0, epoch: None };
 
-    /// The number by which the store knows it; 0 is none. `None` if it was one of a connection that
-    /// is over.
-    pub(super) fn number(self) -> Option<u32> {
-        match self.incarnation {
-            Some(incarnation) if incarnation.is_over() => None,
-            _ => Some(self.number),
-        }
+    /// The number by which the store knows it in this epoch; 0 is none. `None` if it was one of a
+    /// connection that is over.
+    pub(super) fn number(self, now: Epoch) -> Option<u32> {
+        self.epoch.is_none_or(|epoch| epoch == now).then_some(self.number)
     }
 
-    /// The transaction that the store has begun in this incarnation, by its answer.
-    pub(super) fn begun(payload: &[u8], incarnation: Incarnation) -> Option<Self> {
+    /// The transaction that the store has begun in this epoch, by its answer.
+    pub(super) fn begun(payload: &[u8], epoch: Epoch) -> Option<Self> {
         let number = wire::text(payload)?.parse().ok();
         // Zero would be no transaction.
         let number = number.filter(|number| *number != 0)?;
-        Some(Self { number, incarnation: Some(incarnation) })
+        Some(Self { number, epoch: Some(epoch) })
     }
 }
 
@@ -56,9 +52,9 @@ impl Transaction {
 
     pub(super) async fn start(connection: &Connection) -> Result<Self, StoreError> {
         let turn = Turn::take(connection).await;
-        let incarnation = Incarnation::current();
+        let epoch = connection.epoch();
         let reply = connection.request(Kind::TransactionStart, Within::NONE, &[b"\0"])?.await?;
-        let begun = Within::begun(&reply, incarnation).ok_or(StoreError::Protocol)?;
+        let begun = Within::begun(&reply, epoch).ok_or(StoreError::Protocol)?;
         Ok(Self { nodes: Nodes::new(connection.clone(), begun), is_ending: false, _turn: turn })
     }
 
@@ -90,6 +86,6 @@ impl Drop for Transaction {
 
 impl fmt::Debug for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Transaction").field(&self.nodes.transaction().number()).finish()
+        f.debug_tuple("Transaction").field(&self.nodes.transaction().number).finish()
     }
 }

@@ -118,6 +118,12 @@ impl Bench {
         self.store.resume_requests();
     }
 
+    /// Has the server offer these features (`server_features`), and tell of an error.
+    pub(super) fn offer(&self, features: u32, error: u32) {
+        self.page.word(0x810).store(features, Ordering::Relaxed);
+        self.page.word(0x818).store(error, Ordering::Relaxed);
+    }
+
     /// Sends the guest an event.
     pub(super) fn notify_guest(&self) {
         if let Some(waker) = self.line.to_guest.take() {
@@ -207,7 +213,8 @@ impl Bench {
         }
         let is_notified = self.line.to_server.take();
         let mut server = self.server.borrow_mut();
-        let has_served = (is_notified || server.is_busy()) && server.serve();
+        let begins = is_notified && server.begins_anew(self.page);
+        let has_served = begins || (is_notified || server.is_busy()) && server.serve();
         if has_served {
             self.notify_guest();
         }

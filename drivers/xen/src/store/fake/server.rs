@@ -64,6 +64,10 @@ pub(in crate::store) struct Server {
     transactions: BTreeMap<u32, Transaction>,
     last_transaction: u32,
     pub(in crate::store) mischief: Mischief,
+    /// It does so after it has begun anew, too.
+    pub(in crate::store) is_incorrigible: bool,
+    /// How often it has begun anew.
+    pub(in crate::store) begun: u32,
     /// Bytes that it moves at a time.
     pub(in crate::store) step: usize,
     /// It answers what it is asked at the same time from behind.
@@ -92,6 +96,8 @@ impl Server {
             transactions: BTreeMap::new(),
             last_transaction: 0,
             mischief: Mischief::None,
+            is_incorrigible: false,
+            begun: 0,
             step: usize::MAX,
             is_reversed: false,
             conflicts: 0,
@@ -115,6 +121,23 @@ impl Server {
         self.transactions.clear();
         self.last_transaction = 0;
         self.is_busy = false;
+    }
+
+    /// Begins anew, if it offers that and the guest asks for it. It may be better then. Returns whether
+    /// it did.
+    pub(super) fn begins_anew(&mut self, page: SharedPage) -> bool {
+        let is_set = |offset| page.word(offset).load(Ordering::Relaxed) & 1 != 0;
+        let begins = is_set(0x810) && is_set(0x814);
+        if begins {
+            self.restart(page);
+            self.begun += 1;
+            if !self.is_incorrigible {
+                self.mischief = Mischief::None;
+            }
+            page.word(0x818).store(0, Ordering::Relaxed);
+            page.word(0x814).store(0, Ordering::Relaxed);
+        }
+        begins
     }
 
     pub(in crate::store) fn watches(&self) -> usize {

@@ -104,10 +104,14 @@ proptest! {
     #[test]
     fn no_bytes_of_the_server_do_harm(
         start: u32,
+        features in 0..4_u32,
+        error in 0..2_u32,
         pieces in prop::collection::vec((piece(), prop::option::weighted(0.05, 0..2048_u32)), 0..40),
     ) {
         let bench = Bench::at(start, start);
+        bench.offer(features, error);
         bench.server.borrow_mut().mischief = Mischief::Silent;
+        bench.server.borrow_mut().is_incorrigible = true;
         let store = bench.store.clone();
         let mut asking = Some(Box::pin(ask(&store)));
         let (bytes, produced) = (&bench.page.bytes()[0x400..0x800], bench.page.word(0x80c));

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+mod anew;
 mod hostile;
 mod nodes;
 mod requests;
