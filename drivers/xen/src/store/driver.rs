@@ -112,12 +112,15 @@ impl<C: Channel> Driver<C> {
         if self.connection_state().load(Ordering::Acquire) == RECONNECT {
             return Ok(false);
         }
-        if mem::take(&mut self.is_reconnecting) {
+        let is_anew = mem::take(&mut self.is_reconnecting);
+        if is_anew {
             self.connection.resume();
         }
         let epoch = self.connection.epoch();
         if self.rings.epoch != epoch {
             self.rings = Rings::new(self.page, epoch);
+            // Then the server has emptied them.
+            self.rings.has_begun = is_anew;
         }
         if self.features() & TELLS_ERRORS != 0 && self.page.word(0x818).load(Ordering::Acquire) != 0
         {

@@ -1,4 +1,4 @@
-//! Back ends that mean harm: a program in dom0 ([`tests/backends`]) plays them for a guest, whose task
+//! Back ends and a XenStore that mean harm: a program in dom0 ([`tests/backends`]) plays them for a guest, whose task
 //! answers whatever they do, and which uses no processor afterwards.
 //!
 //! [`tests/backends`]: ../../../../tests/backends/src/bin/hostile/main.rs
@@ -31,7 +31,7 @@ const NETWORKS: usize = 40;
 
 /// What is played, and how many lines the guest may print meanwhile: a few for each device, however
 /// often its back end does what it does.
-const TESTS: [(&str, usize); 3] = [("disk", 200), ("net", 250), ("keys", 250)];
+const TESTS: [(&str, usize); 4] = [("disk", 200), ("net", 250), ("keys", 250), ("store", 60)];
 
 /// The tests of an architecture.
 ///

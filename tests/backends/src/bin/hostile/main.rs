@@ -1,4 +1,4 @@
-//! Plays back ends that mean harm, in dom0: `hostile DOMAIN disk|net|keys [NAME...]`.
+//! Plays back ends that mean harm, in dom0: `hostile DOMAIN disk|net|keys|store [NAME...]`.
 //!
 //! The guest is `tests/guests/src/bin/hostile_agent.rs`, created without devices. What belongs to
 //! devices in XenStore is written here, for both sides, and back ends are where no driver of dom0
@@ -11,6 +11,7 @@
 //! FAILED unknown-id: the end does not come in 20 s
 //! ```
 
+mod daemon;
 mod disk;
 mod guest;
 mod harm;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
 /// Returns how many have failed.
 fn run(arguments: &[String]) -> Outcome<usize> {
     let [domain, what, names @ ..] = arguments else {
-        return Err("what it needs: DOMAIN disk|net|keys [NAME...]".into());
+        return Err("what it needs: DOMAIN disk|net|keys|store [NAME...]".into());
     };
     let guest = Guest::new(domain.parse()?)?;
     let mut failures = 0;
@@ -69,7 +70,8 @@ fn run(arguments: &[String]) -> Outcome<usize> {
         "disk" => each::<Disk<'_>>(&guest, &disk::scenarios(), names, &mut report),
         "net" => each::<Net<'_>>(&guest, &net::scenarios(), names, &mut report),
         "keys" => keys::run(&guest, names, &mut report),
-        other => Err(format!("`{other}` is none of disk, net, keys").into()),
+        "store" => daemon::run(&guest, names, &mut report),
+        other => Err(format!("`{other}` is none of disk, net, keys, store").into()),
     };
     guest.clear()?;
     outcome.map(|()| failures)
