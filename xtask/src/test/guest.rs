@@ -34,7 +34,7 @@ pub struct TestGuest {
     image: Option<Image>,
     forwards: Vec<Forward>,
     namespace: Option<Namespace>,
-    _passt: Option<Passt>,
+    passt: Option<Passt>,
     _ports: Reserved,
 }
 
@@ -114,7 +114,7 @@ impl TestGuest {
             image: image.cloned(),
             forwards,
             namespace,
-            _passt: None,
+            passt: None,
             _ports: ports,
         })
     }
@@ -134,16 +134,12 @@ impl TestGuest {
         command.arg("--").args(arguments);
         let (running, console) = record(&command)?;
         let (image, namespace) = (None, None);
-        Ok(Self {
-            command,
-            running,
-            console,
-            image,
-            forwards,
-            namespace,
-            _passt: passt,
-            _ports: ports,
-        })
+        Ok(Self { command, running, console, image, forwards, namespace, passt, _ports: ports })
+    }
+
+    /// Whether its network is passt's.
+    pub fn is_on_passt(&self) -> bool {
+        self.passt.is_some()
     }
 
     /// Starts the guest once more, as it was started first, and with an empty console.

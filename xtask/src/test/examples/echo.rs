@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::client;
 use super::{Check, check};
@@ -21,18 +21,31 @@ pub const CHECKS: &[Check] = &[
 /// Attempts to get the first answer, while the guest boots.
 const ATTEMPTS: u32 = 60;
 
+/// Connections of which one may stand still on passt. That of Debian 12 forgets, once in some hundred
+/// of these on a busy machine, to acknowledge what it has passed on, if the guest closes its window at
+/// that moment; and then it leaves the guest's retransmissions unanswered, too, which TCP must not do
+/// (RFC 9293 section 3.10.7.4).
+const ATTEMPTS_ON_PASST: u32 = 3;
+
 /// A stream of a megabyte comes back as it was, and the connection is closed in order.
 fn tcp(guest: &mut TestGuest) -> Result<()> {
     let port = guest.port(7, Protocol::Tcp)?.to_string();
     first_answer(guest, &["-N", "-w", "1", "127.0.0.1", &port])?;
     let stream: Vec<u8> =
         (0..1_u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
-    let mut nc = Command::new("nc");
-    nc.args(["-N", "-w", "20", "127.0.0.1", &port]);
-    let answer = client::run(&mut nc, &stream)?.stdout;
-    ensure!(answer.len() == stream.len(), "{} of {} bytes came back", answer.len(), stream.len());
-    ensure!(answer == stream, "the bytes that came back are others");
-    Ok(())
+    let attempts = if guest.is_on_passt() { ATTEMPTS_ON_PASST } else { 1 };
+    let mut came = 0;
+    for _ in 0..attempts {
+        let mut nc = Command::new("nc");
+        nc.args(["-N", "-w", "20", "127.0.0.1", &port]);
+        let answer = client::run(&mut nc, &stream)?.stdout;
+        ensure!(stream.starts_with(&answer), "the bytes that came back are others");
+        came = answer.len();
+        if came == stream.len() {
+            return Ok(());
+        }
+    }
+    bail!("{came} of {} bytes came back", stream.len());
 }
 
 /// A datagram comes back.
@@ -74,5 +87,5 @@ fn first_answer(guest: &mut TestGuest, arguments: &[&str]) -> Result<()> {
         std::thread::sleep(Duration::from_millis(200));
     }
     let last = last.context("there was no attempt")??;
-    anyhow::bail!("what comes back is `{}`", String::from_utf8_lossy(&last.stdout))
+    bail!("what comes back is `{}`", String::from_utf8_lossy(&last.stdout))
 }
