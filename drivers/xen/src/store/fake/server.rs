@@ -40,6 +40,12 @@ pub(in crate::store) enum Mischief {
     Nonsense,
 }
 
+impl Mischief {
+    /// What ends the connection.
+    pub(in crate::store) const ENDING: [Self; 5] =
+        [Self::UnknownRequest, Self::OtherType, Self::TooLong, Self::EndlessError, Self::BadEvent];
+}
+
 struct Watched {
     /// As the guest has it.
     path: String,

@@ -2,25 +2,19 @@
 
 extern crate std;
 
+use core::{sync::atomic::Ordering, task::Poll};
 use std::{boxed::Box, format, string::ToString, vec};
 
+use super::hostile::message;
 use crate::store::{
     StoreError,
-    fake::{Bench, HOME, Mischief, Task, all},
+    fake::{Bench, HOME, Mischief, Task, all, poll},
+    wire::HEADER,
 };
-
-/// What a server does that ends the connection.
-const MISCHIEF: [Mischief; 5] = [
-    Mischief::UnknownRequest,
-    Mischief::OtherType,
-    Mischief::TooLong,
-    Mischief::EndlessError,
-    Mischief::BadEvent,
-];
 
 #[test]
 fn a_server_that_breaks_the_protocol_is_asked_to_begin_anew() {
-    for mischief in MISCHIEF {
+    for mischief in Mischief::ENDING {
         let bench = Bench::new();
         bench.offer(1, 0);
         let store = bench.store.clone();
@@ -91,4 +85,33 @@ fn a_server_that_does_not_mend_is_given_up() {
     assert_eq!(bench.run(store.read("name")), Err(StoreError::Protocol));
     assert_eq!((bench.end.get(), bench.server.borrow().begun), (Some(StoreError::Protocol), 8));
     assert!(bench.polls.get() < 100, "{}", bench.polls.get());
+}
+
+/// It may have written before the guest looks; what it had written before it began anew is gone.
+#[test]
+fn nothing_is_missed_of_what_a_server_says_first() {
+    let bench = Bench::new();
+    let store = bench.store.clone();
+    let mut watch = bench.run(store.watch("data")).unwrap();
+    bench.run(watch.next()).unwrap();
+    bench.offer(3, 2);
+    {
+        let mut server = bench.server.borrow_mut();
+        (server.mischief, server.is_incorrigible) = (Mischief::Silent, true);
+    }
+    bench.notify_guest();
+    assert!(bench.step() && bench.server.borrow().begun == 1);
+    let event = message(15, 0, 9, b"data/x\x001\0");
+    for part in [0..HEADER, HEADER..event.len()] {
+        for at in part.clone() {
+            bench.page.bytes()[0x400 + at].store(event[at], Ordering::Relaxed);
+        }
+        bench.page.word(0x80c).store(part.end as u32, Ordering::Release);
+        bench.notify_guest();
+        bench.settle();
+    }
+    // Anything may have changed meanwhile, and this has.
+    for changed in ["data", "data/x"] {
+        assert_eq!(poll(&mut Box::pin(watch.next())), Poll::Ready(Ok(changed.to_string())));
+    }
 }
