@@ -1,5 +1,5 @@
-//! Back ends and a XenStore that mean harm: a program in dom0 ([`tests/backends`]) plays them for a guest, whose task
-//! answers whatever they do, and which uses no processor afterwards.
+//! Back ends and a XenStore that mean harm: a program in dom0 ([`tests/backends`]) plays them for a
+//! guest, whose task answers whatever they do, and which uses no processor afterwards.
 //!
 //! [`tests/backends`]: ../../../../tests/backends/src/bin/hostile/main.rs
 
