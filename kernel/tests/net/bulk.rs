@@ -13,7 +13,10 @@ use crate::{
     heap,
     link::{Dice, Faults, Link},
     plain::Plain,
-    support::{pair, pair_v6, pattern, serve_lines, server, server_v6, simulate, static_config},
+    support::{
+        connected, pair, pair_v6, pattern, seeds, serve_lines, server, server_v6, simulate,
+        static_config,
+    },
 };
 
 /// Sends `length` bytes there and back, over IPv4, or with an odd seed over IPv6.
@@ -101,22 +104,8 @@ fn the_device_cuts_long_packets() {
 
 #[test]
 fn bulk_over_bad_links() {
-    let seeds = std::env::var("MAYFLY_SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
-    let first = std::env::var("MAYFLY_SEED").map_or(0, |seed| seed.parse().unwrap());
-    for seed in first..first + seeds {
-        let mut dice = Dice(seed);
-        let mut up_to = |max: u64| dice.below(max + 1) as u32;
-        let faults = Faults {
-            loss: up_to(50),
-            reorder: up_to(200),
-            duplicate: up_to(50),
-            corrupt: up_to(20),
-            delay: Duration::from_micros(up_to(20_000).into()),
-            jitter: Duration::from_micros(up_to(50_000).into()),
-            ring: 4 + up_to(250) as usize,
-            offload: (up_to(1) == 1).then(|| up_to(3) as usize),
-            ..Faults::default()
-        };
+    for seed in seeds() {
+        let faults = Faults::random(&mut Dice(seed), 50);
         println!("seed {seed}: {faults:?}");
         simulate(transfer(faults, seed, 300_000));
     }
@@ -125,10 +114,7 @@ fn bulk_over_bad_links() {
 #[test]
 fn buffers_grow_with_demand_and_are_returned() {
     simulate(async {
-        let (_link, a, b) = pair(Faults::default(), 1);
-        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
-        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
-        let (mut accepted, _) = listener.accept().await.unwrap();
+        let ((_link, a, b), mut accepted, mut stream) = connected(Faults::default()).await;
         sleep(Duration::from_secs(1)).await;
         let small = heap::live();
         let data = pattern(1_000_000, 5);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use mayfly::{
-    net::{Ipv4Config, Ipv6Config, NetConfig, Network, TcpListener},
+    net::{Ipv4Config, Ipv6Config, NetConfig, Network, TcpListener, TcpOptions, TcpStream},
     spawn,
     time::timeout,
 };
@@ -29,16 +29,21 @@ pub fn static_config(last: u8) -> NetConfig {
     NetConfig { seed: last.into(), ..NetConfig::with_static_ipv4(address, 24, None) }
 }
 
+/// fd00:: and `last`.
+pub fn ipv6_config(last: u16) -> Ipv6Config {
+    Ipv6Config {
+        autoconfigure: false,
+        addresses: vec![(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last), 64)],
+        ..Ipv6Config::default()
+    }
+}
+
 /// Two networks on one link that speak IPv6 only: fd00::1 and fd00::2.
 pub fn pair_v6(faults: Faults, seed: u64) -> (Link, Network, Network) {
     let (link, a, b) = Link::new(faults, seed);
     let config = |last: u16| NetConfig {
         ipv4: Ipv4Config::Off,
-        ipv6: Ipv6Config {
-            autoconfigure: false,
-            addresses: vec![(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last), 64)],
-            ..Ipv6Config::default()
-        },
+        ipv6: ipv6_config(last),
         seed: last.into(),
         ..NetConfig::default()
     };
@@ -55,6 +60,34 @@ pub fn pair(faults: Faults, seed: u64) -> (Link, Network, Network) {
     let server = Network::start(a.boxed(), static_config(1));
     let client = Network::start(b.boxed(), static_config(2));
     (link, server, client)
+}
+
+/// A link, the two networks on it, and a connection from the second one to port 80 of the first: the
+/// stream that was accepted, and the one that has connected.
+pub type Connected = ((Link, Network, Network), TcpStream, TcpStream);
+
+pub async fn connected(faults: Faults) -> Connected {
+    connected_with(faults, TcpOptions::default(), TcpOptions::default()).await
+}
+
+/// The same, with the options of each side.
+pub async fn connected_with(
+    faults: Faults,
+    accepts: TcpOptions,
+    connects: TcpOptions,
+) -> Connected {
+    let (link, a, b) = pair(faults, 1);
+    let mut listener = TcpListener::bind_with(&a, 80, 1, accepts).await.unwrap();
+    let stream = TcpStream::connect_with(&b, server(80), connects).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    ((link, a, b), accepted, stream)
+}
+
+/// How many runs a random test makes, and with which seeds: `MAYFLY_SEED=1000 MAYFLY_SEEDS=500`.
+pub fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let first = number("MAYFLY_SEED").unwrap_or(0);
+    first..first + number("MAYFLY_SEEDS").unwrap_or(20)
 }
 
 pub fn server(port: u16) -> SocketAddr {

@@ -11,7 +11,7 @@ use mayfly::{
 use crate::{
     heap,
     link::Faults,
-    support::{pair, pattern, serve_lines, server, simulate},
+    support::{connected, pair, pattern, serve_lines, server, simulate},
 };
 
 #[test]
@@ -166,10 +166,7 @@ fn those_that_give_up_before_accept_are_not_accepted() {
 #[test]
 fn a_reset_is_an_error_on_the_other_side() {
     simulate(async {
-        let (_link, a, b) = pair(Faults::default(), 1);
-        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
-        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
+        let ((_link, a, b), accepted, mut stream) = connected(Faults::default()).await;
         let read = spawn(async move {
             let result = stream.read(&mut [0; 9]).await;
             (result, stream.write(b"x").await, stream.flush().await)
@@ -185,10 +182,7 @@ fn a_reset_is_an_error_on_the_other_side() {
 #[test]
 fn half_closed_connections_work_both_ways() {
     simulate(async {
-        let (_link, a, b) = pair(Faults::default(), 1);
-        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
-        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
-        let (mut accepted, _) = listener.accept().await.unwrap();
+        let ((_link, a, b), mut accepted, mut stream) = connected(Faults::default()).await;
         stream.shutdown_write();
         assert_eq!(stream.write(b"x").await, Err(Error::Closed));
         assert_eq!(accepted.read(&mut [0; 9]).await, Ok(0));
@@ -228,10 +222,7 @@ fn what_was_written_arrives_after_the_drop() {
 #[test]
 fn a_peer_that_is_gone_is_noticed() {
     simulate(async {
-        let (link, a, b) = pair(Faults::default(), 1);
-        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
-        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
-        let (mut accepted, _) = listener.accept().await.unwrap();
+        let ((link, a, b), mut accepted, mut stream) = connected(Faults::default()).await;
         stream.set_keep_alive(Some(Duration::from_secs(10)));
         stream.set_timeout(Some(Duration::from_secs(35)));
         let read = timeout(Duration::from_secs(300), stream.read(&mut [0; 9])).await;
@@ -277,10 +268,7 @@ fn halves_work_in_two_tasks() {
 #[test]
 fn closures_read_and_write_in_place() {
     simulate(async {
-        let (_link, a, b) = pair(Faults::default(), 1);
-        let mut listener = TcpListener::bind(&a, 80).await.unwrap();
-        let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
-        let (mut accepted, _) = listener.accept().await.unwrap();
+        let (_nets, mut accepted, mut stream) = connected(Faults::default()).await;
         let fill = |buffer: &mut [u8]| {
             buffer[..5].copy_from_slice(b"hello");
             (5, 5)
