@@ -1,6 +1,8 @@
 //! Which Ethernet address an IP address has on the link, for the datagrams that the stack sends.
 //!
-//! smoltcp keeps a table of its own for TCP and for its answers; both learn from the same frames.
+//! smoltcp keeps a table of its own for TCP and for its answers; both learn from the same frames. It
+//! asks one question a second, though, so that a connection to an address that nobody has would keep
+//! all others waiting: what it does not ask is asked from here.
 //! Frames that wait for an answer are few and their number is bounded, as is the table, whatever
 //! the link says.
 
@@ -12,7 +14,7 @@ use smoltcp::{
     wire::IpAddress,
 };
 
-use super::{emit, port::Port};
+use super::{emit, port::Port, stack::Stack};
 
 /// Entries in the table. The one that is closest to its end makes room for a new one.
 const MAX_ENTRIES: usize = 64;
@@ -24,6 +26,11 @@ const LIFETIME: Duration = Duration::from_secs(60);
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// Questions before giving up (RFC 4861 section 10: MAX_MULTICAST_SOLICIT).
 const MAX_QUESTIONS: u8 = 3;
+/// Questions under way beyond which none is added for smoltcp: the peers of half-open connections may
+/// be invented.
+const MAX_ASKING: usize = 16;
+/// How long smoltcp 0.14 keeps a socket waiting that has no answer yet, whether it has asked or not.
+const SMOLTCP_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy)]
 enum State {
@@ -92,6 +99,22 @@ impl Neighbors {
         let state = State::Asking { questions: 1 };
         self.add(Entry { address, state, until: now + ASK_INTERVAL });
         ask(port, source, address);
+    }
+
+    /// Asks for `address`, from `source`, unless that is known or has been asked.
+    fn ask_for(&mut self, port: &mut Port, source: IpAddress, address: IpAddress, now: Instant) {
+        if let Some(at) = self.position(&address) {
+            let Some(entry) = self.entries.get(at) else { return };
+            if now < entry.until || matches!(entry.state, State::Asking { .. }) {
+                return;
+            }
+            self.forget(at);
+        }
+        if self.asking < MAX_ASKING {
+            let state = State::Asking { questions: 1 };
+            self.add(Entry { address, state, until: now + ASK_INTERVAL });
+            ask(port, source, address);
+        }
     }
 
     /// Takes note that `address` is at `mac`. An address that nobody asked about is only added if
@@ -183,6 +206,21 @@ impl Neighbors {
     fn forget(&mut self, at: usize) {
         let entry = self.entries.swap_remove(at);
         self.asking -= usize::from(matches!(entry.state, State::Asking { .. }));
+    }
+}
+
+impl Stack {
+    /// Whether a socket, which has sent nothing and wants to try again at `wanted`, waits for smoltcp
+    /// to ask for a neighbour.
+    pub(super) fn waits_to_ask(&self, wanted: Option<Instant>) -> bool {
+        wanted == Some(self.now + SMOLTCP_WAIT)
+    }
+
+    /// Asks in smoltcp's stead for the neighbour by which one gets to `destination`.
+    pub(super) fn ask_for(&mut self, destination: &IpAddress) {
+        let Some((source, next_hop)) = self.route(destination) else { return };
+        self.neighbors.ask_for(&mut self.port, source, next_hop, self.now);
+        self.upkeep_is_due = true;
     }
 }
 

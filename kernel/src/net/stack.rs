@@ -238,6 +238,7 @@ impl Stack {
             return;
         }
         self.base_is_due = false;
+        let frames = self.port.stats.sent_frames;
         loop {
             let mut phy = Phy::output(&mut self.port, 0);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut self.base);
@@ -248,6 +249,10 @@ impl Stack {
         }
         // One that has passed means that something could not be sent: try again, but not at once.
         let wanted = self.interface.poll_at(self.now, &self.base);
+        if self.queries > 0 && frames == self.port.stats.sent_frames && self.waits_to_ask(wanted) {
+            let servers = self.addressing.name_servers.clone();
+            servers.iter().for_each(|server| self.ask_for(server));
+        }
         let soon = self.now + smoltcp::time::Duration::from_millis(100);
         self.base_deadline = wanted.map(|at| if at > self.now { at } else { soon });
     }

@@ -13,6 +13,7 @@ mod hostile;
 mod link;
 mod moved;
 mod names;
+mod neighbors;
 mod peer;
 mod plain;
 mod sender;

@@ -12,7 +12,7 @@ use std::{
 use mayfly::{
     net::{Error, Ipv6Config, NetConfig, Network, TcpListener, TcpStream},
     spawn,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use mayfly_device::LinkChange;
 
@@ -92,6 +92,18 @@ fn what_is_to_be_sent_waits_for_the_link() {
         link.cut();
         assert_eq!(a.wait_link(false).await, Err(Error::DeviceGone));
         assert!(!a.is_link_up());
+    });
+}
+
+#[test]
+fn nobody_waits_for_the_link_for_longer_than_for_a_peer() {
+    simulate(async {
+        let (link, _a, b) = pair(Faults::default(), 1);
+        link.change(1, LinkChange::Down);
+        let start = Instant::now();
+        assert_eq!(TcpStream::connect(&b, server(80)).await.map(drop), Err(Error::TimedOut));
+        assert_eq!(start.elapsed().as_secs(), 30);
+        assert_eq!(b.stats().connections, 0);
     });
 }
 

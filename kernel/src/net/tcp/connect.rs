@@ -5,11 +5,11 @@ use core::{
     net::SocketAddr,
     ops::RangeInclusive,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use smoltcp::{
     socket::tcp::State,
-    time::Duration,
     wire::{IpAddress, IpEndpoint, IpListenEndpoint},
 };
 
@@ -19,7 +19,10 @@ use super::{
     peer_options::PeerOptions,
     stream::wait,
 };
-use crate::net::{Error, Network, flow_map::Id, stack::Stack, wire::Flow};
+use crate::{
+    net::{Error, Network, flow_map::Id, stack::Stack, wire::Flow},
+    time::timeout,
+};
 
 /// Ports for outgoing connections (RFC 6335 section 6).
 const EPHEMERAL: RangeInclusive<u16> = 49_152..=65_535;
@@ -50,7 +53,9 @@ impl TcpStream {
         let id = network.with(|stack| stack.connect(remote.into(), &options))?;
         // From here on dropping the future closes the connection.
         let stream = Self::new(network.clone(), id);
-        poll_fn(|cx| stream.poll_connected(cx)).await?;
+        // smoltcp's timers rest while the link is down.
+        let connected = timeout(CONNECT_TIME, poll_fn(|cx| stream.poll_connected(cx)));
+        connected.await.map_err(|_| Error::TimedOut)??;
         Ok(stream)
     }
 
@@ -66,10 +71,7 @@ impl TcpStream {
                 Some(error) => error,
                 None => Error::Closed,
             })),
-            _ => {
-                socket.set_timeout(None);
-                Poll::Ready(Ok(()))
-            }
+            _ => Poll::Ready(Ok(())),
         })
     }
 }
@@ -87,7 +89,6 @@ impl Stack {
         let full = self.full_segment(&source, &PeerOptions::default());
         let connection = Connection::new(options, full, Owner::Stream, self.now);
         let mut connection = connection.ok_or(Error::OutOfMemory)?;
-        connection.socket().set_timeout(Some(CONNECT_TIME));
         let local = IpListenEndpoint::from(flow.local);
         let connected = connection.socket().connect(self.interface.context(), remote, local);
         connected.map_err(|_| Error::InvalidAddress)?;

@@ -193,6 +193,7 @@ impl Stack {
         let payload = if is_ipv6 { 0 } else { payload };
         let mut wanted = if turn == Turn::Send { Some(self.now) } else { self.wanted(id) };
         let mut is_stalled = false;
+        let frames = self.port.stats.sent_frames;
         let mut burst = if self.port.merges() { MAX_MERGED_BURST } else { MAX_BURST };
         while wanted.is_some_and(|deadline| deadline <= self.now) && burst > 0 && !is_stalled {
             let Some(connection) = self.connections.get_mut(id) else { return true };
@@ -210,6 +211,10 @@ impl Stack {
             }
             burst -= 1;
             wanted = self.wanted(id);
+        }
+        if is_stalled && frames == self.port.stats.sent_frames && self.waits_to_ask(wanted) {
+            let flow = self.connections.flow(id);
+            flow.into_iter().for_each(|flow| self.ask_for(&flow.remote.addr));
         }
         if self.follow(id, Cause::Output(state)) {
             self.schedule(id, wanted, is_stalled);

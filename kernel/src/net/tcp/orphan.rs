@@ -26,10 +26,15 @@ impl Stack {
         self.update_clock();
         let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let owner = core::mem::replace(&mut connection.owner, Owner::Orphan);
+        let owner = connection.owner;
         if owner == Owner::Orphan {
             return;
         }
+        // There is nobody to say goodbye to (RFC 9293 section 3.10.4).
+        if connection.socket().state() == State::SynSent {
+            return self.discard(id);
+        }
+        connection.owner = Owner::Orphan;
         connection.since = now;
         let socket = connection.socket();
         if reset {
