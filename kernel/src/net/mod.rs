@@ -1,16 +1,16 @@
 //! The network: TCP streams and listeners, UDP sockets, names, on smoltcp.
 //!
 //! ```text
-//!   TcpListener  TcpStream  UdpSocket  resolve, connect   what apps use (async)
-//!        └───────────┴────┬─────┴─────────┘
-//!                     Network                         a handle to one interface
-//!                        │        runner              the task that moves frames
-//!                      Stack ───────┘                 state of one interface, no tasks, no clock
+//!   TcpListener  TcpStream  UdpSocket  resolve, connect  what apps use (async)
+//!        └───────────┴────┬─────┴─────────────┘
+//!                     Network                           a handle to one interface
+//!                        │        runner                the task that moves frames
+//!                      Stack ───────┘                   state of one interface, no tasks, no clock
 //!     wire: whose frame? ┤
 //!       connections ─────┤  each a smoltcp socket in a set of its own
 //!       UDP bindings ────┤  queues of frames
 //!       base set ────────┤  smoltcp's DHCP, DNS, ARP, ICMP
-//!                      Port                           frames to and from the driver
+//!                      Port                             frames to and from the driver
 //! ```
 //!
 //! The stack looks at the headers of each frame first and finds its connection by hash, so that a
@@ -29,6 +29,7 @@ mod emit;
 mod error;
 mod flow_map;
 mod groups;
+mod halves;
 mod link;
 mod merge;
 mod neighbors;
@@ -51,12 +52,11 @@ mod wire;
 pub(crate) use by_name::{Connecting, Names, set_names};
 pub use config::{ConfigError, Ipv4Config, Ipv6Config, NetConfig};
 pub use error::Error;
+pub use halves::{Duplex, ReadHalf, WriteHalf};
 pub use network::Network;
 pub use resolve::AddressKind;
 pub use stats::Stats;
 pub(crate) use stream::Channel;
-pub use stream::{Stream, StreamReadHalf, StreamWriteHalf};
-pub use tcp::{
-    AdoptError, OwnedReadHalf, OwnedWriteHalf, SynRecord, TcpListener, TcpOptions, TcpStream,
-};
+pub use stream::Stream;
+pub use tcp::{AdoptError, SynRecord, TcpListener, TcpOptions, TcpStream};
 pub use udp::{Datagram, UdpSocket};

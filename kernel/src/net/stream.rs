@@ -1,7 +1,6 @@
 //! Streams, whatever they go through.
 
 mod io;
-mod split;
 
 use alloc::boxed::Box;
 use core::{
@@ -11,9 +10,10 @@ use core::{
     task::{Context, Poll},
 };
 
-pub use split::{StreamReadHalf, StreamWriteHalf};
-
-use super::{Error, TcpStream};
+use super::{
+    Error, TcpStream,
+    halves::{Duplex, ReadHalf, WriteHalf, split},
+};
 use crate::executor::{Awaiting, describe};
 
 /// A stream of bytes in each direction that is no TCP connection.
@@ -145,11 +145,9 @@ impl Stream {
         self.close_write();
     }
 
-    fn close_write(&self) {
-        match &self.0 {
-            Kind::Tcp(stream) => stream.close_write(),
-            Kind::Channel { is_write_closed, .. } => is_write_closed.set(true),
-        }
+    /// Takes the stream apart, so that one task can read and another one write.
+    pub fn split(self) -> (ReadHalf<Self>, WriteHalf<Self>) {
+        split(self)
     }
 
     /// Closes the stream: waits until the peer has got all that was written.
@@ -159,6 +157,27 @@ impl Stream {
     pub async fn close(mut self) -> Result<(), Error> {
         self.shutdown_write();
         self.flush().await
+    }
+}
+
+impl Duplex for Stream {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Error>> {
+        Self::poll_read(self, cx, buffer)
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, Error>> {
+        Self::poll_write(self, cx, data)
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Self::poll_flush(self, cx)
+    }
+
+    fn close_write(&self) {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.close_write(),
+            Kind::Channel { is_write_closed, .. } => is_write_closed.set(true),
+        }
     }
 
     fn is_readable(&self) -> bool {

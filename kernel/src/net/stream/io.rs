@@ -2,8 +2,8 @@
 
 use embedded_io_async::{ErrorType, Read, ReadReady, Write, WriteReady};
 
-use super::{Stream, StreamReadHalf, StreamWriteHalf};
-use crate::net::Error;
+use super::Stream;
+use crate::net::{Duplex, Error};
 
 impl ErrorType for Stream {
     type Error = Error;
@@ -36,42 +36,5 @@ impl Write for Stream {
 impl WriteReady for Stream {
     fn write_ready(&mut self) -> Result<bool, Error> {
         Ok(self.is_writable())
-    }
-}
-
-impl ErrorType for StreamReadHalf {
-    type Error = Error;
-}
-
-impl Read for StreamReadHalf {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        Self::read(self, buffer).await
-    }
-}
-
-impl ReadReady for StreamReadHalf {
-    fn read_ready(&mut self) -> Result<bool, Error> {
-        Ok(self.0.is_readable())
-    }
-}
-
-impl ErrorType for StreamWriteHalf {
-    type Error = Error;
-}
-
-impl Write for StreamWriteHalf {
-    async fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
-        Self::write(self, data).await
-    }
-
-    /// Does not wait, as for [`Stream`].
-    async fn flush(&mut self) -> Result<(), Error> {
-        self.0.check()
-    }
-}
-
-impl WriteReady for StreamWriteHalf {
-    fn write_ready(&mut self) -> Result<bool, Error> {
-        Ok(self.0.is_writable())
     }
 }

@@ -2,8 +2,8 @@
 
 use embedded_io_async::{ErrorType, Read, ReadReady, Write, WriteReady};
 
-use super::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
-use crate::net::Error;
+use super::TcpStream;
+use crate::net::{Duplex, Error};
 
 impl ErrorType for TcpStream {
     type Error = Error;
@@ -36,42 +36,5 @@ impl Write for TcpStream {
 impl WriteReady for TcpStream {
     fn write_ready(&mut self) -> Result<bool, Error> {
         Ok(self.is_writable())
-    }
-}
-
-impl ErrorType for OwnedReadHalf {
-    type Error = Error;
-}
-
-impl Read for OwnedReadHalf {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        Self::read(self, buffer).await
-    }
-}
-
-impl ReadReady for OwnedReadHalf {
-    fn read_ready(&mut self) -> Result<bool, Error> {
-        Ok(self.stream().is_readable())
-    }
-}
-
-impl ErrorType for OwnedWriteHalf {
-    type Error = Error;
-}
-
-impl Write for OwnedWriteHalf {
-    async fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
-        Self::write(self, data).await
-    }
-
-    /// Does not wait, as for [`TcpStream`].
-    async fn flush(&mut self) -> Result<(), Error> {
-        self.stream().check()
-    }
-}
-
-impl WriteReady for OwnedWriteHalf {
-    fn write_ready(&mut self) -> Result<bool, Error> {
-        Ok(self.stream().is_writable())
     }
 }

@@ -10,7 +10,7 @@ use core::{
 use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer, State};
 
 use super::connection::Settings;
-use crate::net::{Error, Network, flow_map::Id};
+use crate::net::{Duplex, Error, Network, ReadHalf, WriteHalf, flow_map::Id, halves::split};
 
 /// A TCP connection.
 ///
@@ -251,29 +251,9 @@ impl TcpStream {
         self.close_write();
     }
 
-    pub(in crate::net) fn close_write(&self) {
-        self.network.with(|stack| {
-            if let Some(connection) = stack.connections.get_mut(self.id) {
-                connection.is_write_closed = true;
-                connection.socket().close();
-            }
-        });
-        self.touch();
-    }
-
-    /// Whether `read` returns at once.
-    pub(in crate::net) fn is_readable(&self) -> bool {
-        self.with(|socket, _| socket.can_recv() || !socket.may_recv())
-    }
-
-    /// Whether `write` returns at once.
-    pub(in crate::net) fn is_writable(&self) -> bool {
-        self.with(|socket, _| socket.can_send() || !socket.may_send())
-    }
-
-    /// Fails if the connection has ended by itself.
-    pub(in crate::net) fn check(&self) -> Result<(), Error> {
-        self.with(|_, error| error.map_or(Ok(()), Err))
+    /// Takes the connection apart, so that one task can read and another one write.
+    pub fn split(self) -> (ReadHalf<Self>, WriteHalf<Self>) {
+        split(self)
     }
 
     /// Closes the connection: waits until the peer has acknowledged all that was written.
@@ -344,6 +324,42 @@ impl TcpStream {
             // Connections with a stream are only removed by the stream.
             None => look(&mut Socket::new(SocketBuffer::new([]), SocketBuffer::new([])), None),
         })
+    }
+}
+
+impl Duplex for TcpStream {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Error>> {
+        Self::poll_read(self, cx, buffer)
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, Error>> {
+        Self::poll_write(self, cx, data)
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Self::poll_flush(self, cx)
+    }
+
+    fn close_write(&self) {
+        self.network.with(|stack| {
+            if let Some(connection) = stack.connections.get_mut(self.id) {
+                connection.is_write_closed = true;
+                connection.socket().close();
+            }
+        });
+        self.touch();
+    }
+
+    fn is_readable(&self) -> bool {
+        self.with(|socket, _| socket.can_recv() || !socket.may_recv())
+    }
+
+    fn is_writable(&self) -> bool {
+        self.with(|socket, _| socket.can_send() || !socket.may_send())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.with(|_, error| error.map_or(Ok(()), Err))
     }
 }
 
