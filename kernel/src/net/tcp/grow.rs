@@ -3,9 +3,9 @@
 //! The receive buffer grows when the peer has filled it several times over. One that is far away
 //! cannot fill it while the app is quick to read, however much it has to send; so whole segments
 //! count as well, but less. The send buffer grows when the app has more to write than fits several
-//! times over, both to what the options and the memory allow. `rebuild` needs both buffers empty
-//! for that. A reader empties the receive buffer anyway; a writer is held off until the peer has
-//! acknowledged what was written before, once.
+//! times over, both to what the options and the memory allow. `rebuild` needs the send buffer empty
+//! for that: a writer is held off until the peer has acknowledged what was written before, once. One
+//! whose peer has closed its window is not, because the peer may wait for what is to be written.
 
 use smoltcp::{
     time::{Duration, Instant},
@@ -70,9 +70,23 @@ impl Connection {
         self.send_pressure > capacity * PRESSURE && capacity < self.options.max_send_buffer
     }
 
-    fn is_empty(&mut self) -> bool {
-        let socket = self.socket();
-        socket.recv_queue() == 0 && socket.send_queue() == 0
+    /// Whether buffers may be too small.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.receive_pressure > 0 || self.send_pressure > 0
+    }
+
+    /// The size of a receive buffer that is larger than the present one.
+    fn larger_receive(&mut self) -> Option<usize> {
+        let (max, segment) = (self.most_to_receive(), self.segment);
+        let now = self.socket().recv_capacity();
+        let size = affordable(now, max.min(now.saturating_mul(FACTOR)), free_memory())?;
+        Some(receive_size(size, segment).min(max)).filter(|size| *size > now)
+    }
+
+    /// The same of a send buffer.
+    fn larger_send(&mut self) -> Option<usize> {
+        let now = self.socket().send_capacity();
+        affordable(now, self.options.max_send_buffer, free_memory())
     }
 
     /// When the buffers are returned unless a segment comes before, if they have grown.
@@ -82,40 +96,30 @@ impl Connection {
 }
 
 impl Stack {
-    /// After a read: gives the connection a larger receive buffer if it needs one.
-    pub(super) fn grow_receive(&mut self, id: Id) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.wants_to_receive_more() || !connection.is_empty() {
-            return;
-        }
-        connection.receive_pressure = 0;
-        let max = connection.most_to_receive();
-        let socket = connection.socket();
-        let (receive, send) = (socket.recv_capacity(), socket.send_capacity());
-        let size = affordable(receive, max.min(receive.saturating_mul(FACTOR)), free_memory());
-        let size = size.map(|size| receive_size(size, connection.segment).min(max));
-        if let Some(more) = size.filter(|size| *size > receive) {
-            self.resize(id, (more, send));
-        }
-    }
-
-    /// Before a write: gives the connection a larger send buffer if it needs one. Returns false if
-    /// the writer should wait for that.
-    pub(super) fn grow_send(&mut self, id: Id) -> bool {
+    /// After a read, and before a write: gives the connection larger buffers if it needs some.
+    /// Returns false if a writer should wait for that.
+    pub(super) fn grow(&mut self, id: Id) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return true };
-        if !connection.wants_to_send_more() {
+        let receives = connection.wants_to_receive_more();
+        let sends = connection.wants_to_send_more();
+        if !receives && !sends {
             return true;
         }
-        if !connection.is_empty() {
-            let socket = connection.socket();
-            return socket.recv_queue() > 0 || !socket.may_send();
+        if connection.socket().send_queue() > 0 {
+            return connection.peer_window == 0 || !connection.socket().may_send();
         }
-        connection.send_pressure = 0;
-        let max = connection.options.max_send_buffer;
-        let socket = connection.socket();
-        let (receive, send) = (socket.recv_capacity(), socket.send_capacity());
-        if let Some(more) = affordable(send, max, free_memory()) {
-            self.resize(id, (receive, more));
+        let receive = receives.then(|| connection.larger_receive()).flatten();
+        let send = sends.then(|| connection.larger_send()).flatten();
+        if receives {
+            connection.receive_pressure = 0;
+        }
+        if sends {
+            connection.send_pressure = 0;
+        }
+        if receive.or(send).is_some() {
+            let socket = connection.socket();
+            let now = (socket.recv_capacity(), socket.send_capacity());
+            self.resize(id, (receive.unwrap_or(now.0), send.unwrap_or(now.1)));
         }
         true
     }
@@ -123,7 +127,8 @@ impl Stack {
     /// Returns the buffers of a connection that has been idle.
     pub(super) fn shrink(&mut self, id: Id) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.shrinks_at().is_some_and(|at| at <= self.now) && connection.is_empty() {
+        let is_due = connection.shrinks_at().is_some_and(|at| at <= self.now);
+        if is_due && connection.socket().recv_queue() == 0 {
             let options = &connection.options;
             let sizes = (options.receive_buffer, options.send_buffer);
             self.resize(id, sizes);

@@ -3,13 +3,14 @@
 //! The buffers of a smoltcp socket are fixed when it is made. So a connection whose buffers are to
 //! grow or shrink gets a new socket, which is led to where the old one is by acting the handshake
 //! out with it, on an interface of its own to which no device belongs: the SYN that the peer sent,
-//! the answer that this side gave, and the acknowledgement, with the sequence numbers of today.
-//! Nothing of that reaches the network, and the peer cannot tell the difference.
+//! the answer that this side gave, and the acknowledgement, with the sequence numbers of today; and
+//! then what the peer has sent and nobody has read. Nothing of that reaches the network, and the
+//! peer cannot tell the difference.
 //!
-//! It takes a moment in which nothing waits in either buffer. The one thing that smoltcp does not
-//! let others choose is its initial sequence number; but it comes from a generator with a seed, and
-//! the seed for a number can be computed. Whether the number came out is checked, so that another
-//! generator would make buffers stay as they are, and nothing worse.
+//! It takes a moment in which everything that was written is acknowledged. The one thing that
+//! smoltcp does not let others choose is its initial sequence number; but it comes from a generator
+//! with a seed, and the seed for a number can be computed. Whether the number came out is checked,
+//! so that another generator would make buffers stay as they are, and nothing worse.
 
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
@@ -25,7 +26,10 @@ use super::{
     segment::{ACK, SYN},
     stage::{EMPTY, Stage, syn, tcp_frame},
 };
-use crate::net::{phy::Caught, wire::Flow};
+use crate::{
+    memory,
+    net::{phy::Caught, wire::Flow},
+};
 
 /// Further away than any timer of a connection.
 const LONG: Duration = Duration::from_secs(1 << 30);
@@ -33,7 +37,7 @@ const LONG: Duration = Duration::from_secs(1 << 30);
 /// Gives `connection`, of `flow` and the device with these capabilities and address, buffers of
 /// these sizes in bytes. Returns a frame for smoltcp that makes the connection tell the peer its
 /// window, which it believes to have done; or `None` if it was not possible, and then the
-/// connection is as it was.
+/// connection is as it was, but for its sign of life, which waits for the next segment.
 pub(super) fn rebuild(
     connection: &mut Connection,
     flow: &Flow,
@@ -45,18 +49,26 @@ pub(super) fn rebuild(
     let socket = connection.socket();
     let state = socket.state();
     let ends = Ends::of(state)?;
-    if socket.recv_queue() > 0 || socket.send_queue() > 0 {
+    let queued = socket.recv_queue();
+    if socket.send_queue() > 0 || queued > receive {
         return None;
     }
+    let mut unread = memory::try_zeroed(queued, "a TCP receive buffer").ok()?;
+    socket.peek_slice(&mut unread).ok()?;
     let (set, handle) = Connection::sockets(receive, send)?;
     let position = Position::of(connection, Stage::new(flow, capabilities, 0, now + LONG))?;
-    let (iss, irs) = (position.send - 1 - ends.own, position.receive - 1 - ends.peer);
+    let iss = position.send - 1 - ends.own;
+    let irs = position.receive - 1 - ends.peer - queued;
     let stage = Stage::new(flow, capabilities, seed_for(iss.0 as u32), now);
     let mut understudy = Understudy { stage, set, handle };
     let mut line = understudy.connect(iss, &syn(&peer, irs, window))?;
+    understudy.stage.feed(&mut understudy.set, &mut line, &unread)?;
     understudy.close(ends, &mut line);
     line.seq_number = position.receive - 1;
-    if understudy.tell_window(&line)? != position.receive || understudy.socket().state() != state {
+    let is_there = understudy.tell_window(&line)? == position.receive
+        && understudy.socket().state() == state
+        && understudy.socket().recv_queue() == queued;
+    if !is_there {
         return None;
     }
     connection.replace(understudy.set, understudy.handle);

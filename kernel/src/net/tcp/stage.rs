@@ -6,20 +6,25 @@ use smoltcp::{
     socket::tcp::Socket,
     time::Instant,
     wire::{
-        ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-        Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr, IpProtocol, IpRepr, NdiscNeighborFlags,
-        NdiscRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+        ArpOperation, ArpPacket, ArpRepr, ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame,
+        EthernetProtocol, Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr, IpProtocol, IpRepr,
+        NdiscNeighborFlags, NdiscRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
     },
 };
 
 use super::{connection::Connection, peer_options::PeerOptions, seed::seed_for, segment::Tcp};
-use crate::net::{
-    phy::{Caught, Phy},
-    wire::{ETHERTYPE_IPV4, Flow, u16_at},
+use crate::{
+    memory,
+    net::{
+        phy::{Caught, Phy},
+        wire::{ETHERTYPE_IPV4, Flow, u16_at},
+    },
 };
 
 /// Bytes in the buffers of a connection that is acted out only to see how it begins.
 const REHEARSAL: usize = 64;
+/// Bytes that the peer says at once. A packet of IPv4 has at most 65,535 with its headers.
+const PIECE: usize = 16 * 1024;
 
 pub(super) const OWN_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
@@ -86,6 +91,25 @@ impl<'a> Stage<'a> {
         self.prompt(set)
     }
 
+    /// Lets the socket of `set` hear `data`, the first byte of which is the next one of `line`, which
+    /// is behind it then. `None` if there is no memory for that.
+    pub(super) fn feed(
+        &mut self,
+        set: &mut SocketSet<'static>,
+        line: &mut TcpRepr<'static>,
+        data: &[u8],
+    ) -> Option<()> {
+        for payload in data.chunks(PIECE) {
+            let (ip, tcp) = tcp_packet(self.flow, &TcpRepr { payload, ..*line });
+            let length = ETHERNET_HEADER_LEN + ip.buffer_len();
+            let mut frame = memory::try_zeroed(length, "a TCP receive buffer").ok()?;
+            write_tcp(&mut frame, &ip, &tcp, OWN_MAC);
+            self.hear(set, &frame);
+            line.seq_number += payload.len();
+        }
+        Some(())
+    }
+
     /// Lets the socket of `set` say what it has to say. Returns its last line.
     pub(super) fn prompt(&mut self, set: &mut SocketSet<'static>) -> Option<Tcp> {
         let mut phy = Phy::catch(self.capabilities, &mut self.caught, None);
@@ -137,9 +161,11 @@ fn introduction(flow: &Flow) -> Caught {
                 target_hardware_addr: OWN_MAC,
                 target_protocol_addr: target,
             };
-            frame(OWN_MAC, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
+            let mut frame = Caught::empty(ETHERNET_HEADER_LEN + repr.buffer_len());
+            write(frame.bytes_mut(), OWN_MAC, EthernetProtocol::Arp, |payload| {
                 repr.emit(&mut ArpPacket::new_unchecked(payload));
-            })
+            });
+            frame
         }
         (source @ IpAddress::Ipv6(from), target @ IpAddress::Ipv6(to)) => {
             let repr = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
@@ -148,10 +174,12 @@ fn introduction(flow: &Flow) -> Caught {
                 lladdr: Some(PEER_MAC.into()),
             });
             let ip = IpRepr::new(source, target, IpProtocol::Icmpv6, repr.buffer_len(), 255);
-            ip_frame(&ip, OWN_MAC, |payload| {
+            let mut frame = Caught::empty(ETHERNET_HEADER_LEN + ip.buffer_len());
+            write_ip(frame.bytes_mut(), &ip, OWN_MAC, |payload| {
                 let sum = ChecksumCapabilities::default();
                 repr.emit(&from, &to, &mut Icmpv6Packet::new_unchecked(payload), &sum);
-            })
+            });
+            frame
         }
         _ => Caught::new(&[]),
     }
@@ -159,41 +187,56 @@ fn introduction(flow: &Flow) -> Caught {
 
 /// A segment from the peer.
 pub(super) fn tcp_frame(flow: &Flow, line: &TcpRepr<'_>, destination: EthernetAddress) -> Caught {
-    let (source, target) = (flow.remote.addr, flow.local.addr);
-    let line = TcpRepr { src_port: flow.remote.port, dst_port: flow.local.port, ..*line };
-    let ip = IpRepr::new(source, target, IpProtocol::Tcp, line.buffer_len(), 64);
-    ip_frame(&ip, destination, |payload| {
-        let nothing = ChecksumCapabilities::ignored();
-        line.emit(&mut TcpPacket::new_unchecked(payload), &source, &target, &nothing);
-    })
+    let (ip, tcp) = tcp_packet(flow, line);
+    let mut frame = Caught::empty(ETHERNET_HEADER_LEN + ip.buffer_len());
+    write_tcp(frame.bytes_mut(), &ip, &tcp, destination);
+    frame
 }
 
-fn ip_frame(ip: &IpRepr, destination: EthernetAddress, fill: impl FnOnce(&mut [u8])) -> Caught {
+/// The headers of a segment from the peer.
+fn tcp_packet<'a>(flow: &Flow, line: &TcpRepr<'a>) -> (IpRepr, TcpRepr<'a>) {
+    let (source, target) = (flow.remote.addr, flow.local.addr);
+    let tcp = TcpRepr { src_port: flow.remote.port, dst_port: flow.local.port, ..*line };
+    (IpRepr::new(source, target, IpProtocol::Tcp, tcp.buffer_len(), 64), tcp)
+}
+
+fn write_tcp(frame: &mut [u8], ip: &IpRepr, tcp: &TcpRepr<'_>, destination: EthernetAddress) {
+    write_ip(frame, ip, destination, |payload| {
+        let mut packet = TcpPacket::new_unchecked(payload);
+        let nothing = ChecksumCapabilities::ignored();
+        tcp.emit(&mut packet, &ip.src_addr(), &ip.dst_addr(), &nothing);
+    });
+}
+
+fn write_ip(
+    frame: &mut [u8],
+    ip: &IpRepr,
+    destination: EthernetAddress,
+    fill: impl FnOnce(&mut [u8]),
+) {
     let protocol = match ip {
         IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
         IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
     };
-    frame(destination, protocol, ip.buffer_len(), |packet| {
+    write(frame, destination, protocol, |packet| {
         ip.emit(&mut *packet, &ChecksumCapabilities::ignored());
         if let Some(payload) = packet.get_mut(ip.header_len()..) {
             fill(payload);
         }
-    })
+    });
 }
 
-fn frame(
+fn write(
+    frame: &mut [u8],
     destination: EthernetAddress,
     protocol: EthernetProtocol,
-    length: usize,
     fill: impl FnOnce(&mut [u8]),
-) -> Caught {
-    let mut caught = Caught::empty(14 + length);
-    let mut frame = EthernetFrame::new_unchecked(caught.bytes_mut());
+) {
+    let mut frame = EthernetFrame::new_unchecked(frame);
     frame.set_src_addr(PEER_MAC);
     frame.set_dst_addr(destination);
     frame.set_ethertype(protocol);
     fill(frame.payload_mut());
-    caught
 }
 
 /// The link of a test.

@@ -9,7 +9,7 @@ use core::{
 
 use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer, State};
 
-use super::connection::Settings;
+use super::connection::{Connection, Settings};
 use crate::net::{Duplex, Error, Network, ReadHalf, WriteHalf, flow_map::Id, halves::split};
 
 /// A TCP connection.
@@ -98,14 +98,14 @@ impl TcpStream {
                     if queued >= connection.segment {
                         connection.note_read(queued, length);
                     }
-                    let is_pressed = connection.receive_pressure > 0;
+                    let is_pressed = connection.is_pressed();
                     // The window opens notably: the peer should hear of that.
                     if is_notable {
                         stack.line_up_to_send(self.id);
                         stack.wake_runner();
                     }
                     if is_pressed {
-                        stack.grow_receive(self.id);
+                        stack.grow(self.id);
                     }
                     Poll::Ready(Ok(length))
                 }
@@ -186,9 +186,8 @@ impl TcpStream {
         send: impl FnOnce(&mut Socket<'static>) -> Result<usize, ()>,
     ) -> Poll<Result<usize, Error>> {
         self.network.with(|stack| {
-            let is_pressed =
-                stack.connections.get(self.id).is_some_and(|one| one.send_pressure > 0);
-            let may_write = !is_pressed || stack.grow_send(self.id);
+            let is_pressed = stack.connections.get(self.id).is_some_and(Connection::is_pressed);
+            let may_write = !is_pressed || stack.grow(self.id);
             let Some(connection) = stack.connections.get_mut(self.id) else {
                 return Poll::Ready(Err(Error::Closed));
             };
