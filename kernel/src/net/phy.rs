@@ -14,7 +14,7 @@ use smoltcp::{
 
 use super::{
     port::{Outgoing, Port},
-    tcp::WindowField,
+    tcp::Revision,
 };
 
 /// Longest frame that is caught: Ethernet, IPv6 and TCP with all options.
@@ -60,8 +60,8 @@ enum Sink<'a> {
         port: &'a mut Port,
         /// Most bytes of payload in a packet that may have to be cut into segments.
         payload: usize,
-        /// What is done to the window field of TCP segments.
-        window: Option<WindowField>,
+        /// What is changed in TCP segments.
+        revision: Option<&'a mut Revision>,
     },
     Net {
         capabilities: &'a DeviceCapabilities,
@@ -78,12 +78,12 @@ pub(super) struct Phy<'a> {
 impl<'a> Phy<'a> {
     /// smoltcp is to receive `frame`.
     pub(super) fn input(port: &'a mut Port, frame: &'a [u8]) -> Self {
-        Self { sink: Sink::Port { port, payload: 0, window: None }, frame: Some(frame) }
+        Self { sink: Sink::Port { port, payload: 0, revision: None }, frame: Some(frame) }
     }
 
     /// smoltcp may send packets of up to `payload` bytes of TCP payload, or with 0, frames only.
     pub(super) fn output(port: &'a mut Port, payload: usize) -> Self {
-        Self { sink: Sink::Port { port, payload, window: None }, frame: None }
+        Self { sink: Sink::Port { port, payload, revision: None }, frame: None }
     }
 
     /// smoltcp is to receive `frame`, or may send, but nothing reaches a device: the last frame
@@ -96,18 +96,18 @@ impl<'a> Phy<'a> {
         Self { sink: Sink::Net { capabilities, caught }, frame }
     }
 
-    /// Whatever smoltcp sends is of a connection with this window field.
-    pub(super) fn telling(mut self, field: WindowField) -> Self {
-        if let Sink::Port { window, .. } = &mut self.sink {
-            *window = Some(field);
+    /// Whatever smoltcp sends is of a connection with this revision.
+    pub(super) fn revising(mut self, of: &'a mut Revision) -> Self {
+        if let Sink::Port { revision, .. } = &mut self.sink {
+            *revision = Some(of);
         }
         self
     }
 
     fn token(&mut self) -> Token<'_> {
         let sink = match &mut self.sink {
-            Sink::Port { port, payload, window } => {
-                Sink::Port { port, payload: *payload, window: *window }
+            Sink::Port { port, payload, revision } => {
+                Sink::Port { port, payload: *payload, revision: revision.as_deref_mut() }
             }
             Sink::Net { capabilities, caught } => Sink::Net { capabilities, caught },
         };
@@ -181,9 +181,9 @@ impl TxToken for Token<'_> {
         };
         let result = fill(outgoing.bytes());
         match self.sink {
-            Sink::Port { port, window, .. } => {
-                if let Some(window) = window {
-                    window.translate(outgoing.bytes());
+            Sink::Port { port, revision, .. } => {
+                if let Some(revision) = revision {
+                    revision.apply(outgoing.bytes());
                 }
                 port.finish(outgoing);
             }

@@ -6,6 +6,8 @@ mod addresses;
 mod adopt;
 mod backlog;
 mod bulk;
+mod closing;
+mod duplex;
 mod ends;
 mod flood;
 mod heap;

@@ -7,7 +7,8 @@ use smoltcp::{
     phy::ChecksumCapabilities,
     wire::{
         ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-        IpAddress, IpProtocol, IpRepr, Ipv4Address, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+        IpAddress, IpProtocol, IpRepr, Ipv4Address, Ipv4Packet, TcpControl, TcpPacket, TcpRepr,
+        TcpSeqNumber,
     },
 };
 
@@ -88,6 +89,7 @@ impl Sender {
             seq_number: self.start - 1,
             ack_number: ack,
             max_seg_size: Some(SEGMENT as u16),
+            sack_permitted: true,
             window_scale: self.offers,
             ..self.repr(0, &[])
         }
@@ -108,12 +110,12 @@ impl Sender {
         self.raw.send(&bytes);
     }
 
-    /// Waits for a segment, and meanwhile answers who asks for its address.
+    /// Waits for a segment that is whole, and meanwhile answers who asks for its address.
     async fn hear(&mut self) -> Vec<u8> {
         loop {
             let bytes = self.raw.receive().await;
             match bytes[12..14] {
-                [8, 0] => return bytes,
+                [8, 0] if is_whole(&bytes) => return bytes,
                 [8, 6] => self.introduce(),
                 _ => {}
             }
@@ -179,6 +181,38 @@ impl Sender {
         self.send(&self.repr(0, &[]));
     }
 
+    /// Reads `length` bytes, as Linux does: the window grows with each segment, and when one is
+    /// missing, the others are acknowledged by selection. Those get lost that `is_lost` says.
+    pub async fn read_selecting(&mut self, length: usize, mut is_lost: impl FnMut(usize) -> bool) {
+        let start = self.other;
+        // Where the pieces begin and end that came behind a gap.
+        let mut pieces: Vec<(usize, usize)> = Vec::new();
+        let mut done = 0;
+        for count in 0.. {
+            if done >= length {
+                return;
+            }
+            let bytes = self.hear().await;
+            let packet = TcpPacket::new_checked(&bytes[34..]).unwrap();
+            let at = packet.seq_number().0.wrapping_sub(start.0) as usize;
+            let end = at + packet.payload().len();
+            if end == at || is_lost(count) {
+                continue;
+            }
+            pieces.push((at, end));
+            pieces.sort_unstable();
+            while let Some(next) = pieces.iter().position(|(at, end)| *at <= done && *end > done) {
+                done = pieces.remove(next).1;
+            }
+            pieces.retain(|(_, end)| *end > done);
+            self.other = start + done;
+            let number = |offset: usize| (start + offset).0 as u32;
+            let gap = pieces.first().map(|(at, end)| (number(*at), number(*end)));
+            let window_len = 20_000 + 10 * count as u16;
+            self.send(&TcpRepr { window_len, sack_ranges: [gap, None, None], ..self.repr(0, &[]) });
+        }
+    }
+
     /// Reads what the other side sends, acknowledges all of it, but not its end, and returns when that
     /// comes.
     pub async fn read_to_the_end(&mut self) {
@@ -193,6 +227,50 @@ impl Sender {
                 self.acknowledge();
             }
         }
+    }
+
+    /// Takes the first segment, leaves room for one byte, and loses that. Returns when it has come again;
+    /// meanwhile, says something twice a second.
+    pub async fn lose_the_last_that_fits(&mut self) {
+        let bytes = self.hear().await;
+        let packet = TcpPacket::new_checked(&bytes[34..]).unwrap();
+        self.other = packet.seq_number() + packet.payload().len();
+        let mut is_lost = false;
+        for at in 0.. {
+            let repr = TcpRepr { window_len: 1, ..self.repr(at, b"x") };
+            self.send(&repr);
+            let heard = timeout(Duration::from_millis(500), self.hear());
+            if heard.await.is_ok_and(|bytes| self.is_next(&bytes)) {
+                if is_lost {
+                    return;
+                }
+                is_lost = true;
+            }
+        }
+    }
+
+    /// Takes seven bytes of the first segment, says that there is no room, and that there is again.
+    /// Returns when the rest comes; answers everything else.
+    pub async fn close_and_open(&mut self) {
+        let bytes = self.hear().await;
+        self.other = TcpPacket::new_checked(&bytes[34..]).unwrap().seq_number() + 7;
+        let with_window = |window_len| TcpRepr { window_len, ..self.repr(0, &[]) };
+        let (closed, open) = (with_window(0), with_window(3000));
+        self.send(&closed);
+        self.send(&open);
+        loop {
+            let bytes = self.hear().await;
+            if self.is_next(&bytes) {
+                return;
+            }
+            self.send(&open);
+        }
+    }
+
+    /// Whether there is data in a segment that begins where the last has ended.
+    fn is_next(&self, bytes: &[u8]) -> bool {
+        let packet = TcpPacket::new_checked(&bytes[34..]).unwrap();
+        packet.seq_number() == self.other && !packet.payload().is_empty()
     }
 
     /// Sends `data`, in segments of any size, and waits until all of it is acknowledged.
@@ -223,10 +301,7 @@ impl Sender {
                 }
                 continue;
             };
-            let Some(packet) = TcpPacket::new_checked(&bytes[34..]).ok() else { continue };
-            if !packet.verify_checksum(&OTHER.into(), &OWN.into()) {
-                continue;
-            }
+            let packet = TcpPacket::new_checked(&bytes[34..]).unwrap();
             if packet.syn() {
                 // The answer to it was lost.
                 if !packet.ack() {
@@ -245,4 +320,15 @@ impl Sender {
             is_open = edge > done;
         }
     }
+}
+
+/// Whether a frame from the other side has arrived without damage.
+fn is_whole(bytes: &[u8]) -> bool {
+    let ip = bytes.get(14..).and_then(|bytes| Ipv4Packet::new_checked(bytes).ok());
+    let Some(ip) = ip.filter(|ip| ip.verify_checksum() && ip.next_header() == IpProtocol::Tcp)
+    else {
+        return false;
+    };
+    TcpPacket::new_checked(ip.payload())
+        .is_ok_and(|packet| packet.verify_checksum(&OTHER.into(), &OWN.into()))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mayfly::{
     net::{Network, TcpListener, TcpOptions, TcpStream},
     spawn,
-    time::sleep,
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -225,6 +225,75 @@ fn large_windows_on_bad_links() {
             length: 2_000_000,
             is_active: seed % 2 == 0,
             ..Case::default()
+        });
+    }
+}
+
+/// Linux's windows grow while data comes, gap or not.
+#[test]
+fn a_gap_is_closed_at_once_though_the_window_grows() {
+    simulate(async {
+        const LENGTH: usize = 300_000;
+        let (_link, a, b) = Link::new(WIDE, 1);
+        let network = Network::start(b.boxed(), static_config(2));
+        let options = TcpOptions { send_buffer: LENGTH, ..TcpOptions::default() };
+        let mut listener = TcpListener::bind_with(&network, 80, 1, options).await.unwrap();
+        spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&pattern(LENGTH, 1)).await.unwrap();
+            stream.flush().await.unwrap();
+        })
+        .detach();
+        let mut peer = Sender::new(a, 1000, None);
+        peer.connect().await;
+        let start = Instant::now();
+        peer.read_selecting(LENGTH, |count| count % 40 == 30).await;
+        assert!(start.elapsed() < Duration::from_millis(500), "it took {:?}", start.elapsed());
+    });
+}
+
+/// It looks like what keeps a connection alive.
+#[test]
+fn a_lost_zero_comes_again_though_there_is_room_for_one_byte() {
+    for filler in [7_u8, 0] {
+        simulate(async move {
+            let (_link, a, b) = Link::new(Faults::default(), 1);
+            let network = Network::start(b.boxed(), static_config(2));
+            let mut listener = TcpListener::bind(&network, 80).await.unwrap();
+            spawn(async move {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (mut read, mut write) = stream.split();
+                write.write_all(&vec![filler; 1460 + 100]).await.unwrap();
+                while read.read(&mut [0; 100]).await.unwrap() > 0 {}
+            })
+            .detach();
+            let mut peer = Sender::new(a, 1000, None);
+            peer.connect().await;
+            let came = timeout(Duration::from_secs(5), peer.lose_the_last_that_fits()).await;
+            assert!(came.is_ok(), "{filler} does not come again");
+        });
+    }
+}
+
+/// smoltcp 0.14 has no timer left then to send again what was lost.
+#[test]
+fn a_window_that_closes_for_a_moment_stops_nobody() {
+    for limit in [None, Some(Duration::from_secs(60))] {
+        simulate(async move {
+            let (_link, a, b) = Link::new(Faults::default(), 1);
+            let network = Network::start(b.boxed(), static_config(2));
+            let mut listener = TcpListener::bind(&network, 80).await.unwrap();
+            spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.set_timeout(limit);
+                stream.write_all(&[7; 1460]).await.unwrap();
+                let _ = stream.flush().await;
+            })
+            .detach();
+            let mut peer = Sender::new(a, 1000, None);
+            peer.connect().await;
+            let comes = timeout(Duration::from_secs(5), peer.close_and_open()).await;
+            assert!(comes.is_ok(), "with a limit of {limit:?}, the rest does not come");
         });
     }
 }

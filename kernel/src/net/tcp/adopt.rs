@@ -21,6 +21,7 @@ use super::{
     progress::Standing,
     segment::Tcp,
     stage::{OWN_MAC, Stage, syn, tcp_frame},
+    window::MAX_SCALE,
 };
 use crate::net::{
     Network,
@@ -28,9 +29,6 @@ use crate::net::{
     stack::Stack,
     wire::Flow,
 };
-
-/// The largest shift of a window (RFC 7323 section 2.3), which stands for those beyond it.
-const MAX_WINDOW_SCALE: u8 = 14;
 
 /// A SYN that somebody else has received for this network, and has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +135,7 @@ impl Stack {
     fn enact(&mut self, flow: &Flow, record: &SynRecord) -> Result<Connection, AdoptError> {
         let peer = PeerOptions {
             max_segment_size: record.max_segment_size,
-            window_scale: record.window_scale.map(|scale| scale.min(MAX_WINDOW_SCALE)),
+            window_scale: record.window_scale.map(|scale| scale.min(MAX_SCALE)),
             sack: record.allows_sack,
         };
         let line = syn(&peer, TcpSeqNumber(record.sequence as i32), record.window);

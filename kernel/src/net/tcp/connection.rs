@@ -10,7 +10,13 @@ use smoltcp::{
     wire::TCP_HEADER_LEN,
 };
 
-use super::{TcpOptions, peer_options::PeerOptions, progress::Progress, window::WindowField};
+use super::{
+    TcpOptions,
+    peer_options::PeerOptions,
+    progress::Progress,
+    revision::Revision,
+    window::{MAX_SCALE, WindowField},
+};
 use crate::{memory, net::Error};
 
 /// Time between two questions for the peer's window, when smoltcp asks none.
@@ -60,8 +66,8 @@ pub(in crate::net) struct Connection {
     pub(super) segment: usize,
     /// What the peer said in its SYN.
     pub(super) peer: PeerOptions,
-    /// How it tells the peer its own window.
-    pub(super) window: WindowField,
+    /// What is changed in its segments on their way out.
+    pub(super) revision: Revision,
     /// The window field of the last segment that was current.
     pub(super) peer_window: u16,
     /// When that came.
@@ -79,6 +85,10 @@ pub(in crate::net) struct Connection {
     stalled_with: Option<(usize, State)>,
     /// Whether the app has said that it writes nothing more.
     pub(super) is_write_closed: bool,
+    /// Whether smoltcp is still to be told so: see `close`.
+    pub(super) closes_later: bool,
+    /// Whether others answer late segments, so that only what was not read is left of it.
+    pub(super) is_retired: bool,
     /// Why it ended, if it ended by itself.
     pub(in crate::net) error: Option<Error>,
 }
@@ -113,7 +123,7 @@ impl Connection {
             options,
             segment,
             peer: PeerOptions::default(),
-            window: WindowField::default(),
+            revision: Revision::default(),
             peer_window: 0,
             heard_at: now,
             progress: Progress::default(),
@@ -123,6 +133,8 @@ impl Connection {
             send_pressure: 0,
             stalled_with: None,
             is_write_closed: false,
+            closes_later: false,
+            is_retired: false,
             error: None,
         })
     }
@@ -157,7 +169,7 @@ impl Connection {
     /// Takes note of how windows are told, by the peer and by the present socket.
     fn note_scale(&mut self) {
         let capacity = self.socket().recv_capacity();
-        self.window = WindowField::new(capacity, self.peer.scales());
+        self.revision.window = WindowField::new(capacity, self.peer.scales());
     }
 
     /// Puts another socket in the place of the present one, and wakes those who wait for that.
@@ -172,10 +184,30 @@ impl Connection {
     /// Tells the socket what the app asked for.
     pub(super) fn apply_settings(&mut self) {
         let settings = self.settings;
+        self.revision.keeps_alive |= settings.keep_alive.is_some();
         let socket = self.socket();
         socket.set_keep_alive(settings.keep_alive);
         socket.set_timeout(settings.timeout);
         socket.set_nagle_enabled(!settings.nodelay);
+    }
+
+    /// Ends what is sent, after what was written.
+    ///
+    /// When the peer has ended first, smoltcp 0.14 is in LAST-ACK as soon as it is told to close,
+    /// although much may be left to be sent. There it takes no segment that acknowledges nothing new:
+    /// neither one that opens the window nor one that tells of a gap. So it is told when what is left
+    /// fits into half of the window, whose end may come closer a little, as windows are told in
+    /// steps; and when it is so little that no gap would be told of three times.
+    pub(super) fn close(&mut self) {
+        let scale = self.peer.window_scale.unwrap_or(0).min(MAX_SCALE);
+        let window = usize::from(self.peer_window) << scale;
+        let little = (window / 2).min(self.segment * 3);
+        let socket = self.socket();
+        let is_late = socket.state() == State::CloseWait && socket.send_queue() > little;
+        if !is_late {
+            socket.close();
+        }
+        self.closes_later = is_late;
     }
 
     /// Helps a connection on that waits for an acknowledgement, but for which smoltcp has no timer
@@ -205,6 +237,7 @@ impl Connection {
             stalled_with = Some((queued, state));
         }
         self.stalled_with = stalled_with;
+        self.revision.keeps_alive |= is_stalled;
         is_stalled
     }
 

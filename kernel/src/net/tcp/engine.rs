@@ -33,6 +33,8 @@ const MAX_MERGED_BURST: usize = 46;
 const MIN_RETRANSMISSION_TIME: Duration = Duration::from_secs(1);
 /// When to look again at a connection that wants to send but sends nothing.
 const STALL_TIME: Duration = Duration::from_millis(100);
+/// What is due later than this is none of the acknowledgements that smoltcp 0.14 delays.
+const QUIET_TIME: Duration = Duration::from_millis(100);
 
 /// What has just happened to a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,14 +76,15 @@ impl Stack {
     /// Takes a segment of a connection in.
     pub(super) fn input_connection(&mut self, id: Id, bytes: &[u8], segment: &Segment) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let Some(tcp) = Tcp::of(bytes, segment) else { return };
+        let Some(mut tcp) = Tcp::of(bytes, segment) else { return };
         if tcp.flags & SYN != 0 {
             connection.hear_options(bytes.get(segment.start..segment.end).unwrap_or_default());
         }
         let repaired = connection.progress.repair(bytes, segment, &tcp);
+        let repaired = repaired.or_else(|| connection.repeat_window(bytes, segment, &mut tcp));
         let before = Standing::of(connection.socket());
         let mut phy = Phy::input(&mut self.port, repaired.as_deref().unwrap_or(bytes))
-            .telling(connection.window);
+            .revising(&mut connection.revision);
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         let socket = connection.socket();
         let after = Standing::of(socket);
@@ -91,7 +94,11 @@ impl Stack {
             connection.has_gap = after.received == before.received;
         }
         if connection.progress.is_current(&tcp) {
+            connection.revision.hear(&tcp, connection.peer.window_scale);
             (connection.peer_window, connection.heard_at) = (tcp.window, self.now);
+        }
+        if connection.closes_later {
+            connection.close();
         }
         let cause = if tcp.flags & RST != 0 { Cause::Reset } else { Cause::Input };
         let is_plain = tcp.payload == 0 && tcp.flags & (SYN | RST | FIN) == 0;
@@ -186,6 +193,9 @@ impl Stack {
     pub(in crate::net) fn serve(&mut self, id: Id) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return true };
         let turn = core::mem::take(&mut connection.turn);
+        if connection.is_retired {
+            return true;
+        }
         let socket = connection.socket();
         let (state, payload) = (socket.state(), socket.send_capacity());
         // What is longer than the MTU is only made for IPv4.
@@ -201,7 +211,7 @@ impl Stack {
                 self.line_up_to_send(id);
                 return false;
             }
-            let mut phy = Phy::output(&mut self.port, payload).telling(connection.window);
+            let mut phy = Phy::output(&mut self.port, payload).revising(&mut connection.revision);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
             is_stalled = result == PollResult::None;
             if !is_stalled && connection.has_sent_all(self.port.last_segment()) {
@@ -226,13 +236,22 @@ impl Stack {
     fn wanted(&mut self, id: Id) -> Option<Instant> {
         let connection = self.connections.get_mut(id)?;
         let wanted = self.interface.poll_at(self.now, &connection.set);
-        if connection.revive(wanted.is_some()) { Some(self.now) } else { wanted }
+        let mut helps = wanted;
+        if let Some(timeout) = connection.settings.timeout {
+            // That it ends some time does not help it on.
+            connection.socket().set_timeout(None);
+            helps = self.interface.poll_at(self.now, &connection.set);
+            connection.socket().set_timeout(Some(timeout));
+        }
+        if connection.revive(helps.is_some()) { Some(self.now) } else { wanted }
     }
 
     /// Sees to it that the connection is looked at again in time.
     fn schedule(&mut self, id: Id, wanted: Option<Instant>, is_stalled: bool) {
         let is_due = wanted.is_some_and(|deadline| deadline <= self.now);
-        if !is_due && self.retire(id) {
+        // An acknowledgement may wait for a moment.
+        let is_quiet = wanted.is_none_or(|deadline| deadline > self.now + QUIET_TIME);
+        if is_quiet && self.retire(id) {
             return;
         }
         if !is_due {

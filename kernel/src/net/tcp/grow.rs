@@ -150,7 +150,7 @@ impl Stack {
         connection.has_grown = sizes != first;
         self.port.stats.resized_buffers += 1;
         // It believes to have told the peer its window. Asked by the peer, it does.
-        let mut phy = Phy::input(&mut self.port, probe.bytes()).telling(connection.window);
+        let mut phy = Phy::input(&mut self.port, probe.bytes()).revising(&mut connection.revision);
         self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         self.wake_runner();
     }

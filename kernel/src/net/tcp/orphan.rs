@@ -31,16 +31,15 @@ impl Stack {
             return;
         }
         // There is nobody to say goodbye to (RFC 9293 section 3.10.4).
-        if connection.socket().state() == State::SynSent {
+        if connection.is_retired || connection.socket().state() == State::SynSent {
             return self.discard(id);
         }
         connection.owner = Owner::Orphan;
         connection.since = now;
-        let socket = connection.socket();
         if reset {
-            socket.abort();
+            connection.socket().abort();
         } else {
-            socket.close();
+            connection.close();
         }
         self.disown(id, owner);
         self.orphans += 1;
@@ -92,15 +91,24 @@ impl Stack {
         false
     }
 
-    /// Replaces an orphan that only waits for late segments by an entry of a few bytes. Returns
+    /// Replaces a connection that only waits for late segments by an entry of a few bytes. Returns
     /// whether it did.
+    ///
+    /// What a stream has not read stays; smoltcp would throw it away at the end of that time.
     pub(super) fn retire(&mut self, id: Id) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
-        if connection.owner != Owner::Orphan || connection.socket().state() != State::TimeWait {
+        if connection.socket().state() != State::TimeWait {
             return false;
         }
+        connection.is_retired = true;
+        let is_orphan = connection.owner == Owner::Orphan;
         self.remember(id);
-        self.discard(id);
+        if is_orphan {
+            self.discard(id);
+        } else {
+            self.connections.detach(id);
+            self.deadlines.remove(id.slot());
+        }
         true
     }
 

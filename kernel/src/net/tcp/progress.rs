@@ -104,6 +104,11 @@ impl Progress {
         self.expected.filter(|_| self.has_ended).map(|end| end.0)
     }
 
+    /// Whether the peer has acknowledged data up to this number and not beyond.
+    pub(super) fn is_acknowledged(&self, number: TcpSeqNumber) -> bool {
+        self.acknowledged == Some(number)
+    }
+
     /// Whether a segment, which has been noted, is one that the peer may have sent by now and after
     /// all others, so that what it says about the peer holds.
     pub(super) fn is_current(&self, tcp: &Tcp) -> bool {

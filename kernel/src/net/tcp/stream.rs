@@ -192,6 +192,9 @@ impl TcpStream {
                 return Poll::Ready(Err(Error::Closed));
             };
             let error = connection.error;
+            if connection.is_write_closed {
+                return Poll::Ready(Err(error.unwrap_or(Error::Closed)));
+            }
             let socket = connection.socket();
             let written = if may_write { send(socket) } else { Ok(0) };
             match written {
@@ -343,7 +346,7 @@ impl Duplex for TcpStream {
         self.network.with(|stack| {
             if let Some(connection) = stack.connections.get_mut(self.id) {
                 connection.is_write_closed = true;
-                connection.socket().close();
+                connection.close();
             }
         });
         self.touch();
@@ -354,7 +357,13 @@ impl Duplex for TcpStream {
     }
 
     fn is_writable(&self) -> bool {
-        self.with(|socket, _| socket.can_send() || !socket.may_send())
+        self.network.with(|stack| {
+            stack.connections.get_mut(self.id).is_none_or(|connection| {
+                let is_closed = connection.is_write_closed;
+                let socket = connection.socket();
+                is_closed || socket.can_send() || !socket.may_send()
+            })
+        })
     }
 
     fn check(&self) -> Result<(), Error> {

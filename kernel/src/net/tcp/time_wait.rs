@@ -99,7 +99,9 @@ impl TimeWait {
             flags if flags & RST != 0 => Verdict::Ignore,
             // RFC 9293 section 3.6.1: a new connection may begin beyond the old one.
             SYN if tcp.sequence > entry.end_of_input => Verdict::Reopen(id),
-            flags if flags & (SYN | FIN) != 0 => Verdict::Acknowledge(entry.end_of_input),
+            flags if flags & (SYN | FIN) != 0 || tcp.payload > 0 => {
+                Verdict::Acknowledge(entry.end_of_input)
+            }
             _ => Verdict::Ignore,
         }
     }

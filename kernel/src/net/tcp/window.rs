@@ -6,18 +6,17 @@
 //! choice, and the field of all later segments is translated on its way out, from the scale of the
 //! socket that the connection has by then.
 
-use crate::net::{
-    tcp::segment::SYN,
-    wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_TCP, u16_at},
-};
+use super::segment::SYN;
 
 /// The scale that is offered: the least with which a window of a mebibyte can be told. A larger one
 /// would make the steps larger in which windows are told.
-const SCALE: u8 = 4;
+pub(super) const SCALE: u8 = 4;
 /// Windows are multiples of this, in bytes, when they are scaled.
 pub(super) const STEP: usize = 1 << SCALE;
 /// The largest window without a scale (RFC 7323 section 1.1).
 pub(super) const MAX_PLAIN: usize = 65_535;
+/// The largest scale, which stands for those beyond it (RFC 7323 section 2.3).
+pub(super) const MAX_SCALE: u8 = 14;
 /// The largest window that this side tells.
 pub(super) const MAX_SCALED: usize = MAX_PLAIN << SCALE;
 
@@ -26,7 +25,7 @@ const OPTION: [u8; 2] = [3, 3];
 
 /// What is done to the window field of a connection. By default, nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::net) struct WindowField {
+pub(super) struct WindowField {
     shift: u8,
     /// What is held back before, in units of the field.
     slack: u8,
@@ -50,20 +49,9 @@ impl WindowField {
         field.saturating_sub(self.slack.into()) >> self.shift
     }
 
-    /// Translates the window field of the TCP segment in `frame`, if there is one: smoltcp may also
-    /// ask the link for an address. Checksums are made after this.
+    /// Translates the window field of a segment.
     #[inline]
-    pub(in crate::net) fn translate(self, frame: &mut [u8]) -> Option<()> {
-        // smoltcp sends IPv4 without options, and IPv6 without extensions.
-        let (protocol, start) = match u16_at(frame, 12)? {
-            ETHERTYPE_IPV4 => (23, 34),
-            ETHERTYPE_IPV6 => (20, 54),
-            _ => return None,
-        };
-        if *frame.get(protocol)? != PROTOCOL_TCP {
-            return None;
-        }
-        let segment = frame.get_mut(start..)?;
+    pub(super) fn translate(self, segment: &mut [u8]) -> Option<()> {
         let header = segment.first_chunk_mut::<20>()?;
         if header[13] & SYN == 0 {
             let field = self.translated(u16::from_be_bytes([header[14], header[15]]));
@@ -89,10 +77,7 @@ fn offer(syn: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
-    use smoltcp::{
-        socket::tcp::{Socket, SocketBuffer},
-        wire::{IpAddress, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber},
-    };
+    use smoltcp::socket::tcp::{Socket, SocketBuffer};
 
     use super::*;
 
@@ -119,66 +104,6 @@ mod tests {
             let window = WindowField::new(capacity, true);
             let told = usize::from(window.translated(field(capacity, own(capacity)))) << SCALE;
             assert!((capacity - 2 * STEP..=capacity).contains(&told), "{told} of {capacity}");
-        }
-    }
-
-    #[test]
-    fn only_the_scale_of_a_syn_changes() {
-        let (source, destination) = (IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2));
-        let mut repr = TcpRepr {
-            src_port: 1,
-            dst_port: 2,
-            control: TcpControl::Syn,
-            seq_number: TcpSeqNumber(3),
-            ack_number: None,
-            window_len: 2928,
-            window_scale: Some(0),
-            max_seg_size: Some(1460),
-            sack_permitted: true,
-            sack_ranges: [None; 3],
-            timestamp: None,
-            payload: &[],
-        };
-        for offered in [Some(0), None] {
-            repr.window_scale = offered;
-            let mut frame = vec![0; 34 + repr.buffer_len()];
-            (frame[12], frame[23]) = (8, PROTOCOL_TCP);
-            let mut packet = TcpPacket::new_unchecked(&mut frame[34..]);
-            repr.emit(&mut packet, &source, &destination, &Default::default());
-            WindowField::new(2928, offered.is_some()).translate(&mut frame);
-            let packet = TcpPacket::new_checked(&frame[34..]).unwrap();
-            let options = packet.options_summary().unwrap();
-            assert_eq!(options.window_scale, offered.map(|_| SCALE));
-            assert_eq!((options.max_segment_size, packet.window_len()), (Some(1460), 2928));
-            assert!(options.sack_permitted);
-        }
-    }
-
-    #[test]
-    fn other_frames_are_left_alone() {
-        for (ethertype, protocol) in [([8, 6], 0), ([8, 0], 17), ([0x86, 0xdd], 58)] {
-            let mut frame = vec![0xff; 100];
-            frame[12..14].copy_from_slice(&ethertype);
-            (frame[20], frame[23]) = (protocol, protocol);
-            let before = frame.clone();
-            WindowField::new(MAX_PLAIN, true).translate(&mut frame);
-            assert_eq!(frame, before);
-        }
-    }
-
-    #[test]
-    fn no_frame_is_too_short() {
-        for ethertype in [[8, 0], [0x86, 0xdd]] {
-            for (length, flags) in (12..90).flat_map(|length| [(length, 0), (length, SYN)]) {
-                let mut frame = vec![PROTOCOL_TCP; length];
-                for (to, from) in frame.iter_mut().skip(12).zip(ethertype) {
-                    *to = from;
-                }
-                for at in [47, 67] {
-                    frame.get_mut(at).into_iter().for_each(|byte| *byte = flags);
-                }
-                WindowField::new(MAX_SCALED, true).translate(&mut frame);
-            }
         }
     }
 
