@@ -20,7 +20,7 @@ pub struct Program {
 }
 
 /// The programs that Mayfly uses, beside the Rust toolchain.
-pub const PROGRAMS: [Program; 15] = [
+pub const PROGRAMS: [Program; 16] = [
     program("qemu-system-x86_64", "qemu-system-x86", "run x86-64 images"),
     program("qemu-system-aarch64", "qemu-system-arm", "run AArch64 images"),
     program("qemu-system-arm", "qemu-system-arm", "run ARMv7 images"),
@@ -31,6 +31,7 @@ pub const PROGRAMS: [Program; 15] = [
     program("nc", "netcat-openbsd", "test the echo example"),
     program("wrk", "wrk", "load the HTTP example"),
     program("ip", "iproute2", "test on a network of its own"),
+    program("nft", "nftables", "lose frames in tests"),
     program("ping", "iputils-ping", "test on a network of its own"),
     program("unshare", "util-linux", "test on a network of its own"),
     program("gcc", "gcc", "bench, to compile its instruction counter"),

@@ -10,11 +10,13 @@ use super::{Check, check};
 use crate::run::Protocol;
 use crate::test::guest::TestGuest;
 use crate::test::variant::LEAST_MEMORY;
+use crate::ui;
 
 pub const CHECKS: &[Check] = &[
     check("tcp", tcp),
     check("udp", udp),
     check("dig", dig),
+    Check { own_network: true, ..check("bad-link", bad_link) },
     Check { memory: LEAST_MEMORY, ..check("in-least-memory", tcp) },
 ];
 
@@ -31,11 +33,10 @@ const ATTEMPTS_ON_PASST: u32 = 3;
 fn tcp(guest: &mut TestGuest) -> Result<()> {
     let port = guest.port(7, Protocol::Tcp)?.to_string();
     first_answer(guest, &["-N", "-w", "1", "127.0.0.1", &port])?;
-    let stream: Vec<u8> =
-        (0..1_u32 << 18).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+    let stream = numbers(1 << 18);
     let attempts = if guest.is_on_passt() { ATTEMPTS_ON_PASST } else { 1 };
     let mut came = 0;
-    for _ in 0..attempts {
+    for attempt in 1..=attempts {
         let mut nc = Command::new("nc");
         nc.args(["-N", "-w", "20", "127.0.0.1", &port]);
         let answer = client::run(&mut nc, &stream)?.stdout;
@@ -43,6 +44,9 @@ fn tcp(guest: &mut TestGuest) -> Result<()> {
         came = answer.len();
         if came == stream.len() {
             return Ok(());
+        }
+        if attempt < attempts {
+            ui::warning(format_args!("passt has stood still after {came} bytes: once more"));
         }
     }
     bail!("{came} of {} bytes came back", stream.len());
@@ -72,13 +76,66 @@ fn dig(guest: &mut TestGuest) -> Result<()> {
     Ok(())
 }
 
+/// What loses one in 15 packets to the guest, and as many from it, and counts them. A packet may be
+/// longer than a frame: the kernel puts segments together.
+const LOSS: &str = "
+table inet from_guest {
+    chain lose {
+        type filter hook input priority 0
+        iifname tap0 numgen random mod 15 == 0 counter drop
+    }
+}
+table netdev to_guest {
+    chain lose {
+        type filter hook egress device tap0 priority 0
+        numgen random mod 15 == 0 counter drop
+    }
+}
+";
+
+/// On a link that loses frames, the streams of Linux's TCP come back whole and end in order, although
+/// both sides send all the time.
+fn bad_link(guest: &mut TestGuest) -> Result<()> {
+    let (address, port) = guest.address(7, Protocol::Tcp)?;
+    let nc = ["-N", "-w", "120", &address, &port.to_string()];
+    first_answer(guest, &nc)?;
+    let mut nft = Command::new("nft");
+    client::run(&mut guest.client(nft.args(["-f", "-"])), LOSS.as_bytes())?;
+    std::thread::scope(|scope| {
+        let commands = (0..4).map(|_| guest.client(Command::new("nc").args(nc)));
+        let clients: Vec<_> = commands.map(|nc| scope.spawn(|| comes_back(nc, 50_000))).collect();
+        let join = |client: std::thread::ScopedJoinHandle<'_, _>| client.join();
+        clients.into_iter().map(join).try_for_each(|result| result.expect("a client panicked"))
+    })?;
+    let mut nft = Command::new("nft");
+    let rules = client::run(&mut guest.client(nft.args(["list", "ruleset"])), &[])?.stdout;
+    let rules = String::from_utf8_lossy(&rules);
+    let count = |what: &str| rules.matches(what).count();
+    let is_lossy = count("counter packets") == 2 && count("counter packets 0 ") == 0;
+    ensure!(is_lossy, "no frame was lost in one of the directions: {rules}");
+    Ok(())
+}
+
+/// Sends so many numbers by nc, all of which come back.
+fn comes_back(mut nc: Command, count: u32) -> Result<()> {
+    let stream = numbers(count);
+    let came = client::run(&mut nc, &stream)?.stdout;
+    ensure!(stream.starts_with(&came), "the bytes that came back are others");
+    ensure!(came.len() == stream.len(), "{} of {} bytes came back", came.len(), stream.len());
+    Ok(())
+}
+
+/// Four bytes for each of so many numbers, all of them different.
+fn numbers(count: u32) -> Vec<u8> {
+    (0..count).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect()
+}
+
 /// Sends a line by nc until it comes back.
 fn first_answer(guest: &mut TestGuest, arguments: &[&str]) -> Result<()> {
     const LINE: &[u8] = b"is anyone there?\n";
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let mut nc = Command::new("nc");
-        match client::run(nc.args(arguments), LINE) {
+        match client::run(&mut guest.client(Command::new("nc").args(arguments)), LINE) {
             Ok(output) if output.stdout == LINE => return Ok(()),
             other => last = Some(other),
         }

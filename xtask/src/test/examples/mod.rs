@@ -24,7 +24,7 @@ mod http;
 mod timer;
 
 /// The programs that the checks use.
-pub const PROGRAMS: [&str; 4] = ["curl", "nc", "dig", "wrk"];
+pub const PROGRAMS: [&str; 5] = ["curl", "nc", "dig", "wrk", "nft"];
 
 /// Seconds after which a guest that should have been quick has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
