@@ -2,7 +2,8 @@
 //!
 //! dom0's own daemon does neither. So this writes to the rings beside it
 //! (xen/include/public/io/xs_wire.h) while it has nothing to do for the guest, and empties them in its
-//! name: it keeps the guest's watches, and refuses them when they are registered again.
+//! name: it keeps the guest's watches, and refuses them when they are registered again. If it looked
+//! meanwhile, it would find indices that make no sense, and never serve the guest again.
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
@@ -57,8 +58,24 @@ pub fn run(
     crate::harm::is_idle(guest)
 }
 
+/// Waits until nothing is under way between the guest and the daemon: the guest sleeps, and the daemon,
+/// which does one thing after the other, has nothing to tell it before it answers somebody else.
+fn settle(guest: &Guest, page: &Page) -> Outcome {
+    let indices = || INDICES.map(|index| page.word(index).load(SeqCst));
+    until("that all is quiet", || {
+        let before = indices();
+        if !guest.is_blocked()? {
+            return Ok(None);
+        }
+        guest.store.read("/")?;
+        Ok((indices() == before).then_some(()))
+    })
+}
+
 /// Breaks the protocol, and begins anew as soon as the guest asks for it.
 fn break_off(guest: &Guest, page: &Page, message: Option<Header>) -> Outcome {
+    // What the guest still had to ask would be answered while the rings are emptied.
+    settle(guest, page)?;
     match message {
         Some(header) => reply(page, header),
         None => page.word(ERROR).store(RING_INDEX, SeqCst),
@@ -73,6 +90,8 @@ fn break_off(guest: &Guest, page: &Page, message: Option<Header>) -> Outcome {
     until("that the guest asks to begin anew", || {
         Ok((page.word(CONNECTION).load(SeqCst) == 1).then_some(()))
     })?;
+    // It sends the daemon an event then.
+    settle(guest, page)?;
     for index in INDICES {
         page.word(index).store(0, SeqCst);
     }

@@ -103,10 +103,24 @@ impl Guest {
 
     /// Seconds of a processor that the guest has used, as xl tells.
     pub fn seconds(&self) -> Outcome<f64> {
+        let (_, seconds) = self.listed()?;
+        seconds.parse().map_err(|_| format!("xl list gives its time as {seconds}").into())
+    }
+
+    /// Whether its processor sleeps, and no event has come to wake it.
+    pub fn is_blocked(&self) -> Outcome<bool> {
+        Ok(self.listed()?.0.contains('b'))
+    }
+
+    /// State and time of the guest in `xl list`, the last of its columns.
+    fn listed(&self) -> Outcome<(String, String)> {
         let output = Command::new("xl").args(["list", &self.domain.to_string()]).output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let last = text.split_whitespace().last().unwrap_or_default();
-        last.parse().map_err(|_| format!("xl list says: {text}").into())
+        let mut columns = text.split_whitespace().rev().map(str::to_owned);
+        match (columns.next(), columns.next()) {
+            (Some(seconds), Some(state)) => Ok((state, seconds)),
+            _ => Err(format!("xl list says: {text}").into()),
+        }
     }
 
     /// A device, whose back end does not exist yet.
