@@ -3,13 +3,15 @@
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 use mayfly::{
-    net::{Error, TcpOptions, TcpStream},
+    net::{Error, Network, TcpListener, TcpOptions, TcpStream},
+    spawn,
     time::{Instant, sleep, timeout},
 };
 
 use crate::{
-    link::Faults,
-    support::{connected, connected_with, simulate},
+    link::{Faults, Link},
+    sender::Sender,
+    support::{connected, connected_with, simulate, static_config},
 };
 
 /// Ends what `stream` sends, and perhaps all of it. Returns what is left of it.
@@ -108,5 +110,27 @@ fn a_reset_is_heard_though_acknowledgements_are_lost() {
             }
         });
         assert_eq!(end.await, Ok(Err(Error::Reset)));
+    });
+}
+
+/// smoltcp 0.14 does not look at what a segment says that repeats only what has come.
+#[test]
+fn a_sign_of_life_opens_no_window() {
+    simulate(async {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let network = Network::start(b.boxed(), static_config(2));
+        let mut listener = TcpListener::bind(&network, 80).await.unwrap();
+        spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert_eq!(stream.read(&mut [0; 1]).await, Ok(0));
+            stream.write_all(&[7; 1460]).await.unwrap();
+            sleep(Duration::from_millis(100)).await;
+        })
+        .detach();
+        let mut peer = Sender::new(a, 1000, None);
+        peer.connect().await;
+        let rest = peer.end_and_close(Duration::from_millis(200));
+        let comes = timeout(Duration::from_secs(5), rest).await;
+        assert!(comes.is_ok(), "the rest does not come");
     });
 }

@@ -7,6 +7,7 @@ mod adopt;
 mod backlog;
 mod bulk;
 mod closing;
+mod crowd;
 mod duplex;
 mod ends;
 mod flood;

@@ -267,6 +267,30 @@ impl Sender {
         }
     }
 
+    /// Ends, takes seven bytes of what comes, and says that there is no room, and with a byte that was
+    /// there before that there is; after `pause`, answers everything. Returns when the rest comes.
+    pub async fn end_and_close(&mut self, pause: Duration) {
+        self.send(&TcpRepr { control: TcpControl::Fin, ..self.repr(0, &[]) });
+        let data = loop {
+            let bytes = self.hear().await;
+            let packet = TcpPacket::new_checked(&bytes[34..]).unwrap();
+            if !packet.payload().is_empty() {
+                break packet.seq_number();
+            }
+        };
+        self.other = data + 7;
+        self.send(&TcpRepr { window_len: 0, ..self.repr(1, &[]) });
+        self.send(&TcpRepr { window_len: 3000, ..self.repr(0, b"x") });
+        sleep(pause).await;
+        loop {
+            let bytes = self.hear().await;
+            if self.is_next(&bytes) {
+                return;
+            }
+            self.send(&TcpRepr { window_len: 3000, ..self.repr(1, &[]) });
+        }
+    }
+
     /// Whether there is data in a segment that begins where the last has ended.
     fn is_next(&self, bytes: &[u8]) -> bool {
         let packet = TcpPacket::new_checked(&bytes[34..]).unwrap();

@@ -15,6 +15,7 @@ use super::{
     peer_options::PeerOptions,
     progress::Progress,
     revision::Revision,
+    segment::Tcp,
     window::{MAX_SCALE, WindowField},
 };
 use crate::{memory, net::Error};
@@ -68,9 +69,9 @@ pub(in crate::net) struct Connection {
     pub(super) peer: PeerOptions,
     /// What is changed in its segments on their way out.
     pub(super) revision: Revision,
-    /// The window field of the last segment that was current.
+    /// The window field that smoltcp goes by, or less.
     pub(super) peer_window: u16,
-    /// When that came.
+    /// When the last segment came that was current.
     pub(super) heard_at: Instant,
     /// How far each side has come.
     pub(super) progress: Progress,
@@ -189,6 +190,12 @@ impl Connection {
         socket.set_keep_alive(settings.keep_alive);
         socket.set_timeout(settings.timeout);
         socket.set_nagle_enabled(!settings.nodelay);
+    }
+
+    /// Takes note of the window in a segment that is current.
+    pub(super) fn hear_window(&mut self, tcp: &Tcp, is_news: bool) {
+        let is_taken = self.progress.is_taken(tcp, is_news);
+        self.peer_window = if is_taken { tcp.window } else { self.peer_window.min(tcp.window) };
     }
 
     /// Ends what is sent, after what was written.

@@ -89,13 +89,14 @@ impl Stack {
         let socket = connection.socket();
         let after = Standing::of(socket);
         let is_alive = after.state != State::Closed;
-        connection.progress.note(&tcp, before, after);
+        let is_news = connection.progress.note(&tcp, before, after);
         if tcp.payload > 0 {
             connection.has_gap = after.received == before.received;
         }
         if connection.progress.is_current(&tcp) {
             connection.revision.hear(&tcp, connection.peer.window_scale);
-            (connection.peer_window, connection.heard_at) = (tcp.window, self.now);
+            connection.hear_window(&tcp, is_news);
+            connection.heard_at = self.now;
         }
         if connection.closes_later {
             connection.close();

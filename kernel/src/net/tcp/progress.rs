@@ -85,8 +85,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Notes what a segment has done to the socket.
-    pub(super) fn note(&mut self, tcp: &Tcp, before: Standing, after: Standing) {
+    /// Notes what a segment has done to the socket. Returns whether more of the stream has come.
+    pub(super) fn note(&mut self, tcp: &Tcp, before: Standing, after: Standing) -> bool {
         if before.is_syn(tcp, after) {
             self.expected = Some(tcp.sequence + 1);
         }
@@ -97,6 +97,7 @@ impl Progress {
         if after.sent < before.sent {
             self.acknowledged = Some(tcp.acknowledgement);
         }
+        arrived > 0 || is_fin
     }
 
     /// The sequence number after the peer's FIN, once that has come.
@@ -121,6 +122,14 @@ impl Progress {
                 let newly = tcp.acknowledgement.0.wrapping_sub(last.0);
                 (0..=MOST_SENT).contains(&newly)
             })
+    }
+
+    /// Whether smoltcp has certainly taken what a current segment says about the window. Of those that
+    /// hold something of the stream, it takes what brings more of it (`is_news`), and none that repeats
+    /// what has come, as a sign of life does.
+    pub(super) fn is_taken(&self, tcp: &Tcp, is_news: bool) -> bool {
+        let is_bare = tcp.payload == 0 && tcp.flags & FIN == 0;
+        is_news || is_bare && (!self.has_ended || self.expected == Some(tcp.sequence))
     }
 
     /// A copy of the frame with numbers that smoltcp takes, if the segment in it is one that it
