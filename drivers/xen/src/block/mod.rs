@@ -92,13 +92,13 @@ impl BlkFront {
         }
     }
 
-    /// The first sector of a request, as the protocol counts them.
-    fn first(&self, sector: u64) -> u64 {
-        sector.saturating_mul((self.info.sector_size / UNIT) as u64)
+    /// How many sectors of the protocol one of the disk is.
+    fn units(&self) -> u64 {
+        (self.info.sector_size / UNIT) as u64
     }
 
     /// Queues a request. Gives it back if there is no room.
-    fn push(&mut self, pending: Pending, sector: u64) -> Result<(), BlockRequest> {
+    fn push(&mut self, pending: Pending) -> Result<(), BlockRequest> {
         let pending = match self.session.connection() {
             Some(connection) => self.requests.submit(pending, connection),
             None => Err(pending),
@@ -111,7 +111,7 @@ impl BlkFront {
             self.answered.push_back(pending.complete(Err(DeviceError::OutOfMemory)));
             return Ok(());
         }
-        let refused = pending.into_request(sector);
+        let refused = pending.into_request(self.units());
         refused.map_or_else(
             |answer| {
                 self.answered.push_back(answer);
@@ -134,7 +134,9 @@ impl BlockDevice for BlkFront {
     fn submit(&mut self, request: BlockRequest) -> Result<(), BlockRequest> {
         self.hear();
         let BlockRequest { id, sector, operation } = request;
-        let mut asked = Asked { operation: Operation::Read, first: self.first(sector), count: 0 };
+        let units = self.units();
+        let first = sector.saturating_mul(units);
+        let mut asked = Asked { operation: Operation::Read, first, count: 0 };
         let (operation, buffer) = match operation {
             BlockOperation::Read(buffer) => (Operation::Read, Some(buffer)),
             BlockOperation::Write(buffer) => (Operation::Write, Some(buffer)),
@@ -143,7 +145,7 @@ impl BlockDevice for BlkFront {
                 (Operation::Flush, None)
             }
             BlockOperation::Discard(count) => {
-                asked.count = self.first(count.into());
+                asked.count = u64::from(count).saturating_mul(units);
                 (Operation::Discard, None)
             }
             // A disk of Xen has no serial number.
@@ -161,7 +163,7 @@ impl BlockDevice for BlkFront {
             Operation::Discard if offers.is_some_and(|offers| !offers.discard) => {
                 self.answer(id, None, Err(DeviceError::Unsupported));
             }
-            _ => return self.push(Pending::new(id, asked, buffer), sector),
+            _ => return self.push(Pending::new(id, asked, buffer)),
         }
         Ok(())
     }

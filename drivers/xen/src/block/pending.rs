@@ -29,7 +29,7 @@ unsafe impl GrantablePages for Data {
     }
 }
 
-/// What is asked of the back end, in its sectors.
+/// What is asked of the back end, in the protocol's sectors.
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     pub(super) operation: Operation,
@@ -180,13 +180,14 @@ impl Pending {
         (self.id, self.data.map(|data| Rc::into_inner(data).map(|data| data.0)))
     }
 
-    /// What the kernel has asked for with its `sector`, as the back end was not told of it.
+    /// What the kernel has asked for, in its sectors of so many of the protocol's, as the back end was
+    /// not told of it.
     ///
     /// # Errors
     /// The answer, if the back end was quick to take what it has not been told of.
-    pub(super) fn into_request(self, sector: u64) -> Result<BlockRequest, Completion> {
-        let operation = self.asked.operation;
-        let discarded = self.asked.count;
+    pub(super) fn into_request(self, units: u64) -> Result<BlockRequest, Completion> {
+        let Asked { operation, first, count } = self.asked;
+        let (sector, discarded) = (first / units, count / units);
         let (id, buffer) = self.into_buffer();
         let operation = match (operation, buffer) {
             (_, Some(None)) => {

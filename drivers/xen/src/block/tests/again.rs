@@ -76,6 +76,24 @@ fn what_was_not_answered_is_asked_again_in_order() {
     assert_eq!(guest.resources(), in_use);
 }
 
+/// The caller asks for it again later, in its own sectors.
+#[test]
+fn what_is_refused_comes_back_as_it_was() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[("sector-size", "4096")]);
+    disk.back.set_state(5);
+    for round in 0..3 {
+        let request = BlockRequest { id: 1, sector: 3, operation: BlockOperation::Discard(5) };
+        let refused = disk.device.submit(request).unwrap_err();
+        assert!(matches!(refused.operation, BlockOperation::Discard(5)), "{round}: {refused:?}");
+        assert_eq!((refused.id, refused.sector), (1, 3));
+        let operation = BlockOperation::Write(zeroed(16));
+        let refused = disk.device.submit(BlockRequest { id: 2, sector: 7, operation }).unwrap_err();
+        assert!(matches!(&refused.operation, BlockOperation::Write(data) if data.len() == 8192));
+        assert_eq!((refused.id, refused.sector), (2, 7));
+    }
+}
+
 /// A back end that was bound anew works through the rings that it finds until it hears that they are
 /// not used any more: what they lead to is as it was.
 #[test]
