@@ -171,6 +171,11 @@ impl Connector for BlockConnector {
         let info = info(seen, self.most_pages())?;
         let pages = seen.number(INDIRECT).unwrap_or(0_usize);
         let pages = pages.clamp(MAX_SEGMENTS, MAX_PAGES.min(MAX_DESCRIBED));
+        // A part has whole sectors, which may have several pages each.
+        let pages = pages - pages % info.sector_size.div_ceil(PAGE_SIZE);
+        if pages == 0 {
+            return Err(ConnectError::Unsuitable(LARGE_SECTORS));
+        }
         // Data, for as much as goes through one of the rings, and a page of descriptors for each
         // entry of all of them.
         let (slots, each) = connection.slots();
@@ -190,11 +195,14 @@ impl Connector for BlockConnector {
     }
 }
 
+/// Why a disk is of no use.
+const NO_SIZE: &str = "its back end does not say how large it is";
+const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
+const LARGE_SECTORS: &str = "a sector of it does not fit into a request";
+
 /// What the disk is. What its back end can do is another matter: it may come back and be able to do
 /// more or less.
 fn info(seen: &Seen, pages: usize) -> Result<BlockInfo, ConnectError> {
-    const NO_SIZE: &str = "its back end does not say how large it is";
-    const BAD_SECTOR_SIZE: &str = "its sectors have a size that cannot be";
     let sectors: u64 = seen.number(SECTORS).ok_or(ConnectError::Unsuitable(NO_SIZE))?;
     // What is no number, or too large a one for this processor, must not pass for the usual size.
     let sector_size = seen.text(SECTOR_SIZE).map_or(UNIT, |size| size.parse().unwrap_or(0));

@@ -16,7 +16,8 @@ use crate::{
 /// What a back end can do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offers {
-    /// Most pages of data in a part of a request, at least [`MAX_SEGMENTS`].
+    /// Most pages of data in a part of a request: whole sectors, and at most [`MAX_SEGMENTS`] only if
+    /// there are no lists of descriptors.
     pub(super) pages: usize,
     pub(super) flush: bool,
     /// Flushes, too.

@@ -191,6 +191,23 @@ fn flush_and_discard_reach_the_disk() {
 }
 
 #[test]
+fn each_part_has_whole_sectors() {
+    for (indirect, size, pages) in
+        [("0", "32768", 8), ("12", "32768", 8), ("31", "65536", 16), ("256", "1048576", 256)]
+    {
+        let guest = Guest::new();
+        let nodes = [("feature-max-indirect-segments", indirect), ("sector-size", size)];
+        let mut disk = connect(&guest, &nodes);
+        disk.submit(1, 0, BlockOperation::Write(zeroed(2048)));
+        disk.device.flush_queue();
+        let requests = disk.blkback.take_all();
+        let parts: Vec<_> = requests.iter().map(|r| (r.sector, r.pages.len())).collect();
+        let expected: Vec<_> = (0..256 / pages).map(|part| (part * pages * 8, pages)).collect();
+        assert_eq!(parts, expected, "sectors of {size}");
+    }
+}
+
+#[test]
 fn what_the_back_end_cannot_do_is_not_offered() {
     let guest = Guest::new();
     let nodes = [("info", "6"), ("feature-flush-cache", "0"), ("feature-discard", "none")];
