@@ -1,17 +1,36 @@
-//! Directories whose list of names does not fit into one message (`DIRECTORY_PART`,
+//! Lists of the names in a directory, and those that do not fit into one message (`DIRECTORY_PART`,
 //! docs/misc/xenstore.txt).
 //!
-//! The reply is a number that changes when the directory does, and a part of the list; another NUL
+//! The reply to that is a number that changes when the directory does, and a part of the list; another NUL
 //! marks the last part.
 
-use alloc::{format, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 
-use super::{StoreError, nodes::Nodes, wire::Kind};
+use super::{
+    StoreError,
+    nodes::Nodes,
+    wire::{self, Kind},
+};
 
-/// Longest list that is taken, in bytes.
-const LIST_MAX: usize = 1 << 20;
+/// Longest list that is taken, in bytes: by default, a guest may have 1000 nodes.
+const LIST_MAX: usize = 1 << 16;
 /// How often reading starts again because the directory has changed.
 const TRIES: u32 = 16;
+
+/// The names in a list, for which there may be too little memory: whoever may write to a directory
+/// decides how many there are.
+pub(super) fn names(list: &[u8]) -> Result<Vec<String>, StoreError> {
+    let count = wire::texts(list).ok_or(StoreError::Protocol)?.count();
+    let mut names = Vec::new();
+    names.try_reserve_exact(count).map_err(|_| StoreError::TooLarge)?;
+    for text in wire::texts(list).into_iter().flatten() {
+        let mut name = String::new();
+        name.try_reserve_exact(text.len()).map_err(|_| StoreError::TooLarge)?;
+        name.push_str(text);
+        names.push(name);
+    }
+    Ok(names)
+}
 
 /// The list of a directory's names, each with a NUL at its end.
 pub(super) async fn read(nodes: &Nodes, path: &str) -> Result<Vec<u8>, StoreError> {
@@ -37,11 +56,14 @@ async fn read_once(nodes: &Nodes, path: &str) -> Result<Option<Vec<u8>>, StoreEr
         }
         let part = part.get(1..).unwrap_or_default();
         let last = part.strip_suffix(b"\0").filter(|rest| rest.is_empty() || rest.ends_with(b"\0"));
-        list.extend_from_slice(last.unwrap_or(part));
+        let more = last.unwrap_or(part);
+        if list.len() + more.len() > LIST_MAX || list.try_reserve(more.len()).is_err() {
+            return Err(StoreError::TooLarge);
+        }
+        list.extend_from_slice(more);
         match last {
             Some(_) => return Ok(Some(list)),
             None if part.is_empty() => return Err(StoreError::Protocol),
-            None if list.len() > LIST_MAX => return Err(StoreError::TooLarge),
             None => {}
         }
     }

@@ -103,14 +103,14 @@ impl Nodes {
     /// The names of the nodes right below a node, in no particular order.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Again`] if it keeps changing while it is read in parts.
+    /// [`StoreError`]; [`StoreError::Again`] if it keeps changing while it is read in parts, and
+    /// [`StoreError::TooLarge`] if all names take more than 64 KiB, or more memory than there is.
     pub async fn directory(&self, path: &str) -> Result<Vec<String>, StoreError> {
         let list = match self.ask(Kind::Directory, path, b"")?.await {
             Err(RequestError { is_too_big: true, .. }) => directory::read(self, path).await?,
             reply => reply?,
         };
-        let names = wire::texts(&list).ok_or(StoreError::Protocol)?;
-        Ok(names.map(ToString::to_string).collect())
+        directory::names(&list)
     }
 
     /// Who may read and write a node.

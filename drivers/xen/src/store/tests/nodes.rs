@@ -111,6 +111,21 @@ fn long_directories_are_read_in_parts() {
 }
 
 #[test]
+fn a_directory_with_more_names_than_it_may_have_is_not_taken() {
+    let bench = Bench::new();
+    let store = bench.store.clone();
+    // With its end, each name takes a kilobyte.
+    let name = |number: usize| format!("{HOME}/data/{number:01023}");
+    (0..64).for_each(|number| bench.server.borrow_mut().tree.put(&name(number), b"", DOMAIN));
+    bench.run(async {
+        assert_eq!(store.directory("data").await.unwrap().len(), 64);
+        bench.server.borrow_mut().tree.put(&name(64), b"", DOMAIN);
+        assert_eq!(store.directory("data").await, Err(StoreError::TooLarge));
+        assert_eq!(store.read("data").await.unwrap(), b"");
+    });
+}
+
+#[test]
 fn several_nodes_are_read_and_written_in_one_turn() {
     let bench = Bench::new();
     let store = bench.store.clone();
