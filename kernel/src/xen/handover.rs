@@ -97,10 +97,17 @@ impl Handover {
     /// Takes over what is recorded later. Returns when XenStore fails.
     async fn go_on(&self, mut watch: Watch) -> StoreError {
         loop {
-            if let Err(error) = watch.next().await {
-                return error;
-            }
-            if let Err(error) = self.sweep().await {
+            let changed = match watch.next().await {
+                Ok(changed) => changed,
+                Err(error) => return error,
+            };
+            // Whoever writes one record must not have all of them read again.
+            let result = match self.client(&changed) {
+                Some(client) => self.take(&client).await.map(drop),
+                None if changed == self.path() => self.sweep().await.map(drop),
+                None => Ok(()),
+            };
+            if let Err(error) = result {
                 return error;
             }
         }
@@ -110,35 +117,36 @@ impl Handover {
     async fn sweep(&self) -> Result<usize, StoreError> {
         let mut count = 0;
         for client in self.clients().await? {
-            let syn = |name: &&str| format!("{}/syn/{name}", client.path);
-            let paths: Vec<String> = record::NODES.iter().map(syn).collect();
-            let values = self.store.read_each(&paths).await?;
-            if values.iter().all(Option::is_none) {
-                // Not written yet, or removed meanwhile.
-                continue;
-            }
-            if !self.network.has_listener(client.local.port()) {
-                continue;
-            }
-            // First, so that one that stays there is not taken over again and again.
-            match self.store.remove(&client.path).await {
-                Ok(()) | Err(StoreError::NotFound) => {}
-                Err(error @ StoreError::Denied) => {
-                    refuse(&client, &error);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            let ends = (client.local, client.remote);
-            match record::read(ends, &values, time::wall_clock()) {
-                Ok(record) => match self.network.adopt(&record) {
-                    Ok(()) => count += 1,
-                    Err(error) => refuse(&client, &error),
-                },
-                Err(error) => refuse(&client, &error),
-            }
+            count += usize::from(self.take(&client).await?);
         }
         Ok(count)
+    }
+
+    /// Takes over the connection of a client, if it has a record. Returns whether it did.
+    async fn take(&self, client: &Client) -> Result<bool, StoreError> {
+        let syn = |name: &&str| format!("{}/syn/{name}", client.path);
+        let paths: Vec<String> = record::NODES.iter().map(syn).collect();
+        let values = self.store.read_each(&paths).await?;
+        // Not written yet, or removed meanwhile; or for somebody who does not listen yet.
+        if values.iter().all(Option::is_none) || !self.network.has_listener(client.local.port()) {
+            return Ok(false);
+        }
+        // First, so that one that stays there is not taken over again and again.
+        match self.store.remove(&client.path).await {
+            Ok(()) | Err(StoreError::NotFound) => {}
+            Err(error @ StoreError::Denied) => {
+                refuse(client, &error);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        let record = record::read((client.local, client.remote), &values, time::wall_clock());
+        match record.map(|record| self.network.adopt(&record)) {
+            Ok(Ok(())) => return Ok(true),
+            Ok(Err(error)) => refuse(client, &error),
+            Err(error) => refuse(client, &error),
+        }
+        Ok(false)
     }
 
     /// All that have a record.
@@ -146,20 +154,27 @@ impl Handover {
         let mut clients = Vec::new();
         let own = self.path();
         for port in self.below(&own).await? {
-            let Some(local) = number(&port) else { continue };
-            let local = SocketAddr::new(self.address.into(), local);
             let path = format!("{own}/{port}");
             for host in self.below(&path).await? {
-                let Some(address) = undashed(&host) else { continue };
                 let path = format!("{path}/{host}");
-                for port in self.below(&path).await? {
-                    let Some(remote) = number(&port) else { continue };
-                    let remote = SocketAddr::new(address.into(), remote);
-                    clients.push(Client { path: format!("{path}/{port}"), local, remote });
-                }
+                let ports = self.below(&path).await?;
+                clients
+                    .extend(ports.iter().filter_map(|port| self.client(&format!("{path}/{port}"))));
             }
         }
         Ok(clients)
+    }
+
+    /// The client whose node this is, or one below that.
+    fn client(&self, path: &str) -> Option<Client> {
+        let own = self.path();
+        let mut names = path.strip_prefix(&own)?.strip_prefix('/')?.split('/');
+        let (port, host, remote) = (names.next()?, names.next()?, names.next()?);
+        Some(Client {
+            path: format!("{own}/{port}/{host}/{remote}"),
+            local: SocketAddr::new(self.address.into(), number(port)?),
+            remote: SocketAddr::new(undashed(host)?.into(), number(remote)?),
+        })
     }
 
     /// The nodes below one that may be gone by now.
