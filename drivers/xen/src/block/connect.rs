@@ -18,7 +18,7 @@ use crate::{
         self, ConnectError, Connector, Line, MAX_QUEUES, Node, Offer, QUEUES_OFFERED, Seen,
         Starting, large_ring, queues,
     },
-    grants::DomainId,
+    grants::{DomainId, GrantTable},
     store::Store,
 };
 
@@ -150,6 +150,10 @@ impl Connector for BlockConnector {
         Node::Back(DISCARD),
         INDIRECT,
     ];
+
+    fn grants(&self) -> &'static GrantTable {
+        self.sharing.grants
+    }
 
     fn offer(
         &self,

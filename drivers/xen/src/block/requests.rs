@@ -7,11 +7,14 @@ use alloc::{
 
 use mayfly_device::{Completion, DeviceError};
 
-use super::{connection::Connection, pending::Pending, wire::Status};
+use super::{MAX_PAGES, connection::Connection, pending::Pending, wire::Status};
 use crate::byte_ring::BadIndex;
 
 /// Most requests that are under way at a time, as many as the largest ring has entries.
 const MAX: usize = 256;
+
+/// Pages that the back end may keep when it has answered: those of a request.
+const MOST_KEPT: usize = MAX_PAGES;
 
 /// Requests that the back end has, and those that it had when it went away and gets again.
 #[derive(Default)]
@@ -23,6 +26,8 @@ pub(super) struct Requests {
     waiting: VecDeque<u16>,
     /// Requests so far.
     count: u64,
+    /// Pages that the back end still used when it had answered what they were for.
+    kept: usize,
 }
 
 impl Requests {
@@ -69,7 +74,7 @@ impl Requests {
     /// The next request that the back end has answered all parts of.
     ///
     /// # Errors
-    /// If it answers what it was not asked.
+    /// If it answers what it was not asked, or keeps much of what it has answered.
     pub(super) fn take_answer(
         &mut self,
         connection: &mut Connection,
@@ -96,7 +101,13 @@ impl Requests {
                 }
                 status => status,
             };
-            return Ok(self.take(place).map(|pending| pending.complete(status.result())));
+            let Some(pending) = self.take(place) else { return Ok(None) };
+            let pages = pending.pages();
+            let completion = pending.complete(status.result());
+            if completion.buffer.is_none() {
+                self.kept += pages;
+            }
+            return if self.kept > MOST_KEPT { Err(BadIndex) } else { Ok(Some(completion)) };
         }
         Ok(None)
     }

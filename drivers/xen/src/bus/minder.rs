@@ -14,11 +14,22 @@ use mayfly_device::Boxed;
 
 use super::{
     BusError, ConnectError, Connected, Frontend, Line, Link, Node, Offer, Seen, Session,
-    frontend::Initialising,
+    frontend::Negotiating,
     pace::{self, Pace},
     session::News,
+    state::State,
 };
-use crate::{grants::DomainId, incarnation::Incarnation, store::Store};
+use crate::{
+    grants::{DomainId, GrantTable},
+    incarnation::Incarnation,
+    store::Store,
+};
+
+/// Pages of connections that are over which a back end may still use when it gets new ones: one that
+/// kept those of each connection could have all memory in the end.
+const MOST_HELD: usize = 64;
+/// How often such a back end is looked at.
+const HELD_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a device of some kind connects: all of it that does not wait, for that is the same for all.
 pub(crate) trait Connector: 'static {
@@ -31,6 +42,9 @@ pub(crate) trait Connector: 'static {
     const FEATURES: &'static [Node];
     /// What it has to know of one that has connected.
     const PROPERTIES: &'static [Node];
+
+    /// Where its pages are granted.
+    fn grants(&self) -> &'static GrantTable;
 
     /// Sets up rings, and an event channel, which goes to `line`, and says so in what the back end
     /// is to be told.
@@ -69,6 +83,8 @@ struct Slot<C: Connector> {
 trait Connect {
     fn features(&self) -> &'static [Node];
     fn properties(&self) -> &'static [Node];
+    /// How many pages this domain still uses that it is not granted any more.
+    fn held(&self, domain: DomainId) -> usize;
     /// See [`Connector::offer`].
     fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError>;
     /// Hands what was offered to the device.
@@ -91,6 +107,10 @@ impl<C: Connector> Connect for Slot<C> {
 
     fn properties(&self) -> &'static [Node] {
         C::PROPERTIES
+    }
+
+    fn held(&self, domain: DomainId) -> usize {
+        self.connector.grants().deferred_to(domain)
     }
 
     fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError> {
@@ -272,7 +292,7 @@ fn first<'a>(
 ) -> Boxed<'a, Result<Frontend<Connected>, ConnectError>> {
     Box::pin(async {
         let link = Rc::new(Link::find(store, front).await?);
-        connect(Frontend::begin(link).await?, device).await
+        connect(Frontend::begin(link).await?.negotiate().await?, device).await
     })
 }
 
@@ -302,7 +322,12 @@ async fn again(
         }
         let frontend = Frontend::end(Rc::clone(link)).await?.begin_again().await?;
         device.let_go();
-        match connect(frontend, device).await {
+        let connected = async {
+            let frontend = frontend.negotiate().await?;
+            let_go(link, device, sleep, pace).await?;
+            connect(frontend, device).await
+        };
+        match connected.await {
             // It may be back only to go again. If the device was detached, the next try finds out.
             Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => pause = lose(link, pace),
             result => return result,
@@ -310,12 +335,35 @@ async fn again(
     }
 }
 
-/// Goes all the way from the beginning, and hands the device what it uses from then on.
+/// Waits until the back end has let go of what it had before, all but a little.
+///
+/// # Errors
+/// [`BusError::Closed`] if it goes away instead, [`BusError::Gone`] if the device is detached.
+async fn let_go(
+    link: &Link,
+    device: &dyn Connect,
+    sleep: &Sleep,
+    pace: &Pace,
+) -> Result<(), BusError> {
+    let held = || device.held(DomainId(link.domain()));
+    if held() > MOST_HELD && pace.is_told() {
+        log::warn!("{link}: its back end still uses {} pages of before; the device waits", held());
+    }
+    while held() > MOST_HELD {
+        sleep(HELD_PAUSE).await;
+        if link.look().await?.state != State::InitWait {
+            return Err(BusError::Closed);
+        }
+    }
+    Ok(())
+}
+
+/// Goes on from where the back end has said what it can do, and hands the device what it uses from
+/// then on.
 async fn connect(
-    frontend: Frontend<Initialising>,
+    frontend: Frontend<Negotiating>,
     device: &mut dyn Connect,
 ) -> Result<Frontend<Connected>, ConnectError> {
-    let frontend = frontend.negotiate().await?;
     let link = Rc::clone(frontend.link());
     let mut seen = link.read(device.features()).await?;
     let offer = device.offer(&seen, DomainId(link.domain()))?;

@@ -11,7 +11,7 @@ use super::{Channel, ChannelError, Connection};
 use crate::{
     Sharing,
     bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, granted_page},
-    grants::DomainId,
+    grants::{DomainId, GrantTable},
     store::Store,
 };
 
@@ -92,6 +92,10 @@ impl Connector for ChannelConnector {
 
     const FEATURES: &'static [Node] = &[];
     const PROPERTIES: &'static [Node] = &[];
+
+    fn grants(&self) -> &'static GrantTable {
+        self.sharing.grants
+    }
 
     fn offer(
         &self,

@@ -46,6 +46,11 @@ impl DeferredList {
         self.0.len()
     }
 
+    /// Their entries.
+    pub(super) fn references(&self) -> impl Iterator<Item = GrantRef> {
+        self.0.iter().map(|deferred| deferred.reference)
+    }
+
     /// Adds one. Without memory for that, the page and its entry are lost: better than to let go of
     /// what the other side can write to.
     pub(super) fn push(&mut self, deferred: Deferred) {

@@ -38,6 +38,11 @@ impl Entry<'_> {
         self.header.store(header, Ordering::Release);
     }
 
+    /// Who may access the page, or might last.
+    pub(super) fn domain(self) -> DomainId {
+        DomainId((self.header.load(Ordering::Relaxed) >> 16) as u16)
+    }
+
     /// Whether the page is mapped, or being copied, at the moment.
     pub(super) fn is_in_use(self) -> bool {
         self.header.load(Ordering::Acquire) & (READING | WRITING) != 0

@@ -148,6 +148,14 @@ impl GrantTable {
         self.state.borrow().deferred.len()
     }
 
+    /// How many of them a domain uses at the moment.
+    pub(crate) fn deferred_to(&self, domain: DomainId) -> usize {
+        self.look_at_deferred(usize::MAX);
+        let state = self.state.borrow();
+        let domains = state.deferred.references().filter_map(|of| state.entry(of));
+        domains.filter(|entry| entry.domain() == domain).count()
+    }
+
     /// Looks whether the pages of deferred entries are still in use, and returns how many are.
     pub fn poll_deferred(&self) -> usize {
         self.look_at_deferred(usize::MAX);

@@ -12,7 +12,7 @@ use crate::{
         self, ConnectError, Connector, Line, MAX_QUEUES, Node, Offer, QUEUES_OFFERED, Seen,
         Session, Starting, queues,
     },
-    grants::DomainId,
+    grants::{DomainId, GrantTable},
     store::Store,
 };
 
@@ -124,6 +124,10 @@ impl Connector for NetConnector {
         QUEUES_OFFERED,
     ];
     const PROPERTIES: &'static [Node] = &[];
+
+    fn grants(&self) -> &'static GrantTable {
+        self.sharing.grants
+    }
 
     fn offer(
         &self,

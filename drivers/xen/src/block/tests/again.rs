@@ -9,6 +9,7 @@ use crate::{block::wire::WORDS, fake::BackRing};
 
 /// The back end comes back and connects.
 fn come_back(disk: &mut Disk<'_>) {
+    disk.blkback.let_go();
     disk.back.set_state(6);
     assert_eq!(disk.back.front_state().as_deref(), Some("1"));
     // The disk hears that the old rings are not used any more.
@@ -139,6 +140,40 @@ fn what_was_granted_stays_until_the_back_end_has_heard() {
     }
 }
 
+/// If it kept what it has mapped each time, it would have all memory in the end.
+#[test]
+fn a_back_end_that_keeps_pages_gets_no_others() {
+    let guest = Guest::new();
+    let nodes = [("feature-persistent", "1"), ("feature-max-indirect-segments", "256")];
+    let mut disk = connect(&guest, &nodes);
+    disk.submit(1, 0, BlockOperation::Write(zeroed(2048)));
+    disk.device.flush_queue();
+    for request in disk.blkback.take_all() {
+        disk.blkback.answer(request, OKAY);
+    }
+    assert!(disk.device.complete().is_some());
+    disk.back.set_state(6);
+    disk.device.flush_queue();
+    disk.back.set_state(2);
+    disk.back.guest.elapse(Duration::from_secs(60));
+    assert_eq!(disk.back.front_state().as_deref(), Some("1"));
+    assert!(guest.resources().1 > 256);
+    let Disk { back, blkback, mut device, .. } = disk;
+    drop(blkback);
+    guest.elapse(Duration::from_secs(1));
+    let mut blkback = BlkBack::map(&back);
+    back.set_state(4);
+    assert!(
+        device
+            .submit(BlockRequest { id: 2, sector: 0, operation: BlockOperation::Read(zeroed(8)) })
+            .is_ok()
+    );
+    device.flush_queue();
+    let request = blkback.take().unwrap();
+    blkback.answer(request, OKAY);
+    assert_eq!(device.complete().unwrap().result, Ok(()));
+}
+
 /// It comes back and can do less: what was one request takes more of them, and they take their turns.
 #[test]
 fn a_back_end_that_comes_back_may_do_less() {
@@ -252,6 +287,30 @@ fn a_buffer_that_the_old_back_end_keeps_is_not_given_back() {
     kept.run(&mut pattern(0, 8));
     drop(kept);
     assert_eq!(guest.resources().1, 0);
+}
+
+/// Each read costs the guest the pages that it was to get.
+#[test]
+fn a_back_end_that_answers_and_keeps_the_pages_is_given_up() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[("feature-max-indirect-segments", "256")]);
+    let mut kept = Vec::new();
+    for round in 0..10 {
+        let operation = BlockOperation::Read(zeroed(512));
+        if disk.device.submit(BlockRequest { id: 1, sector: 0, operation }).is_err() {
+            assert_eq!(round, 5, "64 pages each");
+            let polled = disk.waiter.poll(|cx| disk.device.poll_ready(cx));
+            return assert_eq!(polled, Poll::Ready(Err(DeviceError::Protocol)));
+        }
+        disk.device.flush_queue();
+        let mut request = disk.blkback.take().unwrap();
+        request.descriptors = None;
+        disk.blkback.respond([request.id, 0], OKAY);
+        kept.push(request);
+        let result = disk.device.complete().map(|completion| completion.result);
+        assert_eq!(result, (round < 4).then_some(Err(DeviceError::Protocol)));
+    }
+    panic!("it goes on");
 }
 
 #[test]

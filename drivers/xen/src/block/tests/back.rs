@@ -132,6 +132,11 @@ impl<'a> BlkBack<'a> {
         }
     }
 
+    /// Unmaps what it keeps, as before it says that it has closed.
+    pub(super) fn let_go(&mut self) {
+        self.mapped.iter_mut().for_each(BTreeMap::clear);
+    }
+
     /// How many pages it keeps mapped.
     pub(super) fn kept(&self) -> usize {
         self.mapped.as_ref().map_or(0, BTreeMap::len)
