@@ -83,6 +83,10 @@ impl Options {
     pub fn execute(&self) -> Result<u8> {
         let tally = self.run()?;
         if !self.list {
+            ensure!(
+                tally.passed + tally.failed > 0,
+                "no test is called so; `cargo xtask test --list`, with the same options, prints the names"
+            );
             println!("{} passed, {} failed", tally.passed, tally.failed);
         }
         Ok(u8::from(tally.failed > 0))
