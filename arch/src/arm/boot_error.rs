@@ -20,6 +20,8 @@ pub(crate) enum BootError {
     Gic(GicError),
     /// The tree does not list the memory that the image lies in.
     ImageOutsideMemory,
+    /// Image, page tables and what is reserved leave no memory.
+    NoMemory,
 }
 
 impl fmt::Display for BootError {
@@ -39,6 +41,10 @@ impl fmt::Display for BootError {
             Self::Gic(error) => error.fmt(f),
             Self::ImageOutsideMemory => f.write_str(
                 "the image does not lie in the memory that the device tree lists; \
+                 give the guest more memory",
+            ),
+            Self::NoMemory => f.write_str(
+                "no memory is left besides the image and what the device tree reserves; \
                  give the guest more memory",
             ),
         }

@@ -200,6 +200,12 @@ pub(crate) fn tables_left() -> usize {
     SPACE.with(|space| space.as_ref().map_or(0, |space| space.pool.left()))
 }
 
+/// Where page tables are seen until all are sealed.
+#[doc(hidden)]
+pub fn table_window() -> usize {
+    image::tables().start
+}
+
 /// Gives frames to the page tables that are not mapped and that nobody uses.
 ///
 /// # Errors

@@ -117,6 +117,9 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
         warn(info, "the device tree names no PSCI: the guest cannot switch itself off");
     }
     ram::map_memory(&Occupied { image, tree, tables }, found, info)?;
+    if info.memory.iter().all(|range| range.is_empty()) {
+        return Err(BootError::NoMemory);
+    }
     start_devices(found, info)
 }
 

@@ -22,6 +22,10 @@ use crate::temporary::TemporaryFile;
 /// What a guest prints before its verdict.
 const VERDICT: &str = "mayfly-test: ";
 
+/// How reports begin, and the statuses of guests that end with one.
+const REPORTS: [&str; 2] = ["*** mayfly: panic: ", "*** mayfly: fault: "];
+const FATAL: [u8; 2] = [101, 102];
+
 /// A way in which a guest is run.
 struct Trial {
     image: Image,
@@ -144,6 +148,9 @@ pub fn judge(directives: &Directives, status: u8, console: &str) -> Result<()> {
     let passed = verdicts.iter().any(|verdict| verdict.trim() == "PASS");
     if directives.dies {
         ensure!(!passed, "it should have died");
+        let reports: usize = REPORTS.iter().map(|begin| console.matches(begin).count()).sum();
+        let expected = usize::from(FATAL.contains(&directives.status));
+        ensure!(reports == expected, "it has {reports} reports instead of {expected}");
     } else {
         ensure!(passed, "it ended with status {status} and without a verdict");
     }
@@ -215,5 +222,16 @@ mod tests {
         assert!(judge(&directives, 0, "fault: hit the NULL page\n").is_err());
         assert!(judge(&directives, 2, "fault\n").is_err());
         assert!(judge(&directives, 2, "NULL page\nmayfly-test: PASS\n").is_err());
+    }
+
+    #[test]
+    fn a_guest_must_not_report_twice() {
+        let directives = Directives::parse("//@ dies: 101\n").unwrap();
+        let report = "*** mayfly: panic: oh\n";
+        judge(&directives, 101, report).unwrap();
+        assert!(judge(&directives, 101, "").is_err());
+        for other in ["*** mayfly: panic: ah\n", "*** mayfly: fault: ah\n"] {
+            assert!(judge(&directives, 101, &format!("{report}{other}")).is_err());
+        }
     }
 }

@@ -146,6 +146,13 @@ pub fn is_sealed() -> bool {
     SEALED.load(Ordering::Relaxed)
 }
 
+/// Where page tables are seen until all are sealed.
+#[doc(hidden)]
+pub fn table_window() -> usize {
+    // An entry of the lower half, where nothing is mapped.
+    tables::entry(1 << 46, Level::Top).addr()
+}
+
 /// What an address lies in, for the fault report.
 pub(super) fn describe(address: usize) -> Option<&'static str> {
     const TABLES_BASE: usize = tables::RECURSIVE_BASE;

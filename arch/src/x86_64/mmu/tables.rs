@@ -80,7 +80,7 @@ impl Level {
 }
 
 /// Where the entry of `level` that translates `address` appears in the recursive slot.
-fn entry(address: usize, level: Level) -> *mut u64 {
+pub(super) fn entry(address: usize, level: Level) -> *mut u64 {
     let mut address = address;
     for _ in 0..level as u32 {
         address = RECURSIVE_BASE | ((address & (usize::MAX >> 16)) >> 9) & !7;

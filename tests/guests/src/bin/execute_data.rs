@@ -1,6 +1,7 @@
 //! Variables cannot be executed.
 //@ machine: microvm gic3 hyp-gic3 xen
 //@ dies: 102
+//@ report: a page that is not executable
 //@ report: variables of the image, which are not executable
 #![no_std]
 #![no_main]

@@ -1,6 +1,8 @@
 //! The heap cannot be executed.
 //@ machine: microvm gic3 xen
 //@ dies: 102
+//@ report: a page that is not executable
+//@ report: direct map of RAM
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

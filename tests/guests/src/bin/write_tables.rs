@@ -1,6 +1,7 @@
 //! Page tables cannot be written once they are sealed.
 //@ machine: microvm gic3 xen
 //@ dies: 102
+//@ report: mayfly: fault: write to
 //@ report: page tables, which are sealed
 #![no_std]
 #![no_main]
@@ -8,5 +9,5 @@
 
 #[mayfly::main]
 async fn main() -> mayfly::Result {
-    guests::violate::write(mayfly_arch::image::tables().start)
+    guests::violate::write(mayfly_arch::mmu::table_window())
 }

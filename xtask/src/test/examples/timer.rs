@@ -18,6 +18,6 @@ fn ticks(guest: &mut TestGuest) -> Result<()> {
     let console = guest.console();
     ensure!(status == 0, "its exit status is {status}");
     ensure!(console.contains("tick 5") && !console.contains("tick 6"), "it does not tick 5 times");
-    ensure!(seconds > 0.8, "five ticks of 200 ms took only {seconds} s");
+    ensure!((0.8..8.0).contains(&seconds), "five ticks of 200 ms took {seconds} s");
     Ok(())
 }
