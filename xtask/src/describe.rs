@@ -1,6 +1,6 @@
 //! `describe`: what an image says about itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -17,7 +17,7 @@ const SECTION: &str = ".mayfly.describe";
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask describe http
-  cargo xtask describe target/mayfly/x86_64/dev/http.elf --json")]
+  cargo xtask describe target/mayfly/x86_64/dev/http --json")]
 pub struct Options {
     #[command(flatten)]
     what: What,
@@ -30,13 +30,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// Builds the image, unless an .elf file was given, and prints its description.
+    /// Builds the image, unless one was given, and prints its description.
     pub fn execute(&self) -> Result<u8> {
-        let given = Path::new(&self.what.app);
-        let elf = if given.extension().is_some_and(|extension| extension == "elf") {
-            given.to_owned()
-        } else {
-            build::build(&self.what.find()?, self.arch, &self.what.how)?.elf
+        let elf = match elf_of(Path::new(&self.what.app)) {
+            Some(elf) => elf,
+            None => build::build(&self.what.find()?, self.arch, &self.what.how)?.elf,
         };
         let bytes =
             std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
@@ -48,6 +46,17 @@ impl Options {
         }
         Ok(0)
     }
+}
+
+/// The ELF file of an image that `build` has made, if that is what was given: it is beside the image.
+fn elf_of(given: &Path) -> Option<PathBuf> {
+    if given.extension().is_some_and(|extension| extension == "elf") {
+        return Some(given.to_owned());
+    }
+    let mut beside = given.as_os_str().to_owned();
+    beside.push(".elf");
+    let beside = PathBuf::from(beside);
+    (given.is_file() && beside.is_file()).then_some(beside)
 }
 
 /// The content of the section, empty if the image has none.

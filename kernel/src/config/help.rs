@@ -13,7 +13,7 @@ pub struct Help {
     pub arguments: &'static [Argument],
 }
 
-/// Column in which explanations start.
+/// Where explanations start at least, behind two spaces.
 const COLUMN: usize = 18;
 
 impl fmt::Display for Help {
@@ -23,23 +23,31 @@ impl fmt::Display for Help {
             write!(f, ": {}", self.app.about)?;
         }
         f.write_str("\n\nBoot arguments:\n")?;
+        let longest = self.arguments.iter().map(|of| of.key.len() + form(of.takes).len() + 1).max();
+        let column = longest.unwrap_or(0).max(COLUMN);
         for argument in self.arguments {
-            line(f, argument)?;
+            line(f, argument, column)?;
         }
-        f.write_str("  --help            Print this text and end.\n\nKeys of the system:")?;
+        writeln!(f, "  {:column$}Print this text and end.", "--help")?;
+        f.write_str("\nKeys of the system:")?;
         SYSTEM_KEYS.iter().try_for_each(|(key, _)| write!(f, " {key}="))?;
         f.write_str("\n")
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, argument: &Argument) -> fmt::Result {
-    let Argument { key, takes, expects, default, required, help } = argument;
-    let value = match takes {
+/// What follows a key.
+fn form(takes: Takes) -> &'static str {
+    match takes {
         Takes::Value => "=VALUE",
         Takes::Flag => "",
         Takes::List => "=VALUE,...",
-    };
-    let pad = COLUMN.saturating_sub(key.len() + value.len()).max(1);
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, argument: &Argument, column: usize) -> fmt::Result {
+    let Argument { key, takes, expects, default, required, help } = argument;
+    let value = form(*takes);
+    let pad = column.saturating_sub(key.len() + value.len());
     write!(f, "  {key}{value}{:pad$}{help}", "")?;
     if !help.is_empty() {
         f.write_str(" ")?;
@@ -48,5 +56,31 @@ fn line(f: &mut fmt::Formatter<'_>, argument: &Argument) -> fmt::Result {
         (Some(default), _) => writeln!(f, "[{expects}; default: {default}]"),
         (None, true) => writeln!(f, "[{expects}; required]"),
         (None, false) => writeln!(f, "[{expects}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argument(key: &'static str, takes: Takes) -> Argument {
+        Argument { key, takes, expects: "x", default: None, required: false, help: "What it is." }
+    }
+
+    #[test]
+    fn explanations_are_in_one_column() {
+        static APP: App = App { name: "app", version: "1", about: "" };
+        let list = argument("a-key-that-is-long", Takes::List);
+        for (arguments, column) in [
+            (vec![argument("port", Takes::Value)], 20),
+            (vec![list, argument("q", Takes::Flag)], 31),
+        ] {
+            let help = Help { app: &APP, arguments: arguments.leak() }.to_string();
+            let lines: Vec<_> = help.lines().filter(|line| line.starts_with("  ")).collect();
+            for line in &lines {
+                let at = line.find("What").or(line.find("Print"));
+                assert_eq!(at, Some(column), "{line}");
+            }
+        }
     }
 }

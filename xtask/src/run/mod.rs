@@ -70,7 +70,7 @@ pub struct Options {
         value_name = "PLATFORM",
         value_enum,
         default_value = "qemu",
-        alias = "platform"
+        visible_alias = "platform"
     )]
     platform: Platform,
     #[command(flatten)]
