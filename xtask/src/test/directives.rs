@@ -18,7 +18,8 @@
 //! //@ smp: 4                     number of processors
 //! //@ disk: 1M                   an empty disk of this size; may be repeated
 //! //@ initrd: 5000               an initrd of this size, see [`super::guests::initrd`]
-//! //@ randomness: none           neither an entropy device nor a seed in the device tree
+//! //@ randomness: device         where the machine has it from: an entropy device; a seed in the device
+//!                                tree; or none, but what the processor may have; both if not given
 //! //@ network: none              no network card in QEMU, where there is one if not given; or `lab`, for
 //!                                one in the lab, where there is none if not given
 //! //@ timeout: 120               seconds; 60 if not given
@@ -65,8 +66,9 @@ pub struct Directives {
     pub disks: Vec<String>,
     /// Size of its initrd in bytes.
     pub initrd: Option<usize>,
-    /// Whether the machine gives it random numbers.
-    pub randomness: bool,
+    /// Whether it has an entropy device, and a seed in the device tree, where there is one.
+    pub entropy_device: bool,
+    pub seed: bool,
     /// Whether it has a network card in QEMU.
     pub network: bool,
     /// Whether it has one in the lab.
@@ -93,7 +95,8 @@ impl Default for Directives {
             smp: 1,
             disks: Vec::new(),
             initrd: None,
-            randomness: true,
+            entropy_device: true,
+            seed: true,
             network: true,
             lab_network: false,
             timeout: 60,
@@ -136,7 +139,14 @@ impl Directives {
             "smp" => self.smp = value.parse()?,
             "disk" => self.disks.push(value.to_owned()),
             "initrd" => self.initrd = Some(value.parse()?),
-            "randomness" => self.randomness = value != "none",
+            "randomness" => {
+                (self.entropy_device, self.seed) = match value {
+                    "device" => (true, false),
+                    "seed" => (false, true),
+                    "none" => (false, false),
+                    _ => bail!("it is none of device, seed, none"),
+                }
+            }
             "network" => (self.network, self.lab_network) = (value != "none", value == "lab"),
             "timeout" => self.timeout = value.parse()?,
             "dom0" => self.dom0 = Some(value.to_owned()),

@@ -107,7 +107,7 @@ fn run(trial: &Trial) -> Result<(), Failure> {
         cpu: cpu.clone(),
         smp: directives.smp,
         disks: disks.iter().map(|disk| disk.path().to_owned()).collect(),
-        entropy: directives.randomness,
+        entropy: directives.entropy_device,
         ..variant.hardware()
     };
     let initrd = directives.initrd.map(initrd).transpose()?;
@@ -115,7 +115,7 @@ fn run(trial: &Trial) -> Result<(), Failure> {
     if let Some(file) = &initrd {
         extra.extend(["-initrd".to_owned(), file.path().to_string_lossy().into_owned()]);
     }
-    if !directives.randomness && image.arch != Arch::X86_64 {
+    if !directives.seed && image.arch != Arch::X86_64 {
         extra.extend(["-machine", "dtb-randomness=off"].map(str::to_owned));
     }
     let network = if directives.network { Network::User(Vec::new()) } else { Network::None };

@@ -1,4 +1,4 @@
-//! The heap gives back what it got, and running out is an error that names who asked.
+//! The heap gives back what it got, and asking for too much is an error.
 //@ machine: microvm gic3 xen
 #![no_std]
 #![no_main]
