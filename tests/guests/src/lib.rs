@@ -9,6 +9,7 @@ use mayfly::{Error, Result};
 pub mod agent;
 pub mod random;
 pub mod sha256;
+pub mod typed;
 pub mod violate;
 
 /// Ends a test guest: prints the verdict line, and gives `main` the result to return.

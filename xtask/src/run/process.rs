@@ -46,9 +46,15 @@ pub trait Console: Send + 'static {
 }
 
 impl Running {
-    /// Starts `command`; what it prints goes to `console`.
-    pub fn start<C: Console>(command: Command, mut console: C) -> Result<Self> {
+    /// Starts `command`, which hears what is typed here; what it prints goes to `console`.
+    pub fn start<C: Console>(command: Command, console: C) -> Result<Self> {
+        Self::start_with(command, Stdio::inherit(), console)
+    }
+
+    /// The same with another input.
+    pub fn start_with<C: Console>(command: Command, keys: Stdio, mut console: C) -> Result<Self> {
         let mut command = tools::dying_with_us(command);
+        command.stdin(keys);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| tools::cannot_start(&command))?;
         let mut output = child.stdout.take().context("the guest has no output")?;

@@ -20,6 +20,8 @@
 //! //@ initrd: 5000               an initrd of this size, see [`super::guests::initrd`]
 //! //@ randomness: device         where the machine has it from: an entropy device; a seed in the device
 //!                                tree; or none, but what the processor may have; both if not given
+//! //@ type: virtio               a console at which a line is typed when it asks who is there: serial, or
+//!                                virtio, beside the other one
 //! //@ network: none              no network card in QEMU, where there is one if not given; or `lab`, for
 //!                                one in the lab, where there is none if not given
 //! //@ timeout: 120               seconds; 60 if not given
@@ -31,6 +33,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::typed::Console;
 use super::variant::{self, Variant};
 use crate::arch::Arch;
 use crate::lab::Reason;
@@ -69,6 +72,8 @@ pub struct Directives {
     /// Whether it has an entropy device, and a seed in the device tree, where there is one.
     pub entropy_device: bool,
     pub seed: bool,
+    /// The console at which somebody types.
+    pub typed: Option<Console>,
     /// Whether it has a network card in QEMU.
     pub network: bool,
     /// Whether it has one in the lab.
@@ -97,6 +102,7 @@ impl Default for Directives {
             initrd: None,
             entropy_device: true,
             seed: true,
+            typed: None,
             network: true,
             lab_network: false,
             timeout: 60,
@@ -146,6 +152,10 @@ impl Directives {
                     "none" => (false, false),
                     _ => bail!("it is none of device, seed, none"),
                 }
+            }
+            "type" => {
+                self.typed =
+                    Some(Console::named(value).context("it is neither serial nor virtio")?);
             }
             "network" => (self.network, self.lab_network) = (value != "none", value == "lab"),
             "timeout" => self.timeout = value.parse()?,
@@ -251,6 +261,20 @@ mod tests {
         assert_eq!(names("//@ machine: qemu hyp-gic3\n"), ["gic2", "gic3", "hyp-gic3"]);
         let other = Directives::parse("//@ machine: hyp-gic3\n").unwrap();
         assert!(other.variants(Arch::X86_64).is_empty());
+    }
+
+    #[test]
+    fn sources_and_consoles_are_those_that_there_are() {
+        let of = |source| Directives::parse(source).unwrap();
+        let sources = |source| (of(source).entropy_device, of(source).seed);
+        assert_eq!(sources(""), (true, true));
+        assert_eq!(sources("//@ randomness: device\n"), (true, false));
+        assert_eq!(sources("//@ randomness: seed\n"), (false, true));
+        assert_eq!(sources("//@ randomness: none\n"), (false, false));
+        assert_eq!(of("//@ type: virtio\n").typed, Some(Console::Virtio));
+        for unknown in ["//@ randomness: dice\n", "//@ type: mouse\n"] {
+            assert!(Directives::parse(unknown).is_err(), "{unknown}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A guest that a test runs: its console, its ports, its end.
 
+use std::io::{self, PipeWriter};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,30 @@ impl TestGuest {
         Self::launch(Some(image), &guest, None, ports)
     }
 
+    /// Starts a guest without a network, at whose console one can type.
+    pub fn start_with_keyboard(
+        image: &Image,
+        hardware: Hardware,
+        arguments: &[String],
+    ) -> Result<(Self, PipeWriter)> {
+        let guest = guest(image, hardware, Network::None, arguments, Vec::new());
+        let mut command = Command::new(guest.arch.qemu());
+        command.args(guest.qemu_arguments()?);
+        let (keys, keyboard) = io::pipe()?;
+        let (running, console) = record(&command, keys.into())?;
+        let guest = Self {
+            command,
+            running,
+            console,
+            image: Some(image.clone()),
+            forwards: Vec::new(),
+            namespace: None,
+            passt: None,
+            _ports: Reserved::default(),
+        };
+        Ok((guest, keyboard))
+    }
+
     /// Starts a guest on a network that only it and its clients are on.
     pub fn start_in(
         namespace: Namespace,
@@ -105,7 +130,7 @@ impl TestGuest {
         if let Some(namespace) = &namespace {
             command = namespace.inside(&command);
         }
-        let (running, console) = record(&command)?;
+        let (running, console) = record(&command, Stdio::null())?;
         let forwards = guest.network.forwards().to_vec();
         Ok(Self {
             command,
@@ -132,7 +157,7 @@ impl TestGuest {
         let mut command = Command::new(program);
         command.args(process_arguments(hardware, &network, passt.as_ref())?);
         command.arg("--").args(arguments);
-        let (running, console) = record(&command)?;
+        let (running, console) = record(&command, Stdio::null())?;
         let (image, namespace) = (None, None);
         Ok(Self { command, running, console, image, forwards, namespace, passt, _ports: ports })
     }
@@ -145,7 +170,7 @@ impl TestGuest {
     /// Starts the guest once more, as it was started first, and with an empty console.
     pub fn again(&mut self) -> Result<()> {
         self.running.stop()?;
-        (self.running, self.console) = record(&self.command)?;
+        (self.running, self.console) = record(&self.command, Stdio::null())?;
         Ok(())
     }
 
@@ -315,12 +340,10 @@ fn guest(
     }
 }
 
-/// Starts a guest and keeps what it prints.
-fn record(command: &Command) -> Result<(Running, Recorder)> {
-    let mut command = tools::copy(command);
-    command.stdin(std::process::Stdio::null());
+/// Starts a guest, whose console hears `keys`, and keeps what it prints.
+fn record(command: &Command, keys: Stdio) -> Result<(Running, Recorder)> {
     let console = Recorder::default();
-    Ok((Running::start(command, console.clone())?, console))
+    Ok((Running::start_with(tools::copy(command), keys, console.clone())?, console))
 }
 
 /// A console that keeps what is printed.

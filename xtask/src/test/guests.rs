@@ -119,7 +119,11 @@ fn run(trial: &Trial) -> Result<(), Failure> {
         extra.extend(["-machine", "dtb-randomness=off"].map(str::to_owned));
     }
     let network = if directives.network { Network::User(Vec::new()) } else { Network::None };
-    let mut guest = TestGuest::start_with(image, hardware, network, &directives.arguments, extra)?;
+    let arguments = &directives.arguments;
+    let mut guest = match directives.typed {
+        Some(console) => console.start(image, hardware, arguments)?,
+        None => TestGuest::start_with(image, hardware, network, arguments, extra)?,
+    };
     let judged = guest.wait(Duration::from_secs(directives.timeout)).and_then(|status| {
         // Only what dies shows places in the source, and they take a while to find.
         let console = if directives.dies { guest.annotated_console() } else { guest.console() };

@@ -31,6 +31,7 @@ mod nightly;
 mod outside;
 mod peers;
 mod runner;
+mod typed;
 mod variant;
 
 pub use burst::Options as Burst;

@@ -11,17 +11,15 @@
 
 use core::time::Duration;
 
+use guests::typed::{self, PATIENCE};
 use mayfly::{console, println, time};
 
 /// Bytes that are typed at once: digits, each a little after the last.
 const MANY: usize = 5000;
-const PATIENCE: Duration = Duration::from_secs(40);
 
 #[mayfly::main]
 async fn main() -> mayfly::Result {
-    println!("Who is there?");
-    let name = time::timeout(PATIENCE, console::read_line()).await;
-    guests::check(name.is_ok_and(|name| name == "Mayfly"), "it is somebody else")?;
+    typed::check_name().await?;
     println!("More!");
     let mut buffer = [0; 100];
     let mut count = 0;
