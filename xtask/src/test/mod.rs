@@ -18,6 +18,7 @@ use crate::{setup, ui};
 
 mod burst;
 mod case;
+mod damaged;
 mod directives;
 mod examples;
 mod guest;
@@ -31,6 +32,7 @@ mod nightly;
 mod outside;
 mod peers;
 mod runner;
+mod stub;
 mod typed;
 mod variant;
 
@@ -147,6 +149,7 @@ impl Options {
     fn run_guests(&self, arch: Arch, runner: &mut Runner) -> Result<()> {
         let how = How { release: self.release, ..How::default() };
         let mut guests = self.chosen(guests::cases(arch, &how)?);
+        guests.extend(self.chosen(damaged::cases(arch, &how)?));
         let with_peers = self.chosen(peers::cases(arch, &how)?);
         self.need(with_peers.len(), &peers::PROGRAMS)?;
         guests.extend(with_peers);

@@ -1,0 +1,162 @@
+//! Images whose loader has left a device tree or a start_info that is damaged: they say so, and end,
+//! and do not fault.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use object::Endianness;
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+
+use super::case::{Case, Failure};
+use super::guest::TestGuest;
+use super::guests;
+use super::stub::{self, Stub};
+use super::variant;
+use crate::arch::Arch;
+use crate::build::{self, How, Image};
+use crate::run::{Hardware, Network};
+use crate::temporary::TemporaryDirectory;
+
+/// The test guest, which must not get to run.
+const GUEST: &str = "damaged";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the RAM of QEMU's ARM machines begins, and its end, in these tests. The loader's own code is
+/// at the start, and has the address of the device tree.
+const RAM: u64 = 0x4000_0000;
+const RAM_END: u64 = RAM + (64 << 20);
+const LOADER: u64 = 64;
+
+/// A field of a device tree's header, by its offset (the Devicetree Specification, section 5.2), and
+/// what is written there.
+const IN_TREE: [(&str, u64, u32); 7] = [
+    ("magic", 0, 0),
+    ("huge", 4, u32::MAX),
+    ("empty", 4, 0),
+    ("structure-elsewhere", 8, 0x7fff_ff00),
+    ("strings-elsewhere", 12, 0x7fff_ff00),
+    ("reserved-elsewhere", 16, 0x7fff_ff00),
+    ("future-version", 24, u32::MAX),
+];
+
+/// The reserved memory's list, and how long an entry is.
+const RESERVED: u64 = 16;
+
+/// The same of `struct hvm_start_info` (xen/include/public/arch-x86/hvm/start_info.h).
+const IN_START_INFO: [(&str, u64, u32); 4] = [
+    ("memory-map-elsewhere", 44, 0xffff),
+    ("memory-map-huge", 48, u32::MAX),
+    ("memory-map-empty", 48, 0),
+    ("command-line-elsewhere", 28, 0xffff),
+];
+
+/// The type of the ELF note that has the entry (`XEN_ELFNOTE_PHYS32_ENTRY`).
+const ENTRY_NOTE: u32 = 18;
+/// The place of rbx among the registers, which has the address of start_info then.
+const RBX: usize = 1;
+
+/// The tests of an architecture.
+///
+/// # Errors
+/// If the test guests cannot be found.
+pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {
+    let image = build::image_of(&guests::package()?.app, arch, how, GUEST);
+    let machine = variant::of(arch).first().context("no machine")?.hardware();
+    let fields: &[_] = if arch == Arch::X86_64 { &IN_START_INFO } else { &IN_TREE };
+    let mut cases = Vec::new();
+    for &(name, offset, value) in fields {
+        let (image, machine) = (image.clone(), machine.clone());
+        cases.push(Case::new(case_name(arch, name), move || {
+            run(&image, &machine, &mut |stub, start| match image.arch {
+                Arch::X86_64 => stub.write(start + offset, &value.to_le_bytes()),
+                _ => stub.write(start + offset, &value.to_be_bytes()),
+            })
+        }));
+    }
+    if arch != Arch::X86_64 {
+        cases.push(Case::new(case_name(arch, "all-reserved"), move || {
+            run(&image, &machine, &mut reserve_all)
+        }));
+    }
+    Ok(cases)
+}
+
+fn case_name(arch: Arch, damage: &str) -> String {
+    format!("guests/{GUEST}/{arch}/{damage}")
+}
+
+/// Reserves all memory: the list had no entry, and has one now, and an end behind it.
+fn reserve_all(stub: &mut Stub, tree: u64) -> Result<()> {
+    let list = tree + u64::from(u32::from_be_bytes(stub.word(tree + RESERVED)?));
+    stub.write(list, &RAM.to_be_bytes())?;
+    stub.write(list + 8, &(RAM_END - RAM).to_be_bytes())
+}
+
+/// Boots with what `damage` makes of the tree or the start_info at an address.
+fn run(
+    image: &Image,
+    machine: &Hardware,
+    damage: &mut dyn FnMut(&mut Stub, u64) -> Result<()>,
+) -> Result<(), Failure> {
+    let place = TemporaryDirectory::new()?;
+    let socket = place.path().join("stub");
+    let hardware = Hardware { memory: "64M".into(), ..machine.clone() };
+    let extra = stub::arguments(&socket);
+    let mut guest = TestGuest::start_with(image, hardware, Network::None, &[], extra)?;
+    let judged = (|| {
+        let mut stub = Stub::connect(&socket)?;
+        let start = match image.arch {
+            Arch::X86_64 => start_info(&mut stub, image)?,
+            _ => tree(&mut stub)?,
+        };
+        damage(&mut stub, start)?;
+        stub.go_on()?;
+        guest.wait(PATIENCE)?;
+        judge(&guest.console())
+    })();
+    judged.map_err(|error| guest.failure(&error))
+}
+
+/// It says why it cannot boot, and nothing has faulted or panicked. Its status does not reach QEMU in
+/// each case: how to end with one is in the boot arguments, which it may not have found.
+fn judge(console: &str) -> Result<()> {
+    ensure!(console.contains("mayfly: "), "it does not say why it ends");
+    ensure!(!console.contains("***"), "it has a report, and not an error");
+    ensure!(!console.contains("mayfly-test: "), "it boots");
+    Ok(())
+}
+
+/// Where the loader has put the device tree.
+fn tree(stub: &mut Stub) -> Result<u64> {
+    const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
+    for at in (RAM..RAM + LOADER).step_by(4) {
+        let address = u64::from(u32::from_le_bytes(stub.word(at)?));
+        if (RAM..RAM_END).contains(&address) && stub.word(address)? == MAGIC {
+            return Ok(address);
+        }
+    }
+    bail!("the loader's code names no device tree")
+}
+
+/// Where it has put the start_info, now that the image is about to begin.
+fn start_info(stub: &mut Stub, image: &Image) -> Result<u64> {
+    let bytes = std::fs::read(&image.path)?;
+    stub.run_to(entry(&bytes)?)?;
+    stub.register(RBX)
+}
+
+/// Where an image begins, by its note.
+fn entry(elf: &[u8]) -> Result<u64> {
+    let file = ElfFile64::<Endianness>::parse(elf)?;
+    let endian = file.endian();
+    for segment in file.elf_header().program_headers(endian, elf)? {
+        let Some(mut notes) = segment.notes(endian, elf)? else { continue };
+        while let Some(note) = notes.next()? {
+            if note.n_type(endian).0 == ENTRY_NOTE {
+                let word = note.desc().first_chunk().context("the entry's note is short")?;
+                return Ok(u32::from_le_bytes(*word).into());
+            }
+        }
+    }
+    bail!("the image has no entry for PVH")
+}

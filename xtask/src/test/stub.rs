@@ -1,0 +1,148 @@
+//! QEMU's stub for debuggers, as far as tests need it to change what a loader has left in memory
+//! (the remote protocol of GDB's manual, appendix E).
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What makes QEMU wait for a debugger at this socket before the machine does anything.
+pub fn arguments(socket: &Path) -> Vec<String> {
+    // A comma ends a value on QEMU's command line, two are one comma.
+    let path = socket.display().to_string().replace(',', ",,");
+    vec!["-S".into(), "-gdb".into(), format!("unix:{path},server=on,wait=off")]
+}
+
+/// A machine that waits. It goes on when this is dropped.
+pub struct Stub(UnixStream);
+
+impl Stub {
+    /// Connects to QEMU's stub, which may still be starting.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn connect(socket: &Path) -> Result<Self> {
+        let start = Instant::now();
+        loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(PATIENCE))?;
+                    return Ok(Self(stream));
+                }
+                Err(error) if start.elapsed() > PATIENCE => {
+                    return Err(error).context("QEMU does not listen for a debugger");
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    /// The bytes at a physical address, where addresses are not translated.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn read(&mut self, address: u64, length: usize) -> Result<Vec<u8>> {
+        let answer = self.ask(&format!("m{address:x},{length:x}"))?;
+        bytes(&answer).with_context(|| format!("memory at {address:#x}: `{answer}`"))
+    }
+
+    /// The number of four bytes there.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn word(&mut self, address: u64) -> Result<[u8; 4]> {
+        let word = self.read(address, 4)?;
+        word.try_into().map_err(|_| anyhow::anyhow!("memory at {address:#x} has an end"))
+    }
+
+    /// Changes bytes.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let answer = self.ask(&format!("M{address:x},{:x}:{digits}", bytes.len()))?;
+        ensure!(answer == "OK", "memory at {address:#x} cannot be changed: `{answer}`");
+        Ok(())
+    }
+
+    /// Runs until the instruction at an address is next.
+    ///
+    /// # Errors
+    /// If it does not come.
+    pub fn run_to(&mut self, address: u64) -> Result<()> {
+        for (command, expected) in [("Z1", "OK"), ("c", "T05"), ("z1", "OK")] {
+            let place = if command == "c" { String::new() } else { format!(",{address:x},1") };
+            let answer = self.ask(&format!("{command}{place}"))?;
+            ensure!(answer.starts_with(expected), "the debugger's `{command}`: `{answer}`");
+        }
+        Ok(())
+    }
+
+    /// A register of 64 bits, by its place among all.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    pub fn register(&mut self, place: usize) -> Result<u64> {
+        let all = bytes(&self.ask("g")?).context("the registers")?;
+        let value = all.chunks_exact(8).nth(place).and_then(|value| value.try_into().ok());
+        Ok(u64::from_le_bytes(value.context("there are fewer registers")?))
+    }
+
+    /// Lets the machine run.
+    ///
+    /// # Errors
+    /// If the stub does not listen any more.
+    pub fn go_on(mut self) -> Result<()> {
+        self.send("D")?;
+        // It may have no time to answer.
+        let _ = self.receive();
+        Ok(())
+    }
+
+    fn ask(&mut self, question: &str) -> Result<String> {
+        self.send(question)?;
+        self.receive()
+    }
+
+    fn send(&mut self, packet: &str) -> Result<()> {
+        let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
+        Ok(self.0.write_all(format!("${packet}#{sum:02x}").as_bytes())?)
+    }
+
+    fn receive(&mut self) -> Result<String> {
+        while self.byte()? != b'$' {}
+        let mut packet = Vec::new();
+        loop {
+            match self.byte()? {
+                b'#' => break,
+                byte => packet.push(byte),
+            }
+        }
+        // Its sum. Nothing gets lost on the way.
+        self.byte()?;
+        self.byte()?;
+        self.0.write_all(b"+")?;
+        Ok(String::from_utf8(packet)?)
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        let mut byte = [0];
+        self.0.read_exact(&mut byte).context("QEMU's debugger says nothing")?;
+        Ok(byte[0])
+    }
+}
+
+/// Bytes as the protocol has them, two digits each.
+fn bytes(digits: &str) -> Result<Vec<u8>> {
+    if !digits.len().is_multiple_of(2) || digits.is_empty() {
+        bail!("`{digits}` are no bytes");
+    }
+    let pair = |at: usize| u8::from_str_radix(digits.get(at..at + 2).unwrap_or_default(), 16);
+    (0..digits.len()).step_by(2).map(|at| Ok(pair(at)?)).collect()
+}
