@@ -76,11 +76,15 @@ impl Namespace {
         self.ip(&format!("link set {interface} up"))
     }
 
-    fn ip(&self, line: &str) -> Result<()> {
+    /// Runs `ip` with the words of a line.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn ip(&self, line: &str) -> Result<()> {
         let mut ip = Command::new("ip");
         ip.args(line.split(' '));
         tools::run(self.inside(&ip).stderr(Stdio::null()))
-            .context("no TAP interface can be made here")
+            .with_context(|| format!("`ip {line}` in a network namespace"))
     }
 
     /// Waits until the holder has left our namespace.

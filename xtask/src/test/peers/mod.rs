@@ -13,6 +13,8 @@ use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::run::Hardware;
 
+mod autoconfigured;
+mod dnsmasq;
 mod resolve;
 mod two_networks;
 
@@ -23,8 +25,11 @@ type Test = fn(&Image, Hardware, Namespace) -> Result<(), Failure>;
 pub const PROGRAMS: [&str; 4] = ["nc", "ping", "dig", "dnsmasq"];
 
 /// The guests.
-const GUESTS: [(&str, Test); 2] =
-    [("two_networks", two_networks::test), ("resolve", resolve::test)];
+const GUESTS: [(&str, Test); 3] = [
+    ("two_networks", two_networks::test),
+    ("resolve", resolve::test),
+    ("autoconfigured", autoconfigured::test),
+];
 
 /// The tests with guests of an architecture.
 pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {

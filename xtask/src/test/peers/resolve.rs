@@ -3,19 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::dnsmasq::Dnsmasq;
 use crate::build::Image;
 use crate::run::Hardware;
 use crate::test::case::Failure;
 use crate::test::examples::client;
 use crate::test::guest::TestGuest;
 use crate::test::guests;
-use crate::test::namespace::{INTERFACE, Namespace};
-use crate::tools;
+use crate::test::namespace::Namespace;
 
 /// Our address in the namespace, where dnsmasq listens.
 const SERVER: &str = "10.77.0.1";
@@ -35,41 +35,29 @@ const NAMES: [(&str, bool, bool); 4] = [
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn test(image: &Image, hardware: Hardware, namespace: Namespace) -> Result<(), Failure> {
-    let _server = Server::start(&namespace)?;
+    let _server = Dnsmasq::start(&namespace, &settings())?;
     // The last argument of a name counts.
     let arguments = ["ip=dhcp".to_owned()];
     let mut guest = TestGuest::start_in(namespace, image, hardware, &arguments)?;
     agrees_with_dig(&mut guest).map_err(|error| guest.failure(&error))
 }
 
-/// dnsmasq, which ends when this is dropped.
-struct Server(Child);
-
-impl Server {
-    fn start(namespace: &Namespace) -> Result<Self> {
-        // It lies where the search path of users does not lead.
-        let program = tools::find("dnsmasq").unwrap_or_else(|| "/usr/sbin/dnsmasq".into());
-        let mut command = Command::new(program);
-        // It reads no file of this machine, and writes none.
-        command.args(["--no-daemon", "--conf-file=/dev/null", "--pid-file=", "--leasefile-ro"]);
-        command.args(["--no-resolv", "--no-hosts", "--interface", INTERFACE, "--bind-interfaces"]);
-        command.args(["--no-ping", "--dhcp-authoritative"]);
-        command.arg(format!("--dhcp-range={GUEST},{GUEST}"));
-        command.args(["--local=/example/", "--host-record=one.example,10.1.2.3,fd00:1::3"]);
-        command
-            .args(["--host-record=many.example,10.1.2.4", "--host-record=many.example,10.1.2.5"]);
-        command.arg("--cname=alias.example,one.example");
-        let mut command = tools::dying_with_us(namespace.inside(&command));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self(command.spawn().with_context(|| tools::cannot_start(&command))?))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
+/// What dnsmasq gives out.
+fn settings() -> Vec<String> {
+    let range = format!("--dhcp-range={GUEST},{GUEST}");
+    let mut settings = vec![range];
+    settings.extend(
+        [
+            "--dhcp-authoritative",
+            "--local=/example/",
+            "--host-record=one.example,10.1.2.3,fd00:1::3",
+            "--host-record=many.example,10.1.2.4",
+            "--host-record=many.example,10.1.2.5",
+            "--cname=alias.example,one.example",
+        ]
+        .map(str::to_owned),
+    );
+    settings
 }
 
 fn agrees_with_dig(guest: &mut TestGuest) -> Result<()> {

@@ -1,0 +1,49 @@
+//! A guest that gives itself an address by what a router says (SLAAC), and is reached there.
+
+use std::net::Ipv6Addr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::dnsmasq::Dnsmasq;
+use crate::build::Image;
+use crate::run::Hardware;
+use crate::test::case::Failure;
+use crate::test::examples::client;
+use crate::test::guest::TestGuest;
+use crate::test::guests;
+use crate::test::namespace::{INTERFACE, Namespace};
+
+/// The router's address, and what dnsmasq announces.
+const ROUTER: &str = "fd98::1/64";
+const PREFIX: [u16; 4] = [0xfd98, 0, 0, 0];
+const SETTINGS: [&str; 3] = ["--port=0", "--enable-ra", "--dhcp-range=fd98::,ra-only,64,10m"];
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn test(image: &Image, hardware: Hardware, namespace: Namespace) -> Result<(), Failure> {
+    namespace.ip(&format!("address add {ROUTER} dev {INTERFACE} nodad"))?;
+    let _router = Dnsmasq::start(&namespace, &SETTINGS.map(str::to_owned))?;
+    let mut guest = TestGuest::start_in(namespace, image, hardware, &[])?;
+    is_reached(&mut guest).map_err(|error| guest.failure(&error))
+}
+
+fn is_reached(guest: &mut TestGuest) -> Result<()> {
+    let told = |console: &str| {
+        let line = console.lines().find_map(|line| line.strip_prefix("address "))?;
+        line.parse::<Ipv6Addr>().ok()
+    };
+    let address = guest.until("address by SLAAC", PATIENCE, told)?;
+    ensure!(address.segments().starts_with(&PREFIX), "{address} is not what the router announces");
+    let address = address.to_string();
+    let mut ping = Command::new("ping");
+    ping.args(["-6", "-n", "-c", "3", "-i", "0.2", "-W", "5", &address]);
+    client::run(&mut guest.client(&ping), &[])?;
+    let mut nc = Command::new("nc");
+    nc.args(["-6", "-N", "-w", "20", &address, "7"]);
+    let answer = client::run(&mut guest.client(&nc), b"over IPv6\n")?.stdout;
+    ensure!(answer == b"over IPv6\n", "the answer is `{}`", String::from_utf8_lossy(&answer));
+    let status = guest.wait(PATIENCE).context("after all")?;
+    guests::judge(&Default::default(), status, &guest.console())
+}
