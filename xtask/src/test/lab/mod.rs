@@ -36,7 +36,7 @@ mod together;
 use machine::Machine;
 
 /// Examples that are run.
-const EXAMPLES: [&str; 5] = ["hello", "timer", "disk", "http", summon::EXAMPLE];
+const EXAMPLES: [&str; 6] = ["hello", "timer", "disk", "http", "echo", summon::EXAMPLE];
 
 /// The tests with guests of these architectures, in groups.
 ///
@@ -54,7 +54,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         let mut cases = vec![machine.case(format!("lab/dom0/{}", xen.arch()), dom0)];
         for &arch in &arches {
             cases.extend(guests::examples(&machine, arch, how));
-            cases.push(network::case(&machine, arch, how));
+            cases.extend(network::cases(&machine, arch, how));
             cases.push(control::case(&machine, arch, how));
             cases.extend(bulk::cases(&machine, arch, how));
             cases.push(summon::case(&machine, arch, how));

@@ -1,5 +1,5 @@
-//! A guest that is reached from outside: through QEMU, the network card and the bridge of dom0, and
-//! its netback.
+//! Guests that are reached through the bridge of dom0 and its netback: from outside, through QEMU and
+//! the network card of dom0, and from dom0 itself.
 
 use std::time::{Duration, Instant};
 
@@ -21,33 +21,78 @@ const MEMORY: u64 = 16;
 /// How long it may take until the guest answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The example http serves a client on this machine.
-pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
+/// The address of the example echo.
+const ECHO: &str = "10.99.0.4";
+/// What dom0 sends it: a line, and a mebibyte, of which it takes the sum.
+const LINES: [&str; 2] = ["echo 'is anyone there?'", "head -c 1048576 /dev/urandom | tee sent"];
+
+/// The examples http, which serves a client on this machine, and echo, which serves dom0.
+pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
+    vec![http(machine, arch, how), echo(machine, arch, how)]
+}
+
+fn http(machine: &Shared, arch: Arch, how: &How) -> Case {
     let (port, how) = (machine.port, how.clone());
     machine.case(format!("lab/xen/http/{arch}"), move |session| {
         let app = App::find("http", None)?;
         let image = build::image_of(&app, arch, &how, &app.binary);
-        with_console(&image, |console| run(session, &app, &image, port, console))
+        with_console(&image, |console| {
+            run(session, &app, &image, &[], &mut |session, domain| {
+                until_it_answers(session, domain, port, console)
+            })
+        })
     })
 }
 
+fn echo(machine: &Shared, arch: Arch, how: &How) -> Case {
+    let how = how.clone();
+    machine.case(format!("lab/xen/echo/{arch}"), move |session| {
+        let app = App::find("echo", None)?;
+        let image = build::image_of(&app, arch, &how, &app.binary);
+        let arguments = [format!("ip={ECHO}/24")];
+        with_console(&image, |console| {
+            run(session, &app, &image, &arguments, &mut |session, domain| {
+                let result = echoes(session);
+                domain.follow(session, &mut |part| console.extend_from_slice(part))?;
+                result
+            })
+        })
+    })
+}
+
+/// What dom0 sends comes back as it was.
+fn echoes(session: &mut Session) -> Result<()> {
+    session.succeed("ip neigh flush dev xenbr0")?;
+    let is_there =
+        format!("until {} | nc -w 5 {ECHO} 7 | grep -q anyone; do sleep 0.2; done", LINES[0]);
+    session.succeed(&format!("timeout {} sh -c \"{is_there}\"", PATIENCE.as_secs()))?;
+    let sums = session.succeed(&format!(
+        "{} | nc -w 60 {ECHO} 7 | sha256sum; sha256sum <sent; rm sent",
+        LINES[1]
+    ))?;
+    let sums: Vec<&str> = sums.lines().collect();
+    ensure!(sums.len() == 2 && sums[0] == sums[1], "what came back is not what was sent: {sums:?}");
+    Ok(())
+}
+
+/// Runs a guest on the bridge, and looks at it.
 fn run(
     session: &mut Session,
     app: &App,
     image: &Image,
-    port: u16,
-    console: &mut Vec<u8>,
+    arguments: &[String],
+    look: &mut dyn FnMut(&mut Session, &mut Domain) -> Result<()>,
 ) -> Result<()> {
     let config = Config {
-        name: format!("http-{}", image.arch),
+        name: format!("{}-{}", app.binary, image.arch),
         network: true,
-        ..Config::for_lab(app, image, Some(MEMORY), &[])?
+        ..Config::for_lab(app, image, Some(MEMORY), arguments)?
     };
     session.send_file(&quote(&config.kernel), &image.path)?;
     let mut domain = Domain::create(session, &config, false)?;
-    let served = until_it_answers(session, &mut domain, port, console);
+    let looked = look(session, &mut domain);
     domain.destroy(session)?;
-    served
+    looked
 }
 
 fn until_it_answers(
