@@ -104,7 +104,7 @@ fn run(
     session.succeed(&format!("echo {queues} >{MAX_QUEUES}"))?;
     let mut domain = Domain::create(session, &config, false)?;
     let moved = move_bytes(session, variant);
-    let connected = check_queues(session, &config.name, variant);
+    let connected = check_card(session, &config.name, variant);
     let mut keep = |part: &[u8]| console.extend_from_slice(part);
     domain.follow(session, &mut keep)?;
     domain.destroy(session)?;
@@ -114,15 +114,40 @@ fn run(
     moved.and(connected)
 }
 
-/// Whether both sides have as many queues as they should, and netback knows of groups.
-fn check_queues(session: &mut Session, name: &str, variant: &Variant) -> Result<()> {
+/// What the front end has agreed to: long packets in several pieces, whose checksums are not made, and
+/// groups that netback knows of.
+const AGREED: [&str; 6] = [
+    "feature-sg = \"1\"",
+    "feature-gso-tcpv4 = \"1\"",
+    "feature-gso-tcpv6 = \"1\"",
+    "feature-ipv6-csum-offload = \"1\"",
+    "feature-rx-notify = \"1\"",
+    "request-multicast-control = \"1\"",
+];
+
+/// Bytes of a packet, on average and in either direction, that dom0 must count: without segmentation
+/// by the other side, none has more than 1514, and acknowledgements are counted, too.
+const LONG: u64 = 8000;
+
+/// Whether both sides have as many queues as they should, and have agreed on all else; and whether
+/// packets were as long as that allows.
+fn check_card(session: &mut Session, name: &str, variant: &Variant) -> Result<()> {
     let list = format!("xenstore-ls /local/domain/$(xl domid {name})/device/vif/0");
     let nodes = session.succeed(&list)?;
     let queues = nodes.matches("tx-ring-ref =").count();
     ensure!(queues == variant.queues as usize, "there are {queues} queues:\n{nodes}");
     ensure!(nodes.contains("event-channel-tx"), "both rings have one event channel:\n{nodes}");
-    let filters = nodes.contains("request-multicast-control = \"1\"");
-    ensure!(filters, "netback does not filter:\n{nodes}");
+    for agreed in AGREED {
+        ensure!(nodes.contains(agreed), "there is no {agreed}:\n{nodes}");
+    }
+    for direction in ["rx", "tx"] {
+        let count = |session: &mut Session, what: &str| -> Result<u64> {
+            let vif = format!("/sys/class/net/vif$(xl domid {name}).0/statistics");
+            Ok(session.succeed(&format!("cat {vif}/{direction}_{what}"))?.trim().parse()?)
+        };
+        let (bytes, packets) = (count(session, "bytes")?, count(session, "packets")?);
+        ensure!(bytes > LONG * packets, "{direction}: {bytes} bytes in {packets} packets");
+    }
     Ok(())
 }
 
