@@ -175,9 +175,10 @@ struct Script {
     peer: Option<Peer>,
 }
 
-const SCRIPTS: [Script; 7] = [
+const SCRIPTS: [Script; 8] = [
     script("attached_network.sh", include_str!("dom0/attached_network.sh"), None),
     script("balloon.sh", include_str!("dom0/balloon.sh"), None),
+    script("clock.sh", include_str!("dom0/clock.sh"), None),
     script("conduit.sh", include_str!("dom0/conduit.sh"), Some(Peer::VchanEcho)),
     script("console.sh", include_str!("dom0/console.sh"), Some(Peer::ConsoleEnd)),
     script("type.sh", include_str!("dom0/type.sh"), None),
