@@ -36,9 +36,7 @@ impl Options {
             Some(elf) => elf,
             None => build::build(&self.what.find()?, self.arch, &self.what.how)?.elf,
         };
-        let bytes =
-            std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
-        let description = describe(&section(&bytes)?)?;
+        let description = of(&elf)?;
         if self.json {
             println!("{description}");
         } else {
@@ -46,6 +44,15 @@ impl Options {
         }
         Ok(0)
     }
+}
+
+/// What the image in an ELF file says: an object with `app` and `arguments`.
+///
+/// # Errors
+/// If it cannot be read, or is none of Mayfly's.
+pub fn of(elf: &Path) -> Result<Value> {
+    let bytes = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    describe(&section(&bytes)?)
 }
 
 /// The ELF file of an image that `build` has made, if that is what was given: it is beside the image.

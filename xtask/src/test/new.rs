@@ -11,6 +11,7 @@ use super::variant;
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How};
+use crate::describe;
 use crate::new;
 use crate::paths;
 use crate::run::Network;
@@ -46,7 +47,20 @@ fn guide(arch: Arch) -> Result<()> {
     let source = block(&page, "rust").with_context(|| format!("{PAGE} has no block of Rust"))?;
     std::fs::write(path.join("src/main.rs"), source)?;
     says(arch, &path, "--help", 0, "What to say.")?;
-    says(arch, &path, "greting='Good morning'", 1, "did you mean `greeting`?")
+    says(arch, &path, "greting='Good morning'", 1, "did you mean `greeting`?")?;
+    describes(arch, &path)
+}
+
+/// The image of the app in `path` tells the same of it without running.
+fn describes(arch: Arch, path: &Path) -> Result<()> {
+    let app = App::find(path.to_str().context("the checkout's path is not UTF-8")?, None)?;
+    let image = build::build(&app, arch, &How::default())?;
+    let told = describe::of(&image.elf)?;
+    let arguments = told["arguments"].as_array().context("it tells of no arguments")?;
+    let greeting = arguments.iter().find(|argument| argument["key"] == "greeting");
+    let help = greeting.context("it does not tell of `greeting`")?["help"].as_str();
+    ensure!(told["app"]["name"] == "myapp" && help == Some("What to say."), "it tells {told}");
+    Ok(())
 }
 
 /// Makes the new app; gives its directory.
