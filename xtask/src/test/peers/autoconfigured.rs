@@ -1,6 +1,7 @@
 //! A guest that gives itself an address by what a router says (SLAAC), and is reached there.
 
 use std::net::Ipv6Addr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,7 +21,19 @@ const ROUTER: &str = "fd98::1/64";
 const PREFIX: [u16; 4] = [0xfd98, 0, 0, 0];
 const SETTINGS: [&str; 3] = ["--port=0", "--enable-ra", "--dhcp-range=fd98::,ra-only,64,10m"];
 
+/// What a kernel with IPv6 has.
+const IPV6: &str = "/proc/net/if_inet6";
+
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether it can be run here.
+///
+/// # Errors
+/// If it cannot.
+pub fn permitted() -> Result<()> {
+    ensure!(Path::new(IPV6).exists(), "the kernel of this machine has no IPv6; there is no {IPV6}");
+    Namespace::permitted()
+}
 
 pub fn test(image: &Image, hardware: Hardware, namespace: Namespace) -> Result<(), Failure> {
     namespace.ip(&format!("address add {ROUTER} dev {INTERFACE} nodad"))?;
