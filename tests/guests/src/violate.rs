@@ -1,10 +1,12 @@
-//! Ways to break the rules of memory protection, for guests that must die of it.
+//! Ways to break the rules of memory protection, for guests that must die of it. They are functions in
+//! images that ship, too, so that reports have their names.
 
 use core::{hint::black_box, mem};
 
 use mayfly::Result;
 
 /// Writes a byte to an address that must not be writable.
+#[inline(never)]
 pub fn write(address: usize) -> Result {
     // SAFETY: none. The write must fault; that is the test.
     unsafe { (black_box(address) as *mut u8).write_volatile(0xc3) }
@@ -12,6 +14,7 @@ pub fn write(address: usize) -> Result {
 }
 
 /// Reads a byte from an address that must not be readable.
+#[inline(never)]
 pub fn read(address: usize) -> Result {
     // SAFETY: none. The read must fault; that is the test.
     black_box(unsafe { (black_box(address) as *const u8).read_volatile() });
@@ -19,6 +22,7 @@ pub fn read(address: usize) -> Result {
 }
 
 /// Calls an address that must not be executable.
+#[inline(never)]
 pub fn execute(address: usize) -> Result {
     // SAFETY: none. The call must fault at its first instruction; that is the test.
     let function: extern "C" fn() = unsafe { mem::transmute(black_box(address)) };
