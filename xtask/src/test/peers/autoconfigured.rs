@@ -43,9 +43,11 @@ pub fn test(image: &Image, hardware: Hardware, namespace: Namespace) -> Result<(
 }
 
 fn is_reached(guest: &mut TestGuest) -> Result<()> {
+    // A line that has arrived in part may be an address, too.
     let told = |console: &str| {
-        let line = console.lines().find_map(|line| line.strip_prefix("address "))?;
-        line.parse::<Ipv6Addr>().ok()
+        let mut whole = console.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let line = whole.find_map(|line| line.strip_prefix("address "))?;
+        line.trim_end().parse::<Ipv6Addr>().ok()
     };
     let address = guest.until("address by SLAAC", PATIENCE, told)?;
     ensure!(address.segments().starts_with(&PREFIX), "{address} is not what the router announces");
