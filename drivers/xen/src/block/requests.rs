@@ -26,7 +26,7 @@ pub(super) struct Requests {
     waiting: VecDeque<u16>,
     /// Requests so far.
     count: u64,
-    /// Pages that the back end still used when it had answered what they were for.
+    /// Pages that the back end still used when it had answered what they were for, since it has connected.
     kept: usize,
 }
 
@@ -128,6 +128,7 @@ impl Requests {
     /// All of them are for a back end that has come back, in their order.
     pub(super) fn renew(&mut self) {
         self.release();
+        self.kept = 0;
         self.waiting.clear();
         let places =
             (0_u16..).zip(&self.slots).filter_map(|(place, slot)| slot.as_ref().map(|_| place));

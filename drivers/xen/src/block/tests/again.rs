@@ -313,6 +313,26 @@ fn a_back_end_that_answers_and_keeps_the_pages_is_given_up() {
     panic!("it goes on");
 }
 
+/// What it kept is counted for each connection: others may be in its place, and let go at once.
+#[test]
+fn what_an_earlier_back_end_has_kept_is_forgotten() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[]);
+    for round in 0..8 {
+        disk.submit(1, 0, BlockOperation::Read(zeroed(400)));
+        disk.device.flush_queue();
+        let requests = disk.blkback.take_all();
+        let pages: usize = requests.iter().map(|request| request.pages.len()).sum();
+        assert_eq!(pages, 50);
+        requests.iter().for_each(|request| disk.blkback.respond([request.id, 0], OKAY));
+        let result = disk.device.complete().map(|completion| completion.result);
+        assert_eq!(result, Some(Err(DeviceError::Protocol)), "{round}");
+        drop(requests);
+        disk.back.set_state(5);
+        come_back(&mut disk);
+    }
+}
+
 #[test]
 fn ten_thousand_reconnects_leave_as_much_as_before() {
     let guest = Guest::new();
