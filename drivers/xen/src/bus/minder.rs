@@ -324,7 +324,7 @@ async fn again(
         device.let_go();
         let connected = async {
             let frontend = frontend.negotiate().await?;
-            let_go(link, device, sleep, pace).await?;
+            until_released(link, device, sleep, pace).await?;
             connect(frontend, device).await
         };
         match connected.await {
@@ -339,7 +339,7 @@ async fn again(
 ///
 /// # Errors
 /// [`BusError::Closed`] if it goes away instead, [`BusError::Gone`] if the device is detached.
-async fn let_go(
+async fn until_released(
     link: &Link,
     device: &dyn Connect,
     sleep: &Sleep,
