@@ -58,36 +58,23 @@ impl TestGuest {
         arguments: &[String],
         extra: Vec<String>,
     ) -> Result<Self> {
-        let ports = match &mut network {
-            Network::User(forwards) | Network::Closed(forwards) => choose_host_ports(forwards)?,
-            Network::None | Network::Tap(_) => Reserved::default(),
-        };
+        let ports = ports_of(&mut network)?;
         let guest = guest(image, hardware, network, arguments, extra);
-        Self::launch(Some(image), &guest, None, ports)
+        Self::launch(Some(image), &guest, None, ports, Stdio::null())
     }
 
-    /// Starts a guest without a network, at whose console one can type.
+    /// The same, and one can type at its console.
     pub fn start_with_keyboard(
         image: &Image,
         hardware: Hardware,
+        mut network: Network,
         arguments: &[String],
+        extra: Vec<String>,
     ) -> Result<(Self, PipeWriter)> {
-        let guest = guest(image, hardware, Network::None, arguments, Vec::new());
-        let mut command = Command::new(guest.arch.qemu());
-        command.args(guest.qemu_arguments()?);
+        let ports = ports_of(&mut network)?;
+        let guest = guest(image, hardware, network, arguments, extra);
         let (keys, keyboard) = io::pipe()?;
-        let (running, console) = record(&command, keys.into())?;
-        let guest = Self {
-            command,
-            running,
-            console,
-            image: Some(image.clone()),
-            forwards: Vec::new(),
-            namespace: None,
-            passt: None,
-            _ports: Reserved::default(),
-        };
-        Ok((guest, keyboard))
+        Ok((Self::launch(Some(image), &guest, None, ports, keys.into())?, keyboard))
     }
 
     /// Starts a guest on a network that only it and its clients are on.
@@ -111,12 +98,12 @@ impl TestGuest {
         let network = Network::Tap(namespace::INTERFACE.into());
         let arguments = [&[namespace::BOOT_ARGUMENT.to_owned()], arguments].concat();
         let guest = guest(image, hardware, network, &arguments, extra);
-        Self::launch(Some(image), &guest, Some(namespace), Reserved::default())
+        Self::launch(Some(image), &guest, Some(namespace), Reserved::default(), Stdio::null())
     }
 
     /// Starts a guest of another operating system on such a network.
     pub fn start_other(namespace: Namespace, guest: &Guest) -> Result<Self> {
-        Self::launch(None, guest, Some(namespace), Reserved::default())
+        Self::launch(None, guest, Some(namespace), Reserved::default(), Stdio::null())
     }
 
     fn launch(
@@ -124,13 +111,14 @@ impl TestGuest {
         guest: &Guest,
         namespace: Option<Namespace>,
         ports: Reserved,
+        keys: Stdio,
     ) -> Result<Self> {
         let mut command = Command::new(guest.arch.qemu());
         command.args(guest.qemu_arguments()?);
         if let Some(namespace) = &namespace {
             command = namespace.inside(&command);
         }
-        let (running, console) = record(&command, Stdio::null())?;
+        let (running, console) = record(&command, keys)?;
         let forwards = guest.network.forwards().to_vec();
         Ok(Self {
             command,
@@ -319,6 +307,14 @@ pub fn annotate(text: &str, image: Option<&Image>) -> String {
         }
     }
     output
+}
+
+/// Chooses the ports of this machine that lead to those of a guest.
+fn ports_of(network: &mut Network) -> Result<Reserved> {
+    match network {
+        Network::User(forwards) | Network::Closed(forwards) => choose_host_ports(forwards),
+        Network::None | Network::Tap(_) => Ok(Reserved::default()),
+    }
 }
 
 /// Everything about a guest that is not to be debugged.

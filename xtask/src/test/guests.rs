@@ -121,7 +121,7 @@ fn run(trial: &Trial) -> Result<(), Failure> {
     let network = if directives.network { Network::User(Vec::new()) } else { Network::None };
     let arguments = &directives.arguments;
     let mut guest = match directives.typed {
-        Some(console) => console.start(image, hardware, arguments)?,
+        Some(console) => console.start(image, hardware, network, arguments, extra)?,
         None => TestGuest::start_with(image, hardware, network, arguments, extra)?,
     };
     let judged = guest.wait(Duration::from_secs(directives.timeout)).and_then(|status| {

@@ -37,7 +37,7 @@ impl Console {
         }
     }
 
-    /// Starts a guest, and types when it asks.
+    /// Starts a guest with more arguments for QEMU, and types when it asks.
     ///
     /// # Errors
     /// If it cannot be started, or does not ask.
@@ -45,24 +45,26 @@ impl Console {
         self,
         image: &Image,
         hardware: Hardware,
+        network: Network,
         arguments: &[String],
+        mut extra: Vec<String>,
     ) -> Result<TestGuest> {
         match self {
             Self::Serial => {
                 let (mut guest, mut keyboard) =
-                    TestGuest::start_with_keyboard(image, hardware, arguments)?;
-                answer(&mut guest, &mut keyboard)?;
+                    TestGuest::start_with_keyboard(image, hardware, network, arguments, extra)?;
+                guest.until("question", PATIENCE, asked)?;
+                keyboard.write_all(ANSWER)?;
                 Ok(guest)
             }
             Self::Virtio => {
                 let place = TemporaryDirectory::new()?;
                 let socket = place.path().join("console");
-                let extra = virtio(&hardware, image.arch, &socket)?;
-                let network = Network::None;
+                extra.extend(virtio(&hardware, image.arch, &socket)?);
                 let mut guest = TestGuest::start_with(image, hardware, network, arguments, extra)?;
                 guest.until("question", PATIENCE, asked)?;
                 let mut keyboard = UnixStream::connect(&socket).context("the console's socket")?;
-                answer(&mut guest, &mut keyboard)?;
+                keyboard.write_all(ANSWER)?;
                 Ok(guest)
             }
         }
@@ -71,13 +73,6 @@ impl Console {
 
 fn asked(console: &str) -> Option<()> {
     console.contains(QUESTION).then_some(())
-}
-
-/// Types when the guest has asked.
-fn answer(guest: &mut TestGuest, keyboard: &mut dyn Write) -> Result<()> {
-    guest.until("question", PATIENCE, asked)?;
-    keyboard.write_all(ANSWER)?;
-    Ok(keyboard.flush()?)
 }
 
 /// What gives QEMU a console of virtio whose other end is a socket.
