@@ -2,9 +2,9 @@
 //!
 //! What is written goes into a buffer that a task empties as fast as the devices take it, so that
 //! no task ever waits for a slow UART. When the buffer is full and the devices take no more, new
-//! text is dropped and counted, and the gap is marked in the output. Before that task runs, and
-//! after the last word of a guest that ends, text goes straight to the architecture's polled
-//! console.
+//! text is dropped and counted, and the gap is marked in the output. Of several consoles, one that
+//! takes nothing does not keep the others from showing all. Before that task runs, and after the
+//! last word of a guest that ends, text goes straight to the architecture's polled console.
 //!
 //! A UART is in use from the start. What is typed is taken from it when the app first [`read`]s,
 //! which also starts the drivers of the other consoles, such as virtio-console;
@@ -20,6 +20,7 @@
 
 mod input;
 mod output;
+mod port;
 mod task;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
@@ -35,6 +36,7 @@ use mayfly_device::ConsoleDevice;
 use self::{
     input::Input,
     output::SharedOutput,
+    port::Port,
     task::{Ports, Reader},
 };
 use crate::{devices::Found, executor};
@@ -79,7 +81,8 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
-/// How many bytes of output were dropped so far, because the console was too slow.
+/// How many bytes of output were dropped so far, because the console was too slow. What only some
+/// of several consoles missed counts for each of these.
 pub fn dropped() -> u64 {
     OUTPUT.text.with(|text| text.dropped())
 }
@@ -146,7 +149,8 @@ macro_rules! println {
 }
 
 /// Starts the drivers of all consoles, also of those that are not UARTs: what is written shows on
-/// each of them, at the pace of the slowest.
+/// each of them, at its own pace. One that is slower than the others misses what does not fit the
+/// buffer, and says so.
 pub fn use_all_devices() {
     let idle = IDLE.with(RefCell::take);
     serve(idle.into_iter().filter_map(Found::start_console).collect());
@@ -167,7 +171,8 @@ fn serve(devices: Vec<Box<dyn ConsoleDevice>>) {
     if devices.iter().any(|device| device.echoes()) {
         ECHOES.with(|echoes| echoes.set(true));
     }
-    PORTS.with(|ports| ports.borrow_mut().extend(task::ports(devices)));
+    let new = devices.into_iter().map(|device| Port::new(device, &OUTPUT));
+    PORTS.with(|ports| ports.borrow_mut().extend(new));
     if OUTPUT.text.with(|text| text.set_buffered(true)) {
         return;
     }
@@ -181,6 +186,7 @@ fn serve(devices: Vec<Box<dyn ConsoleDevice>>) {
 pub(crate) fn flush_blocking() {
     let _ = OUTPUT.text.try_with(|text| {
         text.set_buffered(false);
+        polled::write(text.note().rest());
         let mut chunk = [0; 64];
         loop {
             let count = text.pop(&mut chunk);

@@ -21,7 +21,8 @@
 //! //@ randomness: device         where the machine has it from: an entropy device; a seed in the device
 //!                                tree; or none, but what the processor may have; both if not given
 //! //@ type: virtio               a console at which a line is typed when it asks who is there: serial, or
-//!                                virtio, beside the other one
+//!                                virtio, beside the other one; or unread, the same while nobody reads
+//!                                the serial port
 //! //@ network: none              no network card in QEMU, where there is one if not given; or `lab`, for
 //!                                one in the lab, where there is none if not given
 //! //@ timeout: 120               seconds; 60 if not given
@@ -155,7 +156,7 @@ impl Directives {
             }
             "type" => {
                 self.typed =
-                    Some(Console::named(value).context("it is neither serial nor virtio")?);
+                    Some(Console::named(value).context("it is none of serial, virtio and unread")?);
             }
             "network" => (self.network, self.lab_network) = (value != "none", value == "lab"),
             "timeout" => self.timeout = value.parse()?,

@@ -267,6 +267,11 @@ impl TestGuest {
         self.console.text()
     }
 
+    /// Leaves the console unread.
+    pub fn leave_unread(&self) -> Unread<'_> {
+        Unread(self.console.kept())
+    }
+
     /// All that the guest has printed, with the places in the source that `cargo xtask run` would
     /// have added.
     pub fn annotated_console(&self) -> String {
@@ -345,6 +350,11 @@ fn record(command: &Command, keys: Stdio) -> Result<(Running, Recorder)> {
 /// A console that keeps what is printed.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<u8>>>);
+
+/// While this is there, nobody reads a guest's console.
+pub struct Unread<'a>(
+    #[expect(dead_code, reason = "what reads the console waits for it")] MutexGuard<'a, Vec<u8>>,
+);
 
 impl Recorder {
     fn kept(&self) -> MutexGuard<'_, Vec<u8>> {
