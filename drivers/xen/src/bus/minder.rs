@@ -15,21 +15,15 @@ use mayfly_device::Boxed;
 use super::{
     BusError, ConnectError, Connected, Frontend, Line, Link, Node, Offer, Seen, Session,
     frontend::Negotiating,
+    held::Held,
     pace::{self, Pace},
     session::News,
-    state::State,
 };
 use crate::{
     grants::{DomainId, GrantTable},
     incarnation::Incarnation,
     store::Store,
 };
-
-/// Pages of connections that are over which a back end may still use when it gets new ones: one that
-/// kept those of each connection could have all memory in the end.
-const MOST_HELD: usize = 64;
-/// How often such a back end is looked at.
-const HELD_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a device of some kind connects: all of it that does not wait, for that is the same for all.
 pub(crate) trait Connector: 'static {
@@ -216,6 +210,13 @@ impl Minder {
 /// What comes to a device of the type `D` that has connected, and who is to watch over it.
 pub type Starting<'a, D> = Boxed<'a, Result<(Box<D>, Minder), ConnectError>>;
 
+/// What came of a device's connections so far.
+#[derive(Default)]
+struct Past {
+    pace: Pace,
+    held: Held,
+}
+
 /// What waits for a while.
 pub type Sleep = dyn Fn(Duration) -> Boxed<'static, ()>;
 
@@ -234,20 +235,21 @@ async fn mind_here(
             frontend
         }
     };
-    let (link, mut pace) = (Rc::clone(frontend.link()), Pace::default());
+    let (link, mut past) = (Rc::clone(frontend.link()), Past::default());
     loop {
-        let reason = lost(&mut frontend, device, sleep, &mut pace).await;
+        let reason = lost(&mut frontend, device, sleep, &mut past.pace).await;
+        past.held.look(device.held(DomainId(link.domain())));
         let is_heard = device.lose();
         if reason != BusError::Closed || !is_heard {
             return Err(reason.into());
         }
-        let pause = lose(&link, &mut pace);
-        if pace.is_told() {
+        let pause = lose(&link, &mut past.pace);
+        if past.pace.is_told() {
             log::warn!("{link}: its back end has closed; the device waits for it");
         }
         drop(frontend);
-        frontend = again(&link, device, sleep, &mut pace, pause).await?;
-        if pace.is_told() {
+        frontend = again(&link, device, sleep, &mut past, pause).await?;
+        if past.pace.is_told() {
             log::warn!("{link}: its back end is back");
         }
     }
@@ -311,7 +313,7 @@ async fn again(
     link: &Rc<Link>,
     device: &mut dyn Connect,
     sleep: &Sleep,
-    pace: &mut Pace,
+    past: &mut Past,
     mut pause: Duration,
 ) -> Result<Frontend<Connected>, ConnectError> {
     loop {
@@ -324,38 +326,18 @@ async fn again(
         device.let_go();
         let connected = async {
             let frontend = frontend.negotiate().await?;
-            until_released(link, device, sleep, pace).await?;
+            let (held, is_told) = (|| device.held(DomainId(link.domain())), past.pace.is_told());
+            past.held.wait(link, &held, sleep, is_told).await?;
             connect(frontend, device).await
         };
         match connected.await {
             // It may be back only to go again. If the device was detached, the next try finds out.
-            Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => pause = lose(link, pace),
+            Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => {
+                pause = lose(link, &mut past.pace);
+            }
             result => return result,
         }
     }
-}
-
-/// Waits until the back end has let go of what it had before, all but a little.
-///
-/// # Errors
-/// [`BusError::Closed`] if it goes away instead, [`BusError::Gone`] if the device is detached.
-async fn until_released(
-    link: &Link,
-    device: &dyn Connect,
-    sleep: &Sleep,
-    pace: &Pace,
-) -> Result<(), BusError> {
-    let held = || device.held(DomainId(link.domain()));
-    if held() > MOST_HELD && pace.is_told() {
-        log::warn!("{link}: its back end still uses {} pages of before; the device waits", held());
-    }
-    while held() > MOST_HELD {
-        sleep(HELD_PAUSE).await;
-        if link.look().await?.state != State::InitWait {
-            return Err(BusError::Closed);
-        }
-    }
-    Ok(())
 }
 
 /// Goes on from where the back end has said what it can do, and hands the device what it uses from

@@ -28,6 +28,7 @@
 
 mod error;
 mod frontend;
+mod held;
 mod link;
 mod minder;
 mod nodes;
