@@ -9,7 +9,7 @@ use super::{Xen, libraries, parts};
 use crate::cpio::Archive;
 use crate::linux::only_file;
 
-const DIRECTORIES: [&str; 16] = [
+const DIRECTORIES: [&str; 19] = [
     "bin",
     "dev",
     "etc",
@@ -22,6 +22,9 @@ const DIRECTORIES: [&str; 16] = [
     "run",
     "sys",
     "tmp",
+    "usr",
+    "usr/lib",
+    "usr/sbin",
     "var",
     "var/lib",
     "var/log",
@@ -73,9 +76,7 @@ impl Root {
         programs.push(tree.join("usr/bin/xenstore"));
         // libxl looks for its helpers where Debian has them.
         let private = format!("usr/lib/xen-{}", parts::VERSION);
-        for directory in ["usr", "usr/lib", &private] {
-            self.archive.directory(directory);
-        }
+        self.archive.directory(&private);
         self.archive.link(&format!("{private}/bin"), "/bin");
         for program in &programs {
             let name = program.file_name().context("a program has a name")?.to_string_lossy();
@@ -83,6 +84,10 @@ impl Root {
         }
         for name in ["chmod", "exists", "list", "ls", "read", "rm", "watch", "write"] {
             self.archive.link(&format!("bin/xenstore-{name}"), "xenstore");
+        }
+        for (from, to) in parts::OTHERS {
+            self.copy(to, &tree.join(from))?;
+            programs.push(tree.join(from));
         }
         let (triplet, loader) = match xen {
             Xen::X86_64 => ("x86_64-linux-gnu", "lib64"),

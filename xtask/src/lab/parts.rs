@@ -17,6 +17,7 @@ pub fn packages(debian_arch: &str) -> Vec<String> {
         "libfdt1",
         "libgcc-s1",
         "liblzma5",
+        "libsmartcols1",
         "libuuid1",
         "libxencall1",
         "libxendevicemodel1",
@@ -29,6 +30,7 @@ pub fn packages(debian_arch: &str) -> Vec<String> {
         "libxentoollog1",
         "libyajl2",
         "libzstd1",
+        "mount",
         "zlib1g",
     ]
     .map(str::to_owned)
@@ -75,6 +77,10 @@ pub const MODULES: [&str; 23] = [
     "drivers/net/net_failover",
     "drivers/net/virtio_net",
 ];
+
+/// Programs that do more than busybox's of the same name, by where Debian has them and dom0 does.
+/// `losetup` makes disks with sectors of other sizes.
+pub const OTHERS: [(&str, &str); 1] = [("sbin/losetup", "usr/sbin/losetup")];
 
 /// Programs of Xen's, below `usr/lib/xen-VERSION/bin`; not all are there on each architecture.
 pub const PROGRAMS: [&str; 10] = [

@@ -8,6 +8,7 @@
 //! load DISK SEED     as `fill`, again and again until `stop`, with the next seed each time, and
 //!                    reads each again; an answer at once
 //! stop               the last seed, when all is written
+//! discard DISK START LENGTH  says that so many bytes are not needed any more
 //! attached           waits for a disk that is attached; its size
 //! gone DISK          reads it until that fails; the error
 //! refused DISK       tries to write; the error
@@ -90,6 +91,11 @@ impl Agent {
                 let disk = disk?;
                 fill(&disk, seed).await?;
                 text(hash_of_pattern(&disk, seed))
+            }
+            "discard" => {
+                let (start, length) = (number(2).unwrap_or(0), number(3).unwrap_or(0));
+                disk?.discard(start as u64, length as u64).await?;
+                "discarded".into()
             }
             "load" => {
                 let (disk, stop) = (disk?, Rc::clone(&self.stop));

@@ -34,9 +34,11 @@ const PATIENCE: u32 = 300;
 
 type Test = fn(&mut Agent<'_>) -> Result<()>;
 
-const TESTS: [(&str, Test); 4] = [
+const TESTS: [(&str, Test); 6] = [
     ("disk-both-ways", both_ways),
     ("disk-attached", attached),
+    ("disk-discard", discard),
+    ("disk-sectors", sectors),
     ("disk-rebound", |agent| rebound(agent, RECONNECTS)),
     (QUEUES, queues),
 ];
@@ -215,7 +217,8 @@ fn both_ways(agent: &mut Agent<'_>) -> Result<()> {
     agent.same(0, &file)
 }
 
-/// Disks that come and go, also while they are used; one is for reading only.
+/// Disks that come and go, also while they are used; one is a CD, which is for reading only and
+/// can be taken out.
 fn attached(agent: &mut Agent<'_>) -> Result<()> {
     let name = agent.name.clone();
     let other = format!("/guests/{name}-other.img");
@@ -235,10 +238,10 @@ fn attached(agent: &mut Agent<'_>) -> Result<()> {
     let error = agent.answer()?;
     ensure!(error.contains("gone"), "a disk that was detached says: {error}");
     // Under the name of the one before, while nobody waits.
-    agent.session.succeed(&attach("ro"))?;
+    agent.session.succeed(&attach("ro,devtype=cdrom"))?;
     agent.ask("attached")?;
     let info = agent.ask("info 2")?;
-    ensure!(info.contains("read-only"), "a disk for reading only says: {info}");
+    ensure!(info == "1572864 512 read-only removable", "a disk for reading only says: {info}");
     let error = agent.ask("refused 2")?;
     ensure!(error.contains("read-only"), "it is written to: {error}");
     agent.same(2, &other)?;
@@ -254,6 +257,64 @@ fn attached(agent: &mut Agent<'_>) -> Result<()> {
     let file = agent.file.clone();
     agent.same(0, &file)?;
     agent.filled(0, 4, &file)
+}
+
+/// What the guest discards takes no room in dom0 any more, and reads as zeroes; all else is as it was.
+fn discard(agent: &mut Agent<'_>) -> Result<()> {
+    // In pages, as the file system of dom0 has them.
+    const START: u64 = 65;
+    const COUNT: u64 = 600;
+    let file = agent.file.clone();
+    agent.filled(0, 1, &file)?;
+    let room = |agent: &mut Agent<'_>| -> Result<u64> {
+        let text = agent.session.succeed(&format!("stat -c %b {}", agent.file))?;
+        Ok(text.trim().parse()?)
+    };
+    let before = room(agent)?;
+    let answer = agent.ask(&format!("discard 0 {} {}", START * 4096, COUNT * 4096))?;
+    ensure!(answer == "discarded", "the guest cannot discard: {answer}");
+    let freed = before.saturating_sub(room(agent)?);
+    ensure!(freed == COUNT * 8, "{freed} units of 512 bytes are free instead of {}", COUNT * 8);
+    // The same by other means.
+    let expected = format!("{file}.expected");
+    let hash = agent.ask("pattern 0 1")?;
+    let copy = format!(
+        "cp {file} {expected} && dd if=/dev/zero of={expected} bs=4096 seek={START} count={COUNT} \
+         conv=notrunc 2>/dev/null && cmp {file} {expected}; rm {expected}"
+    );
+    agent.session.succeed(&copy)?;
+    agent.same(0, &file)?;
+    ensure!(agent.sum(&file)? != hash, "nothing was discarded");
+    agent.filled(0, 2, &file)
+}
+
+/// A disk with sectors of 4096 bytes.
+fn sectors(agent: &mut Agent<'_>) -> Result<()> {
+    let name = agent.name.clone();
+    let other = format!("/guests/{name}-sectors.img");
+    agent.session.succeed(&format!("head -c 1572864 /dev/urandom >{other}"))?;
+    let device =
+        agent.session.succeed(&format!("/usr/sbin/losetup --sector-size 4096 -f --show {other}"))?;
+    let device = device.trim();
+    let checked = sectors_of(agent, device, &other);
+    agent.session.succeed(&format!("xl block-detach {name} xvdb; losetup -d {device}"))?;
+    checked
+}
+
+fn sectors_of(agent: &mut Agent<'_>, device: &str, file: &str) -> Result<()> {
+    let name = agent.name.clone();
+    agent.session.succeed(&format!("xl block-attach {name} phy:{device},xvdb,w"))?;
+    agent.ask("attached")?;
+    let info = agent.ask("info 1")?;
+    ensure!(info == "1572864 4096 discard", "the guest says of its disk: {info}");
+    // What dom0 has read of the device itself, it would not read again.
+    agent.same(1, file)?;
+    agent.filled(1, 3, file)?;
+    let error = agent.ask("discard 1 512 4096")?;
+    ensure!(error.contains("multiples of 4096"), "half a sector was discarded: {error}");
+    let answer = agent.ask("discard 1 8192 65536")?;
+    ensure!(answer == "discarded", "the guest cannot discard: {answer}");
+    agent.same(1, file)
 }
 
 /// The back end goes and comes back while the guest reads and writes, until the guest has connected
