@@ -31,12 +31,18 @@ struct Variant {
     amounts: [(&'static str, u64); 2],
     /// Queues that both sides are to have.
     queues: u32,
+    /// How often netback goes and comes back meanwhile.
+    restarts: u32,
 }
 
-const VARIANTS: [Variant; 2] = [
-    Variant { name: "bulk", amounts: [(IPV4, 64), (IPV6, 8)], queues: 1 },
-    Variant { name: "bulk-queues", amounts: [(IPV4, 8), (IPV6, 8)], queues: 3 },
+const VARIANTS: [Variant; 3] = [
+    Variant { name: "bulk", amounts: [(IPV4, 64), (IPV6, 8)], queues: 1, restarts: 0 },
+    Variant { name: "bulk-queues", amounts: [(IPV4, 8), (IPV6, 8)], queues: 3, restarts: 0 },
+    Variant { name: "bulk-restart", amounts: [(IPV4, 128), (IPV6, 128)], queues: 1, restarts: 3 },
 ];
+
+/// What dom0 runs while netback goes and comes back.
+const RESTART: &[u8] = include_bytes!("dom0/bulk_restart.sh");
 
 /// Where netback reads how many queues it offers.
 const MAX_QUEUES: &str = "/sys/module/xen_netback/parameters/max_queues";
@@ -100,10 +106,11 @@ fn run(
     };
     session.send_file(&quote(&config.kernel), &image.path)?;
     session.send_file("bulk-client", &client(image.arch)?)?;
+    session.send("bulk_restart.sh", RESTART)?;
     session.succeed(PREPARE)?;
     session.succeed(&format!("echo {queues} >{MAX_QUEUES}"))?;
     let mut domain = Domain::create(session, &config, false)?;
-    let moved = move_bytes(session, variant);
+    let moved = move_bytes(session, &config.name, variant);
     let connected = check_card(session, &config.name, variant);
     let mut keep = |part: &[u8]| console.extend_from_slice(part);
     domain.follow(session, &mut keep)?;
@@ -151,11 +158,15 @@ fn check_card(session: &mut Session, name: &str, variant: &Variant) -> Result<()
     Ok(())
 }
 
-fn move_bytes(session: &mut Session, variant: &Variant) -> Result<()> {
+fn move_bytes(session: &mut Session, name: &str, variant: &Variant) -> Result<()> {
     let start = Instant::now();
     let before = std::mem::replace(&mut session.patience, PATIENCE);
     for (address, mebibytes) in variant.amounts {
-        let moved = session.run(&format!("./bulk-client {address} {mebibytes} 2>&1"))?;
+        let command = match variant.restarts {
+            0 => format!("./bulk-client {address} {mebibytes} 2>&1"),
+            count => format!("sh bulk_restart.sh {name} {address} {mebibytes} {count}"),
+        };
+        let moved = session.run(&command)?;
         ensure!(moved.status == 0, "{address}: {}", moved.text());
     }
     session.patience = before;
