@@ -1,4 +1,5 @@
-//! TCP segments in frames, as far as a recorder has to know them (RFC 791, RFC 9293 section 3.1).
+//! TCP segments in frames, as far as a recorder has to know them (RFC 791, RFC 9293 section 3.1), and
+//! announcements of addresses.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -85,6 +86,15 @@ impl Segment {
         }
         text + ")"
     }
+}
+
+/// The address that a frame announces: one of ARP in which the sender asks for its own (RFC 5227,
+/// section 3).
+pub fn announced(frame: &[u8]) -> Option<Ipv4Addr> {
+    let packet = frame.get(14..42).filter(|_| frame[12..14] == [8, 6])?;
+    let (sender, target) = (packet.get(14..18)?, packet.get(24..28)?);
+    let octets: [u8; 4] = sender.try_into().ok()?;
+    (sender == target).then_some(Ipv4Addr::from(octets))
 }
 
 fn option(kind: u8, value: &[u8]) -> String {

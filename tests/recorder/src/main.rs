@@ -1,14 +1,19 @@
 //! Records connections for guests that are not there yet: `recorder ADDRESS...`, in dom0.
 //!
 //! It listens to all network interfaces. A SYN for one of the addresses is written to XenStore as
-//! Synjitsu has published it, unless the guest says that it is there; nothing is answered. What the
-//! guest makes of it is printed, a line for each connection:
+//! Synjitsu has published it, unless the guest says that it is there; nothing is answered. What
+//! becomes of it is printed, a line for each step:
 //!
 //! ```text
 //! recorded 10.99.0.1:40000 to 10.99.0.5:80
+//! repeated 10.99.0.1:40000
+//! announced 10.99.0.5
 //! answered 10.99.0.1:40000 with the number recorded
 //! asked again 10.99.0.1:40000
 //! ```
+//!
+//! The last line is of a client that asks again although it was answered, or the guest has said that
+//! it is there.
 #![forbid(unsafe_code)]
 
 mod frame;
@@ -16,7 +21,9 @@ mod store;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::mem;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketType, recv, socket};
 
@@ -25,11 +32,16 @@ use frame::Segment;
 /// All Ethernet types (`ETH_P_ALL` in linux/if_ether.h).
 const EVERYTHING: u16 = 3;
 
+/// What is seen again within that time is the same frame.
+const SAME: Duration = Duration::from_millis(500);
+
 /// What is known of a client's connection.
 struct Client {
     sequence: u32,
     own_sequence: u32,
     is_answered: bool,
+    /// When it last asked.
+    asked: Instant,
 }
 
 /// Connections by the client's end and the guest's.
@@ -50,6 +62,11 @@ fn main() -> io::Result<()> {
     let mut buffer = [0; 65_536];
     loop {
         let (length, _) = recv(&socket, &mut buffer, RecvFlags::empty())?;
+        if let Some(address) = frame::announced(&buffer[..length])
+            && addresses.contains(&address)
+        {
+            say(format_args!("announced {address}"));
+        }
         let Some(segment) = Segment::parse(&buffer[..length]) else { continue };
         if segment.is_request() && addresses.contains(segment.to.ip()) {
             request(&mut clients, &segment)?;
@@ -59,18 +76,22 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// A client wants a connection. Every frame is seen several times, on one interface after the other.
+/// A client wants a connection. Every frame is seen several times, on one interface after the other,
+/// and Linux asks again after a second at the earliest.
 fn request(clients: &mut Clients, segment: &Segment) -> io::Result<()> {
     let ends = (segment.from, segment.to);
-    let known = clients.get(&ends).filter(|client| client.sequence == segment.sequence);
+    let known = clients.get_mut(&ends).filter(|client| client.sequence == segment.sequence);
     if let Some(client) = known {
-        if client.is_answered {
-            say(format_args!("asked again {}", segment.from));
+        if mem::replace(&mut client.asked, Instant::now()).elapsed() >= SAME {
+            let is_late = client.is_answered || store::is_managed(*segment.to.ip())?;
+            let what = if is_late { "asked again" } else { "repeated" };
+            say(format_args!("{what} {}", segment.from));
         }
         return Ok(());
     }
     let own_sequence = sequence()?;
-    let client = Client { sequence: segment.sequence, own_sequence, is_answered: false };
+    let (sequence, asked) = (segment.sequence, Instant::now());
+    let client = Client { sequence, own_sequence, is_answered: false, asked };
     clients.insert(ends, client);
     if store::is_managed(*segment.to.ip())? {
         return Ok(());

@@ -293,8 +293,9 @@ fn sectors(agent: &mut Agent<'_>) -> Result<()> {
     let name = agent.name.clone();
     let other = format!("/guests/{name}-sectors.img");
     agent.session.succeed(&format!("head -c 1572864 /dev/urandom >{other}"))?;
-    let device =
-        agent.session.succeed(&format!("/usr/sbin/losetup --sector-size 4096 -f --show {other}"))?;
+    let device = agent
+        .session
+        .succeed(&format!("/usr/sbin/losetup --sector-size 4096 -f --show {other}"))?;
     let device = device.trim();
     let checked = sectors_of(agent, device, &other);
     agent.session.succeed(&format!("xl block-detach {name} xvdb; losetup -d {device}"))?;

@@ -1,9 +1,9 @@
-//! A guest that takes over connections from before it was there: clients in dom0 ask for some, a
-//! recorder ([`tests/recorder`]) writes that down, and only then the guest is created.
+//! A guest that takes over connections from before it was there: `curl` in dom0 asks for some, a
+//! recorder ([`tests/recorder`]) writes that down, and only then the guest is created. dom0 has the
+//! address of another card for it, until the guest says which is its own.
 //!
-//! A client asks again after one second, after three, after seven. Should that happen in the moment
-//! in which the guest listens and has not read the records, it is answered like anybody, and not
-//! taken over. The clients ask at different times, so that is one of them at most.
+//! A client asks again after one second, after three, after seven, after fifteen. The guest is
+//! created after seven, so that all of its start is between two of these.
 //!
 //! [`tests/recorder`]: ../../../../tests/recorder/src/main.rs
 
@@ -16,11 +16,11 @@ use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
-use crate::lab::{Domain, Session, Xen};
+use crate::lab::{CLIENTS as PROGRAMS, Clients, Domain, Session, Xen};
 use crate::linux;
 use crate::test::case::Case;
 use crate::tools::quote;
-use crate::xl_cfg::{Config, LAB_MAC};
+use crate::xl_cfg::Config;
 
 /// The example.
 pub const EXAMPLE: &str = "jitsu-guest";
@@ -35,11 +35,15 @@ const BAD_RECORD: &str = "/ip/10-99-0-77/80/10-99-0-200/5/syn/sequence";
 const STUBBORN_RECORD: &str = "/ip/10-99-0-77/80/10-99-0-201/6";
 /// How the page ends.
 const PAGE: &str = "<p>Just in time.\n";
+/// The network card that dom0 takes for the guest's, of which there is none.
+const NOBODY: &str = "00:16:3e:00:00:fe";
 
 /// Clients that come before the guest is there.
 const CLIENTS: usize = 3;
 /// How many seconds one comes after the other.
 const STEP: &str = "0.3";
+/// How often each has asked again when the guest is created.
+const REPEATS: usize = 3;
 
 /// Memory, in MiB.
 const MEMORY: u64 = 8;
@@ -62,6 +66,7 @@ fn recorder(arch: Arch) -> Result<PathBuf> {
 pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
     let how = how.clone();
     machine.case(format!("lab/xen/{EXAMPLE}/{arch}"), move |session| {
+        Clients::fetch(Xen::of(arch))?.send(session)?;
         let app = App::find(EXAMPLE, None)?;
         let image = build::image_of(&app, arch, &how, &app.binary);
         with_console(&image, |console| {
@@ -73,10 +78,11 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
                 });
             // The next test begins without any of it.
             session.run(&format!(
-                "kill $(cat recorder.pid) $(cat client.pid) 2>/dev/null; arp -d {ADDRESS}; \
-                 rm -f recorder* client* page*; xenstore-rm /ip"
+                "kill $(cat recorder.pid) $(cat client.pid) 2>/dev/null; \
+                 killall curl 2>/dev/null && sleep 1; \
+                 arp -d {ADDRESS} 2>/dev/null; rm -f recorder* client* page*; xenstore-rm /ip"
             ))?;
-            result
+            result.and(Clients::remove(session))
         })
     })
 }
@@ -89,22 +95,27 @@ fn record(session: &mut Session, arch: Arch) -> Result<()> {
          echo $! >recorder.pid"
     ))?;
     until(session, "grep -q listening recorder.log", "the recorder does not start")?;
-    // In place of who announces the guest's address to the network.
+    // In place of who answers for the guest, in a way that the guest can correct, and that dom0 itself
+    // does not look into.
     session.succeed(&format!(
-        "arp -s {ADDRESS} {LAB_MAC}; xenstore-write {BAD_RECORD} 7; \
+        "echo 100 >/proc/sys/net/ipv4/neigh/xenbr0/delay_first_probe_time && \
+         arp -s {ADDRESS} {NOBODY} temp && xenstore-write {BAD_RECORD} 7; \
          xenstore-write {STUBBORN_RECORD}/syn/sequence 7; xenstore-chmod -r {STUBBORN_RECORD} r0"
     ))?;
     clients(session, CLIENTS)?;
     let recorded = format!("[ $(grep -c recorded recorder.log) = {CLIENTS} ]");
-    until(session, &recorded, "the connections are not recorded")
+    until(session, &recorded, "the connections are not recorded")?;
+    let repeated = format!("[ $(grep -c repeated recorder.log) = {} ]", CLIENTS * REPEATS);
+    until(session, &repeated, "the clients do not ask again")
 }
 
-/// Starts clients that ask for the page.
+/// Starts clients that ask for the page, one after the other.
 fn clients(session: &mut Session, count: usize) -> Result<()> {
+    let get = format!("LD_LIBRARY_PATH={PROGRAMS} {PROGRAMS}/curl --silent --max-time 60");
     session.succeed(&format!(
-        "rm -f page* client.pid; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >client.request; \
+        "rm -f page* client.pid; \
          for i in $(seq {count}); do \
-             {{ nc -w 60 {ADDRESS} 80 <client.request >page.$i; echo $? >page.$i.status; }} & \
+             {{ {get} -o page.$i http://{ADDRESS}/; echo $? >page.$i.status; }} & \
              echo $! >>client.pid; sleep {STEP}; \
          done"
     ))?;
@@ -156,8 +167,8 @@ fn served(
     }
     domain.follow(session, &mut |part| console.extend_from_slice(part))?;
     for client in 1..=count {
-        let page = session.succeed(&format!("cat page.{client}"))?;
-        ensure!(page.ends_with(PAGE), "client {client} got `{page}`");
+        let page = session.run(&format!("cat page.{client}.status page.{client}"))?.text();
+        ensure!(page.starts_with("0\n") && page.ends_with(PAGE), "client {client} got `{page}`");
     }
     Ok(())
 }
@@ -165,9 +176,14 @@ fn served(
 /// Checks that the connection was taken over, and what the guest has left in XenStore.
 fn check(session: &mut Session, name: &str, console: &str) -> Result<()> {
     let said = session.succeed("cat recorder.log")?;
+    let announced = said.find(&format!("announced {ADDRESS}"));
+    ensure!(
+        announced.is_some_and(|at| said.find("answered").is_none_or(|answer| at < answer)),
+        "the guest answers before it has told the network where it is"
+    );
     let answered = said.matches("with the number recorded").count();
-    ensure!(answered + 1 >= CLIENTS, "{answered} of {CLIENTS} connections were taken over");
-    ensure!(!said.contains("asked again"), "a client that was answered had to ask again");
+    ensure!(answered == CLIENTS, "{answered} of {CLIENTS} connections were taken over");
+    ensure!(!said.contains("asked again"), "a client had to ask again while the guest was there");
     let state = session.succeed(&format!("xenstore-read {NODE}; xenstore-list {NODE}"))?;
     ensure!(state == "managed\n80\n", "the tree has `{state}`");
     let left = session.succeed(&format!("xenstore-ls {NODE}"))?;
