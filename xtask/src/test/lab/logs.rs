@@ -38,7 +38,29 @@ const SHOWN: usize = 20;
 
 /// Nothing is in the logs but what is known to be harmless.
 pub fn case(machine: &Shared, name: &str) -> Case {
-    machine.case(format!("lab/xen/{name}/{}", machine.xen.arch()), |session| Ok(check(session)?))
+    machine.case(format!("lab/xen/{name}/{}", machine.xen.arch()), |session| {
+        check(session)?;
+        Ok(check_remains(session)?)
+    })
+}
+
+/// What there is besides when all guests are gone: commands that list it, and what they print.
+const REMAINS: [(&str, &str, &str); 5] = [
+    ("domains in XenStore", "xenstore-list /local/domain", "0"),
+    ("domains", "xl list | tail -n +2 | cut -d' ' -f1", "Domain-0"),
+    ("loop devices", "losetup -a", ""),
+    ("interfaces", "ls /sys/class/net | grep vif || true", ""),
+    // The tools remove directories that have become empty, this one, too.
+    ("back ends", "xenstore-ls backend 2>/dev/null || true", ""),
+];
+
+/// Nothing is left of the guests.
+fn check_remains(session: &mut Session) -> Result<()> {
+    for (what, command, expected) in REMAINS {
+        let text = session.succeed(command)?;
+        ensure!(text.trim() == expected, "these {what} are left:\n{text}");
+    }
+    Ok(())
 }
 
 fn check(session: &mut Session) -> Result<()> {
