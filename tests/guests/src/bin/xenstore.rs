@@ -1,6 +1,9 @@
 //! XenStore, on Xen: a guest reads what is there, writes below `data`, watches it, and changes it in
-//! a transaction. What stays there afterwards is for dom0 to look at.
+//! a transaction. dom0 makes a directory that is longer than a guest's may be. What stays there
+//! afterwards is for dom0 to look at.
 //@ machine: xen
+//@ arguments: names=600
+//@ dom0: names.sh
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

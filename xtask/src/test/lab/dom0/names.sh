@@ -1,0 +1,14 @@
+#!/bin/sh
+# What dom0 does while the guest `xenstore` runs, whose name is the first argument: makes a directory
+# for it whose names do not fit into one message of XenStore's, which has 4096 bytes.
+until id=$(xl domid "$1" 2>/dev/null) && xenstore-exists "/local/domain/$id/data/greeting"; do
+    sleep 0.1
+done
+data=/local/domain/$id/data
+nodes=
+for number in $(seq 100 699); do
+    nodes="$nodes $data/names/a-name-of-some-length-$number x"
+done
+# shellcheck disable=SC2086 # They are words.
+xenstore-write $nodes
+xenstore-write "$data/ready" 1
