@@ -17,12 +17,17 @@
 //! Words are taken in halves of 32 bits here, which are the same bits on a little-endian machine,
 //! and atomic on all three.
 
+mod levels;
+#[cfg(all(test, not(miri)))]
+mod model;
+
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 use mayfly_arch::{IrqLock, PAGE_SIZE};
 use mayfly_device::InterruptHandler;
 
+use self::levels::{acknowledge, hold_back, let_through, select, take};
 use crate::{
     XenError,
     grants::DomainId,
@@ -36,9 +41,6 @@ const CHANNELS: usize = 64 * 64;
 const BITMAP: usize = CHANNELS / 8;
 /// Where the selector is (`struct vcpu_info`).
 const SELECTOR: usize = 8;
-/// The byte that announces events, in the first word.
-const UPCALL_PENDING: u32 = 0xff;
-
 /// An event channel of this guest, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port(usize);
@@ -151,7 +153,7 @@ impl EventChannels {
         for at in (0..BITMAP).step_by(4) {
             page.word(self.mask + at).store(!0, Ordering::SeqCst);
         }
-        page.word(0).fetch_and(!UPCALL_PENDING, Ordering::SeqCst);
+        acknowledge(page.word(0));
         page.word(SELECTOR).store(0, Ordering::SeqCst);
         page.word(SELECTOR + 4).store(0, Ordering::SeqCst);
         for at in (0..BITMAP).step_by(4) {
@@ -192,7 +194,7 @@ impl EventChannels {
     /// Holds a channel's events back, and does not call its handler any more.
     pub(crate) fn forget(&self, port: Port) {
         let (offset, bit) = (port.0 / 32 * 4, 1 << (port.0 % 32));
-        self.page.word(self.mask + offset).fetch_or(bit, Ordering::SeqCst);
+        hold_back(self.page.word(self.mask + offset), bit);
         drop(self.replace_handler(port, None));
         // Whoever gets the number next has not been sent anything.
         self.page.word(self.pending + offset).fetch_and(!bit, Ordering::SeqCst);
@@ -229,21 +231,17 @@ impl EventChannels {
         true
     }
 
-    /// Lets a channel's events through. One that has come meanwhile is not announced again, so the
-    /// caller looks itself.
+    /// Lets a channel's events through. The caller looks for those that have come meanwhile.
     fn unmask(&self, port: Port) {
         let (offset, bit) = (port.0 / 32 * 4, 1 << (port.0 % 32));
-        self.page.word(self.mask + offset).fetch_and(!bit, Ordering::SeqCst);
-        // As long as the bit is set, Xen announces nothing more.
-        self.page.word(self.pending + offset).fetch_and(!bit, Ordering::SeqCst);
+        let (pending, mask) = (self.pending + offset, self.mask + offset);
+        let_through(self.page.word(pending), self.page.word(mask), bit);
     }
 
     /// Calls the handlers of the channels in the word at `offset` of the bitmaps.
     fn deliver(&self, offset: usize) {
-        let pending: &AtomicU32 = self.page.word(self.pending + offset);
-        let mask = self.page.word(self.mask + offset).load(Ordering::SeqCst);
-        let mut events = pending.load(Ordering::SeqCst) & !mask;
-        pending.fetch_and(!events, Ordering::SeqCst);
+        let (pending, mask) = (self.pending + offset, self.mask + offset);
+        let mut events = take(self.page.word(pending), self.page.word(mask));
         while events != 0 {
             let number = offset * 8 + events.trailing_zeros() as usize;
             events &= events - 1;
@@ -259,9 +257,9 @@ impl EventChannels {
 
 impl InterruptHandler for EventChannels {
     fn interrupt(&self) {
-        self.page.word(0).fetch_and(!UPCALL_PENDING, Ordering::SeqCst);
+        acknowledge(self.page.word(0));
         for half in 0..2 {
-            let mut selected = self.page.word(SELECTOR + 4 * half).swap(0, Ordering::SeqCst);
+            let mut selected = select(self.page.word(SELECTOR + 4 * half));
             while selected != 0 {
                 let word = 32 * half + selected.trailing_zeros() as usize;
                 selected &= selected - 1;
@@ -276,6 +274,7 @@ impl InterruptHandler for EventChannels {
 mod tests {
     extern crate std;
 
+    use core::sync::atomic::AtomicU32;
     use std::boxed::Box;
 
     use super::*;

@@ -18,29 +18,32 @@
 //! has asked, a side has to look again, because the other one may have written before it could know.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use mayfly_arch::PAGE_SIZE;
 
-use crate::{byte_ring::BadIndex, grants::Grant, shared_page::HeapPage};
+use crate::{byte_ring::BadIndex, grants::Grant, shared_page::HeapPage, shared_word::SharedWord};
 
 /// Pages that both ends see one after the other, for as long as the value is there.
 pub(crate) trait RingPages {
+    /// What they consist of.
+    type Word: SharedWord + 'static;
+
     /// How many there are, at least one.
     fn count(&self) -> usize {
         1
     }
 
     /// The words of the first.
-    fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4];
+    fn words(&self) -> &[Self::Word];
 
     /// The words of an entry, from this one of all words on. It may cross the end of a page.
-    fn entry(&self, start: usize, count: usize) -> impl Iterator<Item = &AtomicU32> {
+    fn entry(&self, start: usize, count: usize) -> impl Iterator<Item = &Self::Word> {
         self.words().get(start..start + count).unwrap_or_default().iter()
     }
 
     /// The word at `offset` bytes, which is a constant of the protocol.
-    fn word(&self, offset: usize) -> &AtomicU32 {
+    fn word(&self, offset: usize) -> &Self::Word {
         &self.words()[offset / 4]
     }
 }
@@ -53,7 +56,9 @@ const ENTRIES: usize = 64;
 const WORDS_PER_PAGE: usize = PAGE_SIZE / 4;
 
 impl RingPages for Grant<HeapPage> {
-    fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
+    type Word = AtomicU32;
+
+    fn words(&self) -> &[AtomicU32] {
         self.page().words()
     }
 }
@@ -65,11 +70,13 @@ pub(crate) struct RingMemory {
 }
 
 impl RingPages for RingMemory {
+    type Word = AtomicU32;
+
     fn count(&self) -> usize {
         1 + self.others.len()
     }
 
-    fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
+    fn words(&self) -> &[AtomicU32] {
         self.first.words()
     }
 
@@ -131,7 +138,7 @@ impl<P: RingPages, const WORDS: usize> FrontRing<P, WORDS> {
     }
 
     /// The words of an entry.
-    fn entry(&self, index: u32) -> impl Iterator<Item = &AtomicU32> {
+    fn entry(&self, index: u32) -> impl Iterator<Item = &P::Word> {
         self.page.entry(ENTRIES / 4 + (index as usize % self.size()) * WORDS, WORDS)
     }
 
@@ -160,7 +167,7 @@ impl<P: RingPages, const WORDS: usize> FrontRing<P, WORDS> {
         self.page.word(REQUESTS).store(self.requests, Ordering::Release);
         // The index must be there before the other side's wish is read: it does it the other way
         // round.
-        fence(Ordering::SeqCst);
+        P::Word::barrier();
         let event = self.page.word(REQUEST_EVENT).load(Ordering::Relaxed);
         self.requests.wrapping_sub(event) < new
     }
@@ -195,11 +202,14 @@ impl<P: RingPages, const WORDS: usize> FrontRing<P, WORDS> {
     pub(crate) fn wants_event_after(&self, count: u32) -> bool {
         let event = self.responses.wrapping_add(count);
         self.page.word(RESPONSE_EVENT).store(event, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        P::Word::barrier();
         let there = self.page.word(RESPONSES).load(Ordering::Relaxed);
         there.wrapping_sub(self.responses) >= count
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod model;
 
 #[cfg(test)]
 mod tests {
@@ -213,7 +223,9 @@ mod tests {
     use crate::shared_page::SharedPage;
 
     impl RingPages for SharedPage {
-        fn words(&self) -> &[AtomicU32; PAGE_SIZE / 4] {
+        type Word = AtomicU32;
+
+        fn words(&self) -> &[AtomicU32] {
             Self::words(*self)
         }
     }

@@ -58,6 +58,7 @@ pub mod net;
 mod platform;
 mod resume;
 mod shared_page;
+mod shared_word;
 pub mod store;
 pub mod vchan;
 mod watchdog;
