@@ -1,4 +1,4 @@
-//! Several guests at once.
+//! Several guests at once, all of which dom0 talks to.
 
 use std::time::Duration;
 
@@ -19,10 +19,31 @@ const COUNT: usize = 8;
 /// Memory of each, in MiB.
 const MEMORY: u64 = 4;
 
+/// Their addresses, but for the last digit.
+const NETWORK: &str = "10.99.0.6";
+
+/// What dom0 does with all of them at the same time: waits for an answer to a ping, and has each send
+/// back what it is sent.
+const TALK: &str = "
+    talk() {
+        for try in $(seq 100); do
+            ping -c 1 -W 1 10.99.0.6$1 >/dev/null && break
+        done
+        head -c 262144 /dev/urandom >sent.$1
+        nc -w 60 10.99.0.6$1 7 <sent.$1 >back.$1
+        cmp sent.$1 back.$1 >compared.$1 2>&1
+        echo $? >>compared.$1
+    }
+    talks=
+    for number in 0 1 2 3 4 5 6 7; do talk $number & talks=\"$talks $!\"; done
+    wait $talks
+    cat compared.*
+    rm -f sent.* back.* compared.*";
+
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Eight guests, of all architectures that the machine has guests of, run at the same time.
+/// The examples echo, of all architectures that the machine has guests of, at the same time.
 pub fn case(machine: &Shared, arches: &[Arch], how: &How) -> Case {
     let (arches, how) = (arches.to_vec(), how.clone());
     machine.case(format!("lab/xen/eight-at-once/{}", machine.xen.arch()), move |session| {
@@ -47,16 +68,25 @@ fn create(
     how: &How,
     domains: &mut Vec<Domain>,
 ) -> Result<()> {
-    let app = App::find("timer", None)?;
+    let app = App::find("echo", None)?;
     for (at, &arch) in arches.iter().enumerate() {
         let image = build::image_of(&app, arch, how, &app.binary);
-        let kernel = format!("timer-{arch}");
+        let kernel = format!("echo-{arch}");
         session.send_file(&quote(&kernel), &image.path)?;
         for number in (at..COUNT).step_by(arches.len()) {
-            let arguments = ["count=15".to_owned(), "period=200ms".to_owned()];
-            let mut config = Config::for_lab(&app, &image, Some(MEMORY), &arguments)?;
-            config.name = format!("timer-{number}");
-            config.kernel.clone_from(&kernel);
+            let config = Config {
+                name: format!("echo-{number}"),
+                kernel: kernel.clone(),
+                network: true,
+                // Each its own.
+                mac: None,
+                ..Config::for_lab(
+                    &app,
+                    &image,
+                    Some(MEMORY),
+                    &[format!("ip={NETWORK}{number}/24")],
+                )?
+            };
             domains.push(Domain::create(session, &config, true)?);
         }
     }
@@ -70,14 +100,16 @@ fn run_all(session: &mut Session, domains: &mut [Domain]) -> Result<()> {
     for domain in &*domains {
         domain.unpause(session)?;
     }
+    let compared = session.succeed(&format!("ip neigh flush dev xenbr0 >/dev/null; {TALK}"))?;
+    ensure!(compared == "0\n".repeat(COUNT), "not all send back what they are sent:\n{compared}");
+    session.succeed("xl shutdown -a")?;
     for domain in domains {
         let mut bytes = Vec::new();
         let ending = domain.wait(session, PATIENCE, &mut |part| bytes.extend_from_slice(part))?;
         let console = String::from_utf8_lossy(&bytes);
-        ensure!(console.contains("tick 15"), "a guest does not tick 15 times:\n{console}");
         ensure!(
             ending == Ending { status: 0, reason: Reason::PowerOff },
-            "a guest ended with {ending:?}"
+            "a guest ended with {ending:?}:\n{console}"
         );
     }
     Ok(())
