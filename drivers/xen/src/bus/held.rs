@@ -16,54 +16,48 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Bounds how many pages a back end can keep: one that kept those of each connection would have all
 /// memory in the end.
 ///
-/// Once it gets those of a new connection all the same, and then no others until it has let go. It
-/// has to be so: Linux' blkback that had requests under way when a connection ended lets go of its
-/// pages when the next one begins, not before (`xen_blkif_disconnect` and `frontend_changed` in
-/// drivers/block/xen-blkback).
+/// It gets those of a new connection although it has some of the last one, but not while it still has
+/// some of one before that. It has to be so: Linux' blkback that had requests under way when a
+/// connection ended lets go of its pages when the next one begins, not before
+/// (`xen_blkif_disconnect` and `frontend_changed` in drivers/block/xen-blkback).
+///
+/// What is counted are pages of all devices whose back ends are in the same domain.
 #[derive(Default)]
-pub(super) enum Held {
-    /// It has let go each time.
-    #[default]
-    Nothing,
-    /// It had so many pages when it last got others, and there was no connection since.
-    Before(usize),
-    /// It has kept them during a whole connection.
-    Owed,
+pub(super) struct Held {
+    /// How many pages had ever been kept when the device was connected the last time: those before
+    /// are of the connection before that, or older.
+    mark: u64,
+    /// How many the back end had at the first try to connect since then.
+    tried: Option<usize>,
 }
 
 impl Held {
-    /// Takes note of how many pages of earlier connections the back end uses at the end of one.
-    pub(super) fn look(&mut self, held: usize) {
-        *self = match self {
-            Self::Before(_) | Self::Owed if held > FEW => Self::Owed,
-            _ => Self::Nothing,
-        };
+    /// The device is connected. `deferrals` is how many pages have ever been kept.
+    pub(super) fn connected(&mut self, deferrals: u64) {
+        *self = Self { mark: deferrals, tried: None };
     }
 
     /// Waits until the back end has let go of enough for a new connection. `held` is how many pages
-    /// it uses.
+    /// it has of those before a number.
     ///
     /// # Errors
     /// [`BusError::Closed`] if it goes away instead, [`BusError::Gone`] if the device is detached.
     pub(super) async fn wait(
         &mut self,
         link: &Link,
-        held: &dyn Fn() -> usize,
+        held: &dyn Fn(u64) -> usize,
         sleep: &Sleep,
         is_told: bool,
     ) -> Result<(), BusError> {
-        let limit = match self {
-            Self::Nothing => usize::MAX,
-            // What it has of a connection that came to nothing.
-            Self::Before(count) => *count + FEW,
-            Self::Owed => FEW,
-        };
+        // Connections that came to nothing leave pages as well.
+        let limit = self.tried.map_or(usize::MAX, |count| count.saturating_add(FEW));
+        let has_too_many = || held(self.mark) > FEW || held(u64::MAX) > limit;
         let mut patience = PATIENCE;
-        while held() > FEW && (patience > 0 || held() > limit) {
-            if patience == 1 && held() > limit && is_told {
-                let held = held();
+        while held(u64::MAX) > FEW && (patience > 0 || has_too_many()) {
+            if patience == 1 && has_too_many() && is_told {
+                let count = held(u64::MAX);
                 log::warn!(
-                    "{link}: its back end still uses {held} pages of before; it must let go"
+                    "{link}: its back end still uses {count} pages of before; it must let go"
                 );
             }
             patience = patience.saturating_sub(1);
@@ -72,11 +66,7 @@ impl Held {
                 return Err(BusError::Closed);
             }
         }
-        *self = match (held(), &self) {
-            (0..=FEW, _) => Self::Nothing,
-            (_, Self::Before(count)) => Self::Before(*count),
-            (held, _) => Self::Before(held),
-        };
+        self.tried.get_or_insert(held(u64::MAX));
         Ok(())
     }
 }

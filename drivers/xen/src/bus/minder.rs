@@ -77,8 +77,10 @@ struct Slot<C: Connector> {
 trait Connect {
     fn features(&self) -> &'static [Node];
     fn properties(&self) -> &'static [Node];
-    /// How many pages this domain still uses that it is not granted any more.
-    fn held(&self, domain: DomainId) -> usize;
+    /// How many pages have ever been in use still when their grant ended.
+    fn deferrals(&self) -> u64;
+    /// How many of these, up to that number, the domain still uses.
+    fn held(&self, domain: DomainId, before: u64) -> usize;
     /// See [`Connector::offer`].
     fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError>;
     /// Hands what was offered to the device.
@@ -103,8 +105,12 @@ impl<C: Connector> Connect for Slot<C> {
         C::PROPERTIES
     }
 
-    fn held(&self, domain: DomainId) -> usize {
-        self.connector.grants().deferred_to(domain)
+    fn deferrals(&self) -> u64 {
+        self.connector.grants().deferrals()
+    }
+
+    fn held(&self, domain: DomainId, before: u64) -> usize {
+        self.connector.grants().deferred_to(domain, before)
     }
 
     fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError> {
@@ -238,7 +244,6 @@ async fn mind_here(
     let (link, mut past) = (Rc::clone(frontend.link()), Past::default());
     loop {
         let reason = lost(&mut frontend, device, sleep, &mut past.pace).await;
-        past.held.look(device.held(DomainId(link.domain())));
         let is_heard = device.lose();
         if reason != BusError::Closed || !is_heard {
             return Err(reason.into());
@@ -249,6 +254,7 @@ async fn mind_here(
         }
         drop(frontend);
         frontend = again(&link, device, sleep, &mut past, pause).await?;
+        past.held.connected(device.deferrals());
         if past.pace.is_told() {
             log::warn!("{link}: its back end is back");
         }
@@ -326,8 +332,8 @@ async fn again(
         device.let_go();
         let connected = async {
             let frontend = frontend.negotiate().await?;
-            let (held, is_told) = (|| device.held(DomainId(link.domain())), past.pace.is_told());
-            past.held.wait(link, &held, sleep, is_told).await?;
+            let held = |before| device.held(DomainId(link.domain()), before);
+            past.held.wait(link, &held, sleep, past.pace.is_told()).await?;
             connect(frontend, device).await
         };
         match connected.await {

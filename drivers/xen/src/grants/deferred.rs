@@ -32,6 +32,8 @@ pub(super) struct Deferred {
     /// The page.
     pub(super) keep: Box<dyn Any>,
     pub(super) quota: Option<Rc<Quota>>,
+    /// How many have been on the list before it.
+    pub(super) number: u64,
 }
 
 /// Those that wait, the one that was looked at the longest ago first.
@@ -46,9 +48,10 @@ impl DeferredList {
         self.0.len()
     }
 
-    /// Their entries.
-    pub(super) fn references(&self) -> impl Iterator<Item = GrantRef> {
-        self.0.iter().map(|deferred| deferred.reference)
+    /// The entries of those whose number is less than that.
+    pub(super) fn before(&self, number: u64) -> impl Iterator<Item = GrantRef> {
+        let earlier = self.0.iter().filter(move |deferred| deferred.number < number);
+        earlier.map(|deferred| deferred.reference)
     }
 
     /// Adds one. Without memory for that, the page and its entry are lost: better than to let go of

@@ -49,6 +49,8 @@ struct State {
     /// Free entries that are for devices only.
     reserved: usize,
     deferred: DeferredList,
+    /// How many have ever been on that list.
+    deferrals: u64,
 }
 
 /// The number of a frame in an entry. `None` if the frame is beyond what can be granted.
@@ -99,6 +101,7 @@ impl GrantTable {
             fresh: RESERVED,
             reserved: 0,
             deferred: DeferredList::new(),
+            deferrals: 0,
         };
         Self { xen, state: RefCell::new(state), waiting: Waiting::new(), deferral: Signal::new() }
     }
@@ -148,12 +151,17 @@ impl GrantTable {
         self.state.borrow().deferred.len()
     }
 
-    /// How many of them a domain uses at the moment.
-    pub(crate) fn deferred_to(&self, domain: DomainId) -> usize {
+    /// How many entries have ever been kept so: each has the number of those before it.
+    pub(crate) fn deferrals(&self) -> u64 {
+        self.state.borrow().deferrals
+    }
+
+    /// How many of those before number `before` a domain uses at the moment.
+    pub(crate) fn deferred_to(&self, domain: DomainId, before: u64) -> usize {
         self.look_at_deferred(usize::MAX);
         let state = self.state.borrow();
-        let domains = state.deferred.references().filter_map(|of| state.entry(of));
-        domains.filter(|entry| entry.domain() == domain).count()
+        let entries = state.deferred.before(before).filter_map(|of| state.entry(of));
+        entries.filter(|entry| entry.domain() == domain).count()
     }
 
     /// Looks whether the pages of deferred entries are still in use, and returns how many are.
@@ -324,7 +332,8 @@ impl GrantTable {
         if !self.try_end(reference, quota.as_deref())
             && let Some(keep) = keep(page)
         {
-            let deferred = Deferred { reference, keep, quota };
+            let deferred = Deferred { reference, keep, quota, number: self.deferrals() };
+            self.state.borrow_mut().deferrals += 1;
             if self.defer(deferred) == 1 {
                 self.deferral.raise();
             }
