@@ -3,7 +3,8 @@
 //! What is written goes into a buffer that a task empties as fast as the devices take it, so that
 //! no task ever waits for a slow UART. When the buffer is full and the devices take no more, new
 //! text is dropped and counted, and the gap is marked in the output. Of several consoles, one that
-//! takes nothing does not keep the others from showing all. Before that task runs, and after the
+//! takes nothing does not keep the others from showing all, but for what is written by interrupt
+//! handlers while the buffer is full. Before that task runs, and after the
 //! last word of a guest that ends, text goes straight to the architecture's polled console.
 //!
 //! A UART is in use from the start. What is typed is taken from it when the app first [`read`]s,
@@ -173,6 +174,8 @@ fn serve(devices: Vec<Box<dyn ConsoleDevice>>) {
     }
     let new = devices.into_iter().map(|device| Port::new(device, &OUTPUT));
     PORTS.with(|ports| ports.borrow_mut().extend(new));
+    // The task may be waiting for one of the others.
+    OUTPUT.written.raise();
     if OUTPUT.text.with(|text| text.set_buffered(true)) {
         return;
     }

@@ -135,13 +135,17 @@ impl Output {
         if kept > 0 && mem::take(&mut self.is_awaited) { Pushed::Woken } else { Pushed::Waiting }
     }
 
-    /// Takes the next bytes out that the polled console has not shown, at most as many as fit into
-    /// `chunk`; how many they are.
+    /// The next bytes that the polled console has not shown, at most as many as fit into `chunk`; how
+    /// many they are. They stay for the other consoles.
     pub(super) fn pop(&mut self, chunk: &mut [u8]) -> usize {
         let count = self.peek(self.polled.shown, chunk);
-        let shown = self.polled.shown + count as u64;
-        self.release(shown, Place { shown, ..self.polled });
+        self.polled.shown += count as u64;
         count
+    }
+
+    /// How far the polled console has come.
+    pub(super) fn polled(&self) -> Place {
+        self.polled
     }
 
     /// What the polled console has to show before that.
@@ -251,10 +255,17 @@ mod tests {
         output
     }
 
+    /// What the only console shows next.
+    fn take(output: &mut Output, chunk: &mut [u8]) -> usize {
+        let count = output.pop(chunk);
+        output.release(output.polled().shown, output.polled());
+        count
+    }
+
     fn drain(output: &mut Output) -> Vec<u8> {
         let mut all = Vec::new();
         let mut chunk = [0; 100];
-        while let count @ 1.. = output.pop(&mut chunk) {
+        while let count @ 1.. = take(output, &mut chunk) {
             all.extend(&chunk[..count]);
         }
         all
@@ -320,14 +331,14 @@ mod tests {
         ) {
             let mut output = buffered();
             let (mut expected, mut got) = (Vec::new(), Vec::new());
-            for (text, take) in steps {
+            for (text, amount) in steps {
                 let room = output.room();
                 if text.len() <= room {
                     output.push(&text);
                     expected.extend(&text);
                 }
                 let mut chunk = [0; 600];
-                let count = output.pop(&mut chunk[..take]);
+                let count = take(&mut output, &mut chunk[..amount]);
                 got.extend(&chunk[..count]);
             }
             got.extend(drain(&mut output));

@@ -29,6 +29,13 @@ impl Port {
         self.place
     }
 
+    /// What is up to there has been shown by other means.
+    pub(super) fn was_shown(&mut self, place: Place) {
+        if place.shown > self.place.shown {
+            (self.place, self.note) = (place, Note::EMPTY);
+        }
+    }
+
     /// Shows as much of the next output as the device takes right now, a chunk at most; how much.
     pub(super) fn show(&mut self, output: &SharedOutput) -> usize {
         if self.place.missed > 0 || !self.note.rest().is_empty() {
@@ -48,7 +55,8 @@ impl Port {
         if !is_begun {
             self.note = Note::new(self.place.missed);
         }
-        let count = self.device.write(self.note.rest());
+        let rest = self.note.rest();
+        let count = self.device.write(rest).min(rest.len());
         match (is_begun, count) {
             // It may miss more before it takes any of that.
             (false, 0) => self.note = Note::EMPTY,

@@ -109,6 +109,10 @@ fn write(ports: &mut [Port], output: &SharedOutput, cx: &mut Context<'_>) -> Pol
 /// Shows as much of the next chunk of output as the devices take right now; how much that is for
 /// all of them together.
 fn show(ports: &mut [Port], output: &SharedOutput) -> usize {
+    if let Some(first) = ports.first_mut() {
+        // The last words of a task that has panicked.
+        first.was_shown(output.text.with(|text| text.polled()));
+    }
     let moved = ports.iter_mut().map(|port| port.show(output)).sum();
     release(ports, output);
     moved
@@ -256,6 +260,21 @@ mod tests {
         let count: usize = core::str::from_utf8(&rest[2..at]).unwrap().parse().unwrap();
         assert!(rest[at + note.len()..] == expected[count..]);
         assert_eq!(output.text.with(|text| text.dropped()), count as u64);
+    }
+
+    #[test]
+    fn what_was_shown_by_polling_is_not_shown_again() {
+        let (first, second) = (Slow::default(), Slow::default());
+        let shown = [Rc::clone(&first.shown), Rc::clone(&second.shown)];
+        let output = SharedOutput::new();
+        let ports = ports(alloc::vec![Box::new(first), Box::new(second)], &output);
+        output.text.with(|text| text.set_buffered(true));
+        output.push(b"It panicked. ");
+        assert_eq!(output.text.with(|text| text.pop(&mut [0; 100])), 13);
+        output.push(b"It goes on.");
+        while show(&mut ports.borrow_mut(), &output) > 0 {}
+        assert_eq!(*shown[0].borrow(), b"It goes on.");
+        assert_eq!(*shown[1].borrow(), b"It panicked. It goes on.");
     }
 
     #[test]
