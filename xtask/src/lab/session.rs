@@ -14,6 +14,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 
 use super::monitor::Monitor;
 use super::snapshot::Snapshot;
@@ -48,6 +49,7 @@ pub struct Session {
     ready: usize,
     commands: BufReader<UnixStream>,
     files: UnixStream,
+    monitor: Monitor,
     /// Commands so far.
     count: u32,
     /// How long a command may take.
@@ -88,12 +90,12 @@ impl Session {
                 result => return result,
             }
         }
-        let (mut session, mut monitor) = Self::launch(lab, hardware, true)?;
+        let mut session = Self::launch(lab, hardware, true)?;
         session.until_ready()?;
         session.succeed("true")?;
         if let Some(snapshot) = snapshot {
             let unfinished = snapshot.unfinished();
-            let saved = monitor.save(unfinished.name()).and_then(|()| unfinished.finish());
+            let saved = session.monitor.save(unfinished.name()).and_then(|()| unfinished.finish());
             // The next start takes longer, that is all.
             saved.unwrap_or_else(|error| {
                 ui::warning(format_args!("the lab's state cannot be kept: {error:#}"));
@@ -104,8 +106,8 @@ impl Session {
 
     /// Goes on from where a boot had come to.
     fn go_on(lab: &Lab, hardware: &Hardware, snapshot: &Snapshot) -> Result<Self> {
-        let (mut session, mut monitor) = Self::launch(lab, hardware, false)?;
-        monitor.restore(snapshot.name(), &PORTS)?;
+        let mut session = Self::launch(lab, hardware, false)?;
+        session.monitor.restore(snapshot.name(), &PORTS)?;
         session.patience = PATIENCE_AFTER_SNAPSHOT;
         // Its clock stood still. Dom0 tells Xen.
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
@@ -115,7 +117,7 @@ impl Session {
     }
 
     /// Starts QEMU, which boots, or else waits for a state to go on from.
-    fn launch(lab: &Lab, hardware: &Hardware, boots: bool) -> Result<(Self, Monitor)> {
+    fn launch(lab: &Lab, hardware: &Hardware, boots: bool) -> Result<Self> {
         let [commands, files] = PORTS.map(TemporaryFile::new);
         let sockets = [commands?, files?, TemporaryFile::new("monitor")?];
         let [commands, files, monitor] = &sockets;
@@ -134,20 +136,19 @@ impl Session {
                 .with_context(|| format!("QEMU did not start:\n{}", console.text()))
         };
         let (commands, files) = (BufReader::new(connect(commands)?), connect(files)?);
-        let monitor = connect(monitor)?;
-        let session = Self {
+        let monitor = Monitor::new(connect(monitor)?);
+        let monitor = monitor.with_context(|| format!("QEMU:\n{}", console.text()))?;
+        Ok(Self {
             running,
             console,
             ready: 0,
             commands,
             files,
+            monitor,
             count: 0,
             patience: PATIENCE,
             _sockets: sockets,
-        };
-        let monitor = Monitor::new(monitor);
-        let monitor = monitor.with_context(|| format!("QEMU:\n{}", session.console()))?;
-        Ok((session, monitor))
+        })
     }
 
     /// Number of QEMU's process.
@@ -192,9 +193,24 @@ impl Session {
         // The shell must not be ended by what it runs, nor lose its input to it.
         let line = format!("( {command}\n) </dev/null 2>&1; s=$?; echo; echo \"{mark}$s\"\n");
         let result = self.commands.get_mut().write_all(line.as_bytes()).map_err(Into::into);
-        result.and_then(|()| self.output(&mark)).with_context(|| {
-            format!("dom0 does not answer to `{command}`:\n{}", self.console.text())
+        result.and_then(|()| self.output(&mark)).map_err(|error| {
+            let is_stuck = self.patience >= PATIENCE && self.running.is_running();
+            let processor = if is_stuck { self.processor() } else { String::new() };
+            let console = self.console.text();
+            error.context(format!("dom0 does not answer to `{command}`:\n{console}\n{processor}"))
         })
+    }
+
+    /// What the machine's processor is doing, as QEMU has it: where it is, and, on x86, which
+    /// interrupts it waits for.
+    fn processor(&mut self) -> String {
+        let mut ask = |command| {
+            let arguments = json!({ "command-line": command });
+            let answer = self.monitor.execute("human-monitor-command", arguments)?;
+            Ok::<_, anyhow::Error>(answer.as_str().unwrap_or_default().to_owned())
+        };
+        let texts = ask("info registers").and_then(|text| Ok(text + &ask("info lapic")?));
+        texts.unwrap_or_else(|error| format!("{error:#}\n"))
     }
 
     /// What comes before `mark`, and the status after it.
