@@ -73,7 +73,7 @@ pub fn ports(xen: Xen, ports: &[(&str, &Path)]) -> Vec<String> {
 /// Xen is a multiboot kernel here; dom0's kernel and file system are its modules.
 fn x86_64(qemu: &mut Command, boots: bool) {
     // With SMAP, Xen ends a dom0 that is paravirtualised.
-    qemu.args(["-machine", "pc", "-cpu", "max,-smap", "-m", "640"]);
+    qemu.args(["-machine", "pc", "-cpu", "max,-smap", "-m", "704"]);
     if !boots {
         // What is in memory comes with the rest.
         return;
@@ -81,7 +81,7 @@ fn x86_64(qemu: &mut Command, boots: bool) {
     qemu.args(["-kernel", HYPERVISOR]);
     qemu.args([
         "-append",
-        "com1=115200,8n1 console=com1 maxcpus=1 dom0_mem=320M,max:320M dom0_max_vcpus=1 bootscrub=0 \
+        "com1=115200,8n1 console=com1 maxcpus=1 dom0_mem=384M,max:384M dom0_max_vcpus=1 bootscrub=0 \
          loglvl=warning guest_loglvl=all",
     ]);
     let linux = "console=hvc0 quiet mitigations=off nokaslr tsc=reliable";
