@@ -280,7 +280,7 @@ fn discard(agent: &mut Agent<'_>) -> Result<()> {
     let hash = agent.ask("pattern 0 1")?;
     let copy = format!(
         "cp {file} {expected} && dd if=/dev/zero of={expected} bs=4096 seek={START} count={COUNT} \
-         conv=notrunc 2>/dev/null && cmp {file} {expected}; rm {expected}"
+         conv=notrunc 2>/dev/null && cmp {file} {expected}; equal=$?; rm {expected}; [ $equal = 0 ]"
     );
     agent.session.succeed(&copy)?;
     agent.same(0, &file)?;

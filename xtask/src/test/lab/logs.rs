@@ -54,10 +54,19 @@ const REMAINS: [(&str, &str, &str); 5] = [
     ("back ends", "xenstore-ls backend 2>/dev/null || true", ""),
 ];
 
+/// How often, a second apart, is looked whether it is gone.
+const PATIENCE: usize = 10;
+
 /// Nothing is left of the guests.
 fn check_remains(session: &mut Session) -> Result<()> {
     for (what, command, expected) in REMAINS {
-        let text = session.succeed(command)?;
+        // dom0's kernel takes a moment for some.
+        let mut text = session.succeed(command)?;
+        for _ in 0..PATIENCE {
+            if text.trim() != expected {
+                text = session.succeed(&format!("sleep 1; {command}"))?;
+            }
+        }
         ensure!(text.trim() == expected, "these {what} are left:\n{text}");
     }
     Ok(())

@@ -30,8 +30,13 @@ connected() {
 4" ]
 }
 
+packets() {
+    cat "/sys/class/net/$vif/statistics/rx_packets"
+}
+
+# Whether there are many more than there were.
 received() {
-    [ "$(cat "/sys/class/net/$vif/statistics/rx_packets")" -gt 100 ]
+    [ "$(packets)" -gt $((before + 100)) ]
 }
 
 restart() {
@@ -41,13 +46,16 @@ restart() {
     ip link set "$vif" up
     xenstore-write $back/hotplug-status connected
     await connected
-    # Bytes move again.
+    # Bytes move again, by an interface that counts from 0.
+    before=0
     await received
 }
 
 await connected
+before=$(packets)
 ./bulk-client "$address" "$mebibytes" >moved 2>&1 &
 client=$!
+trap 'kill $client 2>/dev/null' EXIT
 await received
 restarts=0
 while [ $restarts -lt "$least" ]; do
