@@ -29,6 +29,10 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How often is looked whether someone wants all this to end.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// After how long without a word dom0 gets an empty line, which its shell passes over. Xen on x86 was
+/// seen to sleep on, in QEMU, as if its timer had not rung, until any other interrupt came.
+const NUDGE: Duration = Duration::from_secs(10);
+
 /// How long dom0 may take to answer when it has booted earlier.
 const PATIENCE_AFTER_SNAPSHOT: Duration = Duration::from_secs(30);
 
@@ -216,8 +220,12 @@ impl Session {
     /// What comes before `mark`, and the status after it.
     fn output(&mut self, mark: &str) -> Result<Output> {
         let start = Instant::now();
-        let (mut bytes, mut line) = (Vec::new(), Vec::new());
+        let (mut bytes, mut line, mut nudged) = (Vec::new(), Vec::new(), start);
         loop {
+            if nudged.elapsed() > NUDGE {
+                self.commands.get_mut().write_all(b"\n")?;
+                nudged = Instant::now();
+            }
             ensure!(!interrupted(), "interrupted");
             ensure!(start.elapsed() < self.patience, "it takes more than {:?}", self.patience);
             match self.commands.read_until(b'\n', &mut line) {
