@@ -26,7 +26,8 @@ pub(super) struct Requests {
     waiting: VecDeque<u16>,
     /// Requests so far.
     count: u64,
-    /// Pages that the back end still used when it had answered what they were for, since it has connected.
+    /// Pages that the back end still used when it had answered what they were for, since it has
+    /// connected.
     kept: usize,
 }
 

@@ -81,7 +81,8 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
                 "kill $(cat recorder.pid) $(cat client.pid) 2>/dev/null; \
                  killall curl 2>/dev/null && sleep 1; \
                  arp -d {ADDRESS} 2>/dev/null; \
-                 echo 5 >/proc/sys/net/ipv4/neigh/xenbr0/delay_first_probe_time; rm -f recorder* client* page*; xenstore-rm /ip"
+                 echo 5 >/proc/sys/net/ipv4/neigh/xenbr0/delay_first_probe_time; \
+                 rm -f recorder* client* page*; xenstore-rm /ip"
             ))?;
             result.and(Clients::remove(session))
         })

@@ -4,6 +4,7 @@ extern crate std;
 
 mod again;
 mod back;
+mod held;
 mod hostile;
 mod queues;
 mod resumed;
