@@ -14,6 +14,7 @@ mod flood;
 mod heap;
 mod hostile;
 mod link;
+mod loss;
 mod moved;
 mod names;
 mod neighbors;

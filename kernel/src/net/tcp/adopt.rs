@@ -153,7 +153,6 @@ impl Stack {
         stage.hear(&mut connection.set, frame.bytes());
         let after = Standing::of(connection.socket());
         connection.progress.note(&tcp, before, after);
-        connection.peer_window = record.window;
         let has_begun = after.state == State::SynReceived;
         has_begun.then_some(connection).ok_or(AdoptError::Invalid)
     }

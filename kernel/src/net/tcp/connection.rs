@@ -14,6 +14,7 @@ use super::{
     TcpOptions,
     peer_options::PeerOptions,
     progress::Progress,
+    retransmission::Retransmission,
     revision::Revision,
     segment::Tcp,
     window::{MAX_SCALE, WindowField},
@@ -75,6 +76,8 @@ pub(in crate::net) struct Connection {
     pub(super) heard_at: Instant,
     /// How far each side has come.
     pub(super) progress: Progress,
+    /// When it sends again what was not acknowledged.
+    pub(super) retransmission: Retransmission,
     /// Whether the peer has sent something that is still missing something before it.
     pub(super) has_gap: bool,
     /// Whether the buffers are larger than at first.
@@ -128,6 +131,7 @@ impl Connection {
             peer_window: 0,
             heard_at: now,
             progress: Progress::default(),
+            retransmission: Retransmission::default(),
             has_gap: false,
             has_grown: false,
             receive_pressure: 0,
@@ -163,6 +167,9 @@ impl Connection {
     pub(super) fn hear_options(&mut self, segment: &[u8]) {
         if matches!(self.socket().state(), State::Listen | State::SynSent) {
             self.peer = PeerOptions::of(segment);
+            // The window of a SYN is not scaled, those of all others are (RFC 7323 section 2.2).
+            let scale = self.peer.window_scale.unwrap_or(0).min(MAX_SCALE);
+            self.peer_window = Tcp::parse(segment).map_or(0, |syn| syn.window >> scale);
             self.note_scale();
         }
     }

@@ -29,8 +29,6 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(60);
 const MAX_BURST: usize = 16;
 /// The same where segments are put together: those of a packet that is as long as can be.
 const MAX_MERGED_BURST: usize = 46;
-/// The shortest time after which smoltcp 0.14 sends a segment again.
-const MIN_RETRANSMISSION_TIME: Duration = Duration::from_secs(1);
 /// When to look again at a connection that wants to send but sends nothing.
 const STALL_TIME: Duration = Duration::from_millis(100);
 /// What is due later than this is none of the acknowledgements that smoltcp 0.14 delays.
@@ -90,6 +88,10 @@ impl Stack {
         let after = Standing::of(socket);
         let is_alive = after.state != State::Closed;
         let is_news = connection.progress.note(&tcp, before, after);
+        if after.is_acknowledged(before) {
+            let is_all = after.sent == 0;
+            connection.retransmission.acknowledged(tcp.acknowledgement, is_all, self.now);
+        }
         if tcp.payload > 0 {
             connection.has_gap = after.received == before.received;
         }
@@ -197,6 +199,7 @@ impl Stack {
         if connection.is_retired {
             return true;
         }
+        let is_missing = connection.retransmission.deadline().is_some_and(|due| due <= self.now);
         let socket = connection.socket();
         let (state, payload) = (socket.state(), socket.send_capacity());
         // What is longer than the MTU is only made for IPv4.
@@ -207,17 +210,22 @@ impl Stack {
         let frames = self.port.stats.sent_frames;
         let mut burst = if self.port.merges() { MAX_MERGED_BURST } else { MAX_BURST };
         while wanted.is_some_and(|deadline| deadline <= self.now) && burst > 0 && !is_stalled {
-            let Some(connection) = self.connections.get_mut(id) else { return true };
             if !self.port.has_room() {
                 self.line_up_to_send(id);
                 return false;
             }
+            if is_missing {
+                self.resend(id);
+            }
+            let Some(connection) = self.connections.get_mut(id) else { return true };
             let mut phy = Phy::output(&mut self.port, payload).revising(&mut connection.revision);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
             is_stalled = result == PollResult::None;
+            connection.note_sent(self.now);
             if !is_stalled && connection.has_sent_all(self.port.last_segment()) {
                 // What comes next is an acknowledgement, or else at this time a look at the timers.
-                self.deadlines.at_latest(id.slot(), self.now + MIN_RETRANSMISSION_TIME);
+                let deadline = connection.retransmission.deadline().unwrap_or(self.now);
+                self.deadlines.at_latest(id.slot(), deadline);
                 return true;
             }
             burst -= 1;
@@ -244,7 +252,11 @@ impl Stack {
             helps = self.interface.poll_at(self.now, &connection.set);
             connection.socket().set_timeout(Some(timeout));
         }
-        if connection.revive(helps.is_some()) { Some(self.now) } else { wanted }
+        if connection.revive(helps.is_some()) {
+            return Some(self.now);
+        }
+        let again = connection.retransmission.deadline();
+        wanted.into_iter().chain(again).min()
     }
 
     /// Sees to it that the connection is looked at again in time.

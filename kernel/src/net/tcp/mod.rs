@@ -14,6 +14,8 @@ mod orphan;
 mod peer_options;
 mod progress;
 mod rebuild;
+mod resend;
+mod retransmission;
 mod revision;
 mod seed;
 mod segment;

@@ -60,6 +60,12 @@ impl Standing {
         matches!(self.state, CloseWait | Closing | LastAck | TimeWait)
     }
 
+    /// Whether something is acknowledged here that was not `before`: data, or the own SYN.
+    pub(super) fn is_acknowledged(self, before: Self) -> bool {
+        let connects = matches!(before.state, State::SynSent | State::SynReceived);
+        self.sent < before.sent || connects && self.state == State::Established
+    }
+
     /// Whether this segment was the peer's SYN, by where the socket stands after it. Any other
     /// one is late or forged.
     pub(super) fn is_syn(self, tcp: &Tcp, after: Self) -> bool {
@@ -98,6 +104,11 @@ impl Progress {
             self.acknowledged = Some(tcp.acknowledgement);
         }
         arrived > 0 || is_fin
+    }
+
+    /// The next byte that the peer has to send, once its SYN has come.
+    pub(super) fn expected(&self) -> Option<TcpSeqNumber> {
+        self.expected
     }
 
     /// The sequence number after the peer's FIN, once that has come.

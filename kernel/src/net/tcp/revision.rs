@@ -15,6 +15,7 @@
 use smoltcp::wire::TcpSeqNumber;
 
 use super::{
+    retransmission::Sent,
     segment::{ACK, FIN, RST, SYN, Tcp},
     window::{MAX_SCALE, WindowField},
 };
@@ -25,9 +26,11 @@ use crate::net::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_TCP, u16_at};
 pub(in crate::net) struct Revision {
     pub(super) window: WindowField,
     /// The number after all that was sent.
-    next: Option<TcpSeqNumber>,
+    pub(super) next: Option<TcpSeqNumber>,
+    /// What has gone out, if it is to be acknowledged and nobody has asked yet.
+    pub(super) sent: Option<Sent>,
     /// The number up to which the peer has acknowledged.
-    acknowledged: Option<TcpSeqNumber>,
+    pub(super) acknowledged: Option<TcpSeqNumber>,
     /// Whether smoltcp has ever been asked to keep the connection alive: it may do so once more after
     /// it was told not to.
     pub(super) keeps_alive: bool,
@@ -75,17 +78,23 @@ impl Revision {
         let end = tcp.sequence + says;
         let ahead = |of: TcpSeqNumber| of.0.wrapping_sub(end.0);
         let Some(next) = self.next.filter(|_| tcp.flags & SYN == 0) else {
-            self.next = Some(end);
+            let is_repeated = self.next.replace(end) == Some(end);
+            self.sent = Some(if is_repeated { Sent::First } else { Sent::New(end) });
+            // When the peer has that, but no data.
+            self.acknowledged = Some(end);
             return None;
         };
         let number = if says == 0 {
             self.limit.filter(|limit| ahead(*limit) < ahead(next)).unwrap_or(next)
         } else if ahead(next) < 0 {
             self.next = Some(end);
+            self.sent = Some(Sent::New(end));
             return None;
         } else if self.keeps_alive && is_alive_sign(segment, tcp) {
             self.acknowledged.filter(|number| ahead(*number) < 0)? - 1
         } else {
+            let is_first = self.acknowledged == Some(tcp.sequence);
+            self.sent = Some(if is_first { Sent::First } else { Sent::Later });
             return None;
         };
         if says > 0 || ahead(number) > 0 {

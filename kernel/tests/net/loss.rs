@@ -1,0 +1,148 @@
+//! What losses cost, and what is taken for one.
+
+use std::time::Duration;
+
+use embedded_io_async::Read as _;
+use mayfly::{
+    net::{TcpListener, TcpStream},
+    spawn,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    link::{Faults, Link},
+    support::{connected, pair, pattern, seeds, serve_lines, server, simulate},
+};
+
+/// Of a thousand.
+const MANY: Faults = Faults { loss: 67, ..QUIET };
+const QUIET: Faults = Faults {
+    loss: 0,
+    duplicate: 0,
+    corrupt: 0,
+    reorder: 0,
+    delay: Duration::from_micros(50),
+    jitter: Duration::ZERO,
+    ring: 256,
+    offload: None,
+    few_buffers: None,
+};
+
+/// Sends so many bytes to an echo, and reads what comes back. Returns how long that took.
+async fn round_trip(faults: Faults, seed: u64, length: usize) -> Duration {
+    let (_link, a, b) = pair(faults, seed);
+    serve_lines(TcpListener::bind(&a, 7).await.unwrap());
+    let stream = TcpStream::connect(&b, server(7)).await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let (start, data) = (Instant::now(), pattern(length, seed));
+    let sent = data.clone();
+    spawn(async move { write.write_all(&sent).await.unwrap() }).detach();
+    let (mut got, mut buffer) = (Vec::new(), vec![0; 4096]);
+    while got.len() < length {
+        let length = read.read(&mut buffer).await.unwrap();
+        assert!(length > 0, "it ended after {}", got.len());
+        got.extend_from_slice(&buffer[..length]);
+    }
+    assert!(got == data, "damaged");
+    start.elapsed()
+}
+
+/// One frame of fifteen is lost, in both directions: what is sent again, too, and the next one. With
+/// a timer that doubles each time and never recovers, one in a hundred of these takes minutes.
+#[test]
+fn losses_cost_little_time() {
+    let mut times: Vec<Duration> =
+        seeds().map(|seed| simulate(round_trip(MANY, seed, 200_000))).collect();
+    times.sort_unstable();
+    println!("{times:.1?}");
+    assert!(times[times.len() / 2] < Duration::from_secs(6), "{times:?}");
+    assert!(times[times.len() - 1] < Duration::from_secs(30), "{times:?}");
+}
+
+/// Loses the frames with data that this end sends and `loses` says, by how many there were before
+/// and how many of those that were sent again.
+fn lose(link: &Link, end: usize, loses: impl Fn(usize, usize) -> bool + 'static) {
+    let (mut new, mut again, mut newest) = (0, 0, None::<i32>);
+    link.tap(move |from, frame| {
+        let has_data = frame[12..14] == [8, 0] && frame.len() > 34 + 20 + 20;
+        if from != end || !has_data {
+            return true;
+        }
+        let number = i32::from_be_bytes([frame[38], frame[39], frame[40], frame[41]]);
+        if newest.is_none_or(|newest| number.wrapping_sub(newest) > 0) {
+            (new, newest) = (new + 1, Some(number));
+            !loses(new - 1, 0)
+        } else {
+            again += 1;
+            !loses(new - 1, again)
+        }
+    });
+}
+
+/// The first segment that a side ever sends, too, whoever has connected.
+#[test]
+fn a_loss_is_noticed_after_a_round_trip_and_a_little() {
+    for from in 0..2 {
+        simulate(async move {
+            let ((link, a, b), accepted, stream) = connected(QUIET).await;
+            let _nets = (a, b);
+            let (mut sender, mut receiver) =
+                if from == 0 { (accepted, stream) } else { (stream, accepted) };
+            // The first two times.
+            lose(&link, from, |_, again| again < 2);
+            let start = Instant::now();
+            sender.write_all(&[7; 100]).await.unwrap();
+            let mut buffer = [0; 100];
+            receiver.read_exact(&mut buffer).await.unwrap();
+            let time = start.elapsed();
+            // 200 ms, and twice that.
+            let expected = Duration::from_millis(600)..Duration::from_millis(610);
+            assert!(expected.contains(&time), "{from}: {time:?}");
+        });
+    }
+}
+
+/// Every second of many segments in a row is lost: each gap costs a round trip, and not a timer.
+#[test]
+fn many_gaps_at_once_are_closed_one_after_the_other() {
+    simulate(async {
+        let faults = Faults { delay: Duration::from_millis(5), ..QUIET };
+        let ((link, _a, _b), mut accepted, mut stream) = connected(faults).await;
+        // The windows are large by then.
+        lose(&link, 1, |new, again| again == 0 && (200..208).contains(&new) && new % 2 == 0);
+        let data = pattern(500_000, 1);
+        let sent = data.clone();
+        let writer = spawn(async move { stream.write_all(&sent).await.map(|()| stream) });
+        let (start, mut buffer) = (Instant::now(), vec![0; data.len()]);
+        accepted.read_exact(&mut buffer).await.unwrap();
+        let time = start.elapsed();
+        assert!(buffer == data, "damaged");
+        let _stream = writer.await.unwrap().unwrap();
+        println!("{time:?}");
+        assert!(time < Duration::from_millis(900), "{time:?}");
+    });
+}
+
+/// A path that becomes slow looks like a loss at first, and then no more.
+#[test]
+fn slow_acknowledgements_are_not_taken_for_losses_for_long() {
+    simulate(async {
+        let ((link, _a, _b), mut accepted, mut stream) = connected(QUIET).await;
+        let mut buffer = [0; 100];
+        for _ in 0..100 {
+            stream.write_all(&buffer).await.unwrap();
+            accepted.read_exact(&mut buffer).await.unwrap();
+            sleep(Duration::from_millis(1)).await;
+        }
+        link.set_faults(Faults { delay: Duration::from_millis(400), ..QUIET });
+        let mut frames = Vec::new();
+        for _ in 0..10 {
+            let before = link.sent_by(1);
+            stream.write_all(&buffer).await.unwrap();
+            accepted.read_exact(&mut buffer).await.unwrap();
+            sleep(Duration::from_secs(2)).await;
+            frames.push(link.sent_by(1) - before);
+        }
+        assert!(frames[0] > 1 && frames[3..].iter().all(|count| *count == 1), "{frames:?}");
+    });
+}
