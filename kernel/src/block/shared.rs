@@ -77,7 +77,8 @@ impl Shared {
     /// Takes back a buffer that is not needed any more.
     pub(super) fn recycle(&self, buffer: BlockBuffer) {
         let spare = &mut self.state.borrow_mut().spare;
-        if spare.len() < MAX_SPARE && buffer.len() <= MAX_SPARE_SIZE {
+        let is_kept = spare.len() < MAX_SPARE && buffer.len() <= MAX_SPARE_SIZE;
+        if is_kept && spare.try_reserve(1).is_ok() {
             spare.push(buffer);
         }
     }

@@ -4,7 +4,7 @@
 //! error to the app. All other allocations that fail end the guest; its report says who asked.
 
 use alloc::{alloc::alloc, boxed::Box, vec::Vec};
-use core::{alloc::Layout, cell::Cell, fmt};
+use core::{alloc::Layout, cell::Cell, fmt, hint};
 
 use mayfly_device::DeviceError;
 
@@ -86,6 +86,16 @@ pub fn try_vec<T>(capacity: usize, who: &'static str) -> Result<Vec<T>, OutOfMem
     Ok(vector)
 }
 
+/// Finds out whether somebody who cannot fail may allocate `size` bytes next.
+///
+/// # Errors
+/// When there is no memory.
+pub fn try_room(size: usize, who: &'static str) -> Result<(), OutOfMemory> {
+    // Memory that nobody looks at, the compiler need not allocate.
+    hint::black_box(try_vec::<u8>(size, who)?);
+    Ok(())
+}
+
 /// `size` bytes of zeros.
 ///
 /// # Errors
@@ -121,6 +131,7 @@ mod tests {
         assert!(error.to_string().starts_with("no memory for a giant: "));
         assert!(try_zeroed(usize::MAX, "more").is_err());
         assert!(try_reserve(&mut std::vec![1], usize::MAX, "more").is_err());
+        assert!(try_room(usize::MAX, "more").is_err());
     }
 
     #[test]
@@ -128,6 +139,7 @@ mod tests {
         assert_eq!(*try_box([7u8; 100], "test").unwrap(), [7; 100]);
         assert_eq!(try_box((), "test"), Ok(Box::new(())));
         assert_eq!(*try_zeroed(3, "test").unwrap(), [0; 3]);
+        assert_eq!(try_room(100, "test"), Ok(()));
         assert!(try_vec::<u32>(10, "test").unwrap().capacity() >= 10);
     }
 }

@@ -25,7 +25,7 @@ mod test_memory;
 use core::fmt;
 
 pub(crate) use balloon::Spare;
-pub use error::{OutOfMemory, last_failure, try_box, try_reserve, try_vec, try_zeroed};
+pub use error::{OutOfMemory, last_failure, try_box, try_reserve, try_room, try_vec, try_zeroed};
 #[cfg(target_os = "none")]
 pub(crate) use global::init;
 pub use mayfly_arch::PAGE_SIZE;

@@ -3,11 +3,10 @@
 //! smoltcp 0.14 has this too, but with it `Interface::poll_at` forgets the deadlines of all sockets
 //! once routers have been looked for in vain, and an advertised multicast prefix makes it panic.
 
-use alloc::vec::Vec;
-
+use heapless::Vec;
 use smoltcp::{
     time::{Duration, Instant},
-    wire::{EthernetAddress, HardwareAddress, IpAddress, Ipv6Address, Ipv6Cidr},
+    wire::{EthernetAddress, HardwareAddress, Ipv6Address, Ipv6Cidr},
 };
 
 use super::{config::is_host_v6, emit, stack::Stack, wire::u16_at};
@@ -16,7 +15,7 @@ use super::{config::is_host_v6, emit, stack::Stack, wire::u16_at};
 const SOLICITATION_INTERVAL: Duration = Duration::from_secs(4);
 const MAX_SOLICITATIONS: u8 = 3;
 /// What is kept of the advertisements, whatever their number.
-const MAX_PREFIXES: usize = 3;
+pub(super) const MAX_PREFIXES: usize = 3;
 const MAX_ROUTERS: usize = 4;
 const MAX_NAME_SERVERS: usize = 4;
 
@@ -33,9 +32,8 @@ struct Lease<T> {
 
 /// Adds or renews, if the lifetime is not zero; otherwise removes. Of too many, new ones are left
 /// out: a flood of them must not push out those in use.
-fn renew<T: PartialEq>(
-    leases: &mut Vec<Lease<T>>,
-    max: usize,
+fn renew<T: PartialEq, const MAX: usize>(
+    leases: &mut Vec<Lease<T>, MAX>,
     value: T,
     until: Instant,
     now: Instant,
@@ -48,7 +46,7 @@ fn renew<T: PartialEq>(
                 lease.until = until;
             }
         }
-        None if until > now && leases.len() < max => leases.push(Lease { value, until }),
+        None if until > now => drop(leases.push(Lease { value, until })),
         None => {}
     }
 }
@@ -59,9 +57,9 @@ pub(super) struct Autoconf {
     mac: [u8; 6],
     solicitations: u8,
     solicit_at: Option<Instant>,
-    prefixes: Vec<Lease<Ipv6Cidr>>,
-    routers: Vec<Lease<Ipv6Address>>,
-    name_servers: Vec<Lease<Ipv6Address>>,
+    prefixes: Vec<Lease<Ipv6Cidr>, MAX_PREFIXES>,
+    routers: Vec<Lease<Ipv6Address>, MAX_ROUTERS>,
+    name_servers: Vec<Lease<Ipv6Address>, MAX_NAME_SERVERS>,
 }
 
 impl Autoconf {
@@ -97,7 +95,7 @@ impl Autoconf {
         self.solicit_at = None;
         let lifetime = u16_at(header, 6).unwrap_or(0);
         let until = now + Duration::from_secs(lifetime.into());
-        renew(&mut self.routers, MAX_ROUTERS, router, until, now);
+        renew(&mut self.routers, router, until, now);
         while let [kind, length, ..] = *options {
             let Some((option, rest)) = options.split_at_checked(usize::from(length) * 8) else {
                 return;
@@ -129,7 +127,7 @@ impl Autoconf {
         let mac = HardwareAddress::Ethernet(EthernetAddress(self.mac));
         if is_usable && let Some(own) = Ipv6Cidr::from_link_prefix(&Ipv6Cidr::new(prefix, 64), mac)
         {
-            renew(&mut self.prefixes, MAX_PREFIXES, own, until, now);
+            renew(&mut self.prefixes, own, until, now);
         }
     }
 
@@ -137,7 +135,7 @@ impl Autoconf {
         let Some(until) = lifetime_at(option, 4, now) else { return };
         for at in (8..option.len()).step_by(16) {
             if let Some(server) = address_at(option, at).filter(|server| is_host_v6(*server)) {
-                renew(&mut self.name_servers, MAX_NAME_SERVERS, server, until, now);
+                renew(&mut self.name_servers, server, until, now);
             }
         }
     }
@@ -187,10 +185,9 @@ impl Stack {
 
     fn apply_advertisements(&mut self) {
         let Some(autoconf) = &mut self.autoconf else { return };
-        let wanted: Vec<Ipv6Cidr> = autoconf.prefixes.iter().map(|lease| lease.value).collect();
+        let wanted = autoconf.prefixes.iter().map(|lease| lease.value).collect();
         let router = autoconf.routers.first().map(|lease| lease.value);
-        let servers: Vec<IpAddress> =
-            autoconf.name_servers.iter().map(|lease| lease.value.into()).collect();
+        let servers = autoconf.name_servers.iter().map(|lease| lease.value.into()).collect();
         self.set_advertised(wanted, router, servers);
     }
 }

@@ -1,7 +1,6 @@
 //! Addresses and routes: fixed ones, those of DHCP, and those of router advertisements.
 
-use alloc::vec::Vec;
-
+use heapless::Vec;
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
     socket::{Socket, dhcpv4, dns},
@@ -14,7 +13,7 @@ use smoltcp::{
 
 use super::{
     NetConfig,
-    autoconf::Autoconf,
+    autoconf::{Autoconf, MAX_PREFIXES},
     config::{Ipv4Config, is_host_v4, is_host_v6},
     emit,
     phy::Phy,
@@ -23,6 +22,7 @@ use super::{
 
 /// Name servers that are kept.
 const MAX_NAME_SERVERS: usize = 4;
+type NameServers = Vec<IpAddress, MAX_NAME_SERVERS>;
 /// Addresses that the interface takes: smoltcp's `iface-max-addr-count-8`.
 pub(super) const MAX_ADDRESSES: usize = 8;
 
@@ -38,13 +38,13 @@ pub(super) struct Addressing {
     pub(super) gateway: Option<Ipv4Address>,
     pub(super) gateway6: Option<Ipv6Address>,
     /// Name servers from the configuration, from DHCP and from router advertisements.
-    fixed_servers: Vec<IpAddress>,
-    lease_servers: Vec<IpAddress>,
-    advertised_servers: Vec<IpAddress>,
+    fixed_servers: NameServers,
+    lease_servers: NameServers,
+    advertised_servers: NameServers,
     /// Those that are asked.
-    pub(super) name_servers: Vec<IpAddress>,
+    pub(super) name_servers: NameServers,
     /// Addresses that come from router advertisements.
-    advertised: Vec<Ipv6Cidr>,
+    advertised: Vec<Ipv6Cidr, MAX_PREFIXES>,
     has_advertised_router: bool,
     /// Goes up whenever addresses, routers or name servers change.
     pub(super) version: u32,
@@ -55,7 +55,7 @@ pub(super) struct Addressing {
 struct Lease {
     address: Option<Ipv4Cidr>,
     router: Option<Ipv4Address>,
-    servers: Vec<IpAddress>,
+    servers: NameServers,
 }
 
 /// What a client says that it has not said yet.
@@ -75,9 +75,9 @@ impl Stack {
     pub(super) fn configure(&mut self, config: &NetConfig) {
         let addressing = &mut self.addressing;
         addressing.fixed_servers =
-            config.name_servers.iter().map(|server| IpAddress::from(*server)).collect();
+            config.name_servers.iter().take(MAX_NAME_SERVERS).map(|&at| at.into()).collect();
         addressing.wants_ipv4 = config.ipv4 != Ipv4Config::Off;
-        addressing.dns = Some(self.base.add(dns::Socket::new(&[], Vec::new())));
+        addressing.dns = Some(self.base.add(dns::Socket::new(&[], alloc::vec::Vec::new())));
         match config.ipv4 {
             Ipv4Config::Off => {}
             Ipv4Config::Dhcp => {
@@ -155,10 +155,7 @@ impl Stack {
         self.neighbors.clear();
         self.update_groups();
         self.changed();
-        let ids: Vec<_> = self.connections.ids().collect();
-        for id in ids {
-            self.line_up_to_send(id);
-        }
+        self.for_each_connection(Self::line_up_to_send);
     }
 
     fn changed(&mut self) {
@@ -199,9 +196,9 @@ impl Stack {
     /// Takes over what routers advertise, in the place of what they advertised before.
     pub(super) fn set_advertised(
         &mut self,
-        addresses: Vec<Ipv6Cidr>,
+        addresses: Vec<Ipv6Cidr, MAX_PREFIXES>,
         router: Option<Ipv6Address>,
-        servers: Vec<IpAddress>,
+        servers: NameServers,
     ) {
         for &address in &addresses {
             self.add_address(address.into());
@@ -224,13 +221,12 @@ impl Stack {
     fn update_name_servers(&mut self) {
         let addressing = &self.addressing;
         let learned = addressing.lease_servers.iter().chain(&addressing.advertised_servers);
-        let mut servers = Vec::new();
+        let mut servers = NameServers::new();
         for server in addressing.fixed_servers.iter().chain(learned) {
-            if !servers.contains(server) {
-                servers.push(*server);
+            if !servers.contains(server) && servers.push(*server).is_err() {
+                break;
             }
         }
-        servers.truncate(MAX_NAME_SERVERS);
         if servers == self.addressing.name_servers {
             return;
         }

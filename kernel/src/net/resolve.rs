@@ -9,18 +9,24 @@ use core::{
 };
 
 use smoltcp::{
-    socket::dns::{GetQueryResultError, QueryHandle, Socket, StartQueryError},
+    socket::dns::{DnsQuery, GetQueryResultError, QueryHandle, Socket, StartQueryError},
     wire::DnsQueryType,
 };
 
 use super::{Error, Network, stack::Stack};
 use crate::{
     executor::{Awaiting, describe},
+    memory,
     time::Instant,
 };
 
 /// Queries that may be under way at the same time.
 const MAX_QUERIES: usize = 32;
+/// What smoltcp may allocate for a query, in bytes: a vector that grows to twice its length.
+const QUERY_ROOMS: [usize; 4] = {
+    let query = size_of::<Option<DnsQuery>>();
+    [4 * query, 8 * query, 16 * query, MAX_QUERIES * query]
+};
 /// How long smoltcp waits for the answer of one server.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
@@ -41,7 +47,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::NameNotFound`], [`Error::NoNameServer`],
-    /// [`Error::TimedOut`], [`Error::Busy`], [`Error::DeviceGone`].
+    /// [`Error::TimedOut`], [`Error::Busy`], [`Error::OutOfMemory`], [`Error::DeviceGone`].
     pub async fn resolve(&self, name: &str, kind: AddressKind) -> Result<Vec<IpAddr>, Error> {
         if let Ok(address) = name.parse::<IpAddr>() {
             let is_wanted = address.is_ipv4() == (kind == AddressKind::V4);
@@ -128,6 +134,10 @@ impl Stack {
         };
         let handle = self.addressing.dns.ok_or(Error::NoNameServer)?;
         let socket = self.base.get_mut::<Socket<'_>>(handle);
+        // smoltcp takes what it needs, and cannot fail: it is there.
+        for room in QUERY_ROOMS {
+            memory::try_room(room, "a DNS query").map_err(|_| Error::OutOfMemory)?;
+        }
         let query = socket.start_query(self.interface.context(), name, kind);
         let query = query.map_err(|error| match error {
             StartQueryError::NoFreeSlot => Error::Busy,

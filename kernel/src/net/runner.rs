@@ -1,7 +1,6 @@
 //! The task that moves frames: it runs the stack whenever the device, a socket or a timer has a
 //! reason to, and otherwise waits.
 
-use alloc::vec::Vec;
 use core::{
     future::poll_fn,
     pin::Pin,
@@ -116,12 +115,11 @@ impl Stack {
         for listener in self.listeners.values_mut() {
             listener.waker.wake();
         }
-        let ids: Vec<_> = self.connections.ids().collect();
-        for id in ids {
-            if let Some(connection) = self.connections.get_mut(id) {
+        self.for_each_connection(|stack, id| {
+            if let Some(connection) = stack.connections.get_mut(id) {
                 connection.error = Some(super::Error::DeviceGone);
                 connection.socket().abort();
             }
-        }
+        });
     }
 }

@@ -44,8 +44,14 @@ pub(super) struct WakerList(Vec<Waker>);
 impl WakerList {
     /// The task waits too.
     pub(super) fn register(&mut self, waker: &Waker) {
-        if !self.0.iter().any(|known| known.will_wake(waker)) {
+        if self.0.iter().any(|known| known.will_wake(waker)) {
+            return;
+        }
+        if self.0.try_reserve(1).is_ok() {
             self.0.push(waker.clone());
+        } else {
+            // Without memory, it looks again and again.
+            waker.wake_by_ref();
         }
     }
 

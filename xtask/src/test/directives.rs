@@ -16,7 +16,7 @@
 //!                                2M, but 3M on AArch64
 //! //@ cpu: default max           processors; a test for each
 //! //@ smp: 4                     number of processors
-//! //@ disk: 1M                   an empty disk of this size; may be repeated
+//! //@ disk: 1M                   an empty disk of this size, in the lab as well; may be repeated
 //! //@ initrd: 5000               an initrd of this size, see [`super::guests::initrd`]
 //! //@ randomness: device         where the machine has it from: an entropy device; a seed in the device
 //!                                tree; or none, but what the processor may have; both if not given

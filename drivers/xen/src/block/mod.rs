@@ -42,6 +42,8 @@ use crate::bus::Session;
 
 /// Most pages of data in a request of the kernel: 1 MiB, which Linux takes in one part.
 const MAX_PAGES: usize = 256;
+/// Answers that there is always room for.
+const FEW_ANSWERS: usize = 4;
 
 /// A disk.
 struct BlkFront {
@@ -54,7 +56,8 @@ struct BlkFront {
 
 impl BlkFront {
     fn new(info: BlockInfo, session: Session<Connection>) -> Self {
-        Self { info, session, requests: Requests::default(), answered: VecDeque::new() }
+        let answered = VecDeque::with_capacity(FEW_ANSWERS);
+        Self { info, session, requests: Requests::default(), answered }
     }
 
     fn fail(&mut self) {
@@ -133,6 +136,11 @@ impl BlockDevice for BlkFront {
 
     fn submit(&mut self, request: BlockRequest) -> Result<(), BlockRequest> {
         self.hear();
+        // Whatever becomes of it, there is room for its answer.
+        let has_room = self.answered.try_reserve(self.requests.places() + 1).is_ok();
+        if !has_room && self.answered.len() == self.answered.capacity() {
+            return Err(request);
+        }
         let BlockRequest { id, sector, operation } = request;
         let units = self.units();
         let first = sector.saturating_mul(units);
@@ -163,7 +171,10 @@ impl BlockDevice for BlkFront {
             Operation::Discard if offers.is_some_and(|offers| !offers.discard) => {
                 self.answer(id, None, Err(DeviceError::Unsupported));
             }
-            _ => return self.push(Pending::new(id, asked, buffer)),
+            _ => match Pending::new(id, asked, buffer) {
+                Ok(pending) => return self.push(pending),
+                Err(buffer) => self.answer(id, buffer, Err(DeviceError::OutOfMemory)),
+            },
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A request that the back end has, or had when it went away, or is to get.
 
 use alloc::{rc::Rc, vec::Vec};
-use core::mem;
+use core::{hint, mem};
 
 use mayfly_arch::{PAGE_SIZE, mmu};
 use mayfly_device::{BlockBuffer, BlockOperation, BlockRequest, Completion, DeviceError};
@@ -66,9 +66,23 @@ pub(super) struct Pending {
 
 impl Pending {
     /// A request that the back end does not have yet.
-    pub(super) fn new(id: u64, asked: Asked, buffer: Option<BlockBuffer>) -> Self {
+    ///
+    /// # Errors
+    /// The buffer, if there is no memory.
+    pub(super) fn new(
+        id: u64,
+        asked: Asked,
+        buffer: Option<BlockBuffer>,
+    ) -> Result<Self, Option<BlockBuffer>> {
+        // `Rc::new` cannot fail, so what it takes must be there. Nobody else takes it in between,
+        // and memory that nobody looks at, the compiler need not allocate.
+        let mut room: Vec<(Data, usize, usize)> = Vec::new();
+        if hint::black_box(&mut room).try_reserve_exact(1).is_err() {
+            return Err(buffer);
+        }
+        drop(hint::black_box(room));
         let data = buffer.map(|buffer| Rc::new(Data(buffer)));
-        Self {
+        Ok(Self {
             id,
             asked,
             data,
@@ -78,7 +92,7 @@ impl Pending {
             status: Status::Okay,
             queue: 0,
             order: 0,
-        }
+        })
     }
 
     /// Whether it is to make durable what was written.

@@ -32,6 +32,11 @@ pub(super) struct Requests {
 }
 
 impl Requests {
+    /// How many requests there is room for.
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Queues a request.
     ///
     /// # Errors

@@ -121,6 +121,15 @@ impl Stack {
         is_healthy && socket.send_queue() == 0 && socket.state() == State::Established
     }
 
+    /// Does something about each connection, which may end by it.
+    pub(in crate::net) fn for_each_connection(&mut self, mut act: impl FnMut(&mut Self, Id)) {
+        for slot in 0..self.connections.slots() as u32 {
+            if let Some(id) = self.connections.id_of_slot(slot) {
+                act(self, id);
+            }
+        }
+    }
+
     /// Adds a connection to all tables. `None` if there is no memory for that.
     pub(super) fn add_connection(&mut self, flow: Flow, connection: Connection) -> Option<Id> {
         let id = self.connections.insert(flow, connection).ok();

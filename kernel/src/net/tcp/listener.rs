@@ -1,6 +1,5 @@
 //! Ports that accept connections.
 
-use alloc::vec::Vec;
 use core::{
     future::poll_fn,
     net::SocketAddr,
@@ -119,14 +118,12 @@ impl Stack {
 
     fn stop_listening(&mut self, port: u16) {
         self.listeners.remove(port);
-        let ids: Vec<_> = self.connections.ids().collect();
-        for id in ids {
-            let Some(connection) = self.connections.get_mut(id) else { continue };
-            match connection.owner {
-                Owner::HalfOpen(of) if of == port => self.discard(id),
-                Owner::Ready(of) if of == port => self.abandon(id, true),
+        self.for_each_connection(|stack, id| {
+            match stack.connections.get(id).map(|connection| connection.owner) {
+                Some(Owner::HalfOpen(of)) if of == port => stack.discard(id),
+                Some(Owner::Ready(of)) if of == port => stack.abandon(id, true),
                 _ => {}
             }
-        }
+        });
     }
 }

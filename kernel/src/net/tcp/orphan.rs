@@ -63,13 +63,12 @@ impl Stack {
     }
 
     fn reset_slow_orphans(&mut self) {
-        for slot in 0..self.connections.slots() as u32 {
-            let Some(id) = self.connections.id_of_slot(slot) else { continue };
-            let Some(connection) = self.connections.get(id) else { continue };
-            if connection.owner == Owner::Orphan && self.now >= connection.since + HURRY_TIME {
-                self.discard(id);
+        self.for_each_connection(|stack, id| {
+            let Some(connection) = stack.connections.get(id) else { return };
+            if connection.owner == Owner::Orphan && stack.now >= connection.since + HURRY_TIME {
+                stack.discard(id);
             }
-        }
+        });
     }
 
     /// Whether an orphan is done.

@@ -1,6 +1,6 @@
 //! UDP sockets, as apps see them.
 
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::collections::VecDeque;
 use core::{
     fmt,
     future::poll_fn,
@@ -14,6 +14,7 @@ use smoltcp::wire::{IpAddress, IpEndpoint};
 use super::engine::{Binding, SendError};
 use crate::{
     executor::{Awaiting, describe},
+    memory,
     net::{Error, Network, waker::WakerSlot},
 };
 
@@ -70,7 +71,7 @@ impl UdpSocket {
     /// Takes `port`, or any free one if that is 0. Up to 64 datagrams wait to be read.
     ///
     /// # Errors
-    /// [`Error::AddressInUse`]; [`Error::OutOfMemory`] if no port is free.
+    /// [`Error::AddressInUse`]; [`Error::OutOfMemory`], also if no port is free.
     pub async fn bind(network: &Network, port: u16) -> Result<Self, Error> {
         Self::bind_with(network, port, DEFAULT_QUEUE).await
     }
@@ -92,8 +93,9 @@ impl UdpSocket {
                 waker: WakerSlot::new(),
                 peer: None,
             };
-            let added = stack.bindings.insert(port, Box::new(binding));
-            added.map_err(|_| Error::OutOfMemory)?;
+            let binding = memory::try_box(binding, "a UDP socket");
+            let added = binding.map(|binding| stack.bindings.insert(port, binding));
+            added.ok().and_then(Result::ok).ok_or(Error::OutOfMemory)?;
             Ok(port)
         })?;
         Ok(Self { network: network.clone(), port })

@@ -223,6 +223,11 @@ impl Guest {
         self.memory = mebibytes(memory)?;
         self.arguments.clone_from(&directives.arguments);
         self.network = directives.lab_network;
+        for (index, size) in directives.disks.iter().enumerate() {
+            let file = format!("/guests/{}-{index}.img", self.image.arch);
+            session.succeed(&format!("rm -f {file}; truncate -s {size} {file}"))?;
+            self.disks.push(file);
+        }
         if let Some(wanted) = &directives.dom0 {
             let script = SCRIPTS.iter().find(|script| script.name == wanted);
             self.script = Some(*script.with_context(|| format!("there is no {wanted}"))?);
