@@ -10,6 +10,12 @@ use serde_json::{Value, json};
 use crate::arch::Arch;
 use crate::build::{self, What};
 
+/// The keys that every app has.
+#[path = "../../kernel/src/config/system_keys.rs"]
+mod system_keys;
+
+pub use system_keys::is_system_key;
+
 /// The section that `kernel/src/config/describe.rs` documents.
 const SECTION: &str = ".mayfly.describe";
 
@@ -24,7 +30,7 @@ pub struct Options {
     /// Architecture to build for.
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Arch,
-    /// Prints JSON: an object with `app` and `arguments`.
+    /// Prints JSON: an object with `app`, `arguments` and `system`, the keys of every app.
     #[arg(long)]
     json: bool,
 }
@@ -46,7 +52,7 @@ impl Options {
     }
 }
 
-/// What the image in an ELF file says: an object with `app` and `arguments`.
+/// What the image in an ELF file says: an object with `app`, `arguments` and `system`.
 ///
 /// # Errors
 /// If it cannot be read, or is none of Mayfly's.
@@ -88,11 +94,13 @@ fn describe(section: &str) -> Result<Value> {
             app = record["app"].clone();
         }
     }
-    Ok(json!({ "app": app, "arguments": arguments }))
+    let system = system_keys::SYSTEM_KEYS.iter();
+    let system: Vec<_> = system.map(|(key, help)| json!({ "key": key, "help": help })).collect();
+    Ok(json!({ "app": app, "arguments": arguments, "system": system }))
 }
 
 /// The description for people.
-fn text(description: &Value) -> String {
+pub fn text(description: &Value) -> String {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let app = &description["app"];
     let mut text = format!("{} {}", word(&app["name"]), word(&app["version"])).trim().to_owned();
@@ -119,6 +127,10 @@ fn text(description: &Value) -> String {
         let help = word(&argument["help"]);
         text += &format!("  {form:<24} {help}\n");
         text += &format!("  {:<24} {}{default}\n", "", word(&argument["expects"]));
+    }
+    text += "Those of the system, for any app:\n";
+    for (key, help) in system_keys::SYSTEM_KEYS {
+        text += &format!("  {:<24} {help}\n", format!("{key}=VALUE"));
     }
     text
 }
@@ -150,6 +162,7 @@ mod tests {
         assert!(text.starts_with("http 0.1.0: Serves a site\n"));
         assert!(text.contains("port=VALUE") && text.contains("a whole number; 80 if not given"));
         assert!(text.contains("yes or no; must be given"));
+        assert!(text.contains("\n  ip=VALUE                 IPv4 address"));
         assert!(super::text(&describe("").unwrap()).contains("no boot arguments"));
     }
 }

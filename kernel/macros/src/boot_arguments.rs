@@ -70,7 +70,7 @@ fn implementation(input: &DeriveInput, arguments: &[Argument]) -> TokenStream {
 
         const _: () = { #(#checks)* };
 
-        #[cfg(target_os = "none")]
+        #[cfg(any(target_os = "none", target_os = "linux"))]
         const _: () = {
             ::mayfly::__describe!(
                 <#name as ::mayfly::config::BootArguments>::APP,

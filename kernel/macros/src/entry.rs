@@ -93,7 +93,7 @@ fn entry(function: &ItemFn) -> TokenStream {
                 ::mayfly::host_main(start)
             }
 
-            #[cfg(target_os = "none")]
+            #[cfg(any(target_os = "none", target_os = "linux"))]
             ::mayfly::__describe!(::mayfly::__this_app!(), ::core::option::Option::None);
         };
     }

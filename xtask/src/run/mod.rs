@@ -16,6 +16,7 @@ use crate::symbolize::Symbolized;
 use crate::xl_cfg::Config;
 use crate::{lab, setup, tools, ui};
 
+mod arguments;
 mod debugger;
 mod dom0less;
 mod machine;
@@ -123,6 +124,9 @@ impl Options {
     fn in_qemu(&self, app: &App) -> Result<u8> {
         self.hardware.machine_for(self.arch)?;
         let image = build::build(app, self.arch, &self.what.how)?;
+        if arguments::check(&image.elf, &self.arguments)? {
+            return Ok(0);
+        }
         memory::ensure_room(&image, &self.hardware.memory)?;
         let (guest, _ports) = self.guest(app, &image)?;
         let qemu = self.arch.qemu();
@@ -148,6 +152,9 @@ impl Options {
     fn as_process(&self, app: &App) -> Result<u8> {
         unix::refuse(&self.for_guests_only())?;
         let program = build::build_for_host(app, &self.what.how)?;
+        if arguments::check(&program, &self.arguments)? {
+            return Ok(0);
+        }
         let (network, _ports) = self.network(app)?;
         let passt = Passt::for_network(&network)?;
         let mut command = Command::new(&program);
@@ -173,6 +180,9 @@ impl Options {
     fn in_lab(&self, app: &App) -> Result<u8> {
         xen::refuse(&self.for_qemu_only(), "xen")?;
         let image = build::build(app, self.arch, &self.what.how)?;
+        if arguments::check(&image.elf, &self.arguments)? {
+            return Ok(0);
+        }
         let memory = mebibytes(&self.hardware.memory)?;
         let config = Config::for_lab(app, &image, Some(memory), &self.arguments)?;
         let disks = (0..self.hardware.disks.len()).map(lab::disk).collect();
@@ -194,6 +204,9 @@ impl Options {
         refused.extend((!self.ports.is_empty()).then_some("--port"));
         xen::refuse(&refused, "xen-dom0less")?;
         let image = build::build(app, self.arch, &self.what.how)?;
+        if arguments::check(&image.elf, &self.arguments)? {
+            return Ok(0);
+        }
         let memory = mebibytes(&self.hardware.memory)?;
         // It has the same needs as under xl.
         let memory = Config::of(app, &image, Some(memory), &[])?.memory;
