@@ -132,6 +132,31 @@ impl TestGuest {
         })
     }
 
+    /// Starts an app as a Linux process on a network that only it and its clients are on.
+    pub fn start_process_in(
+        namespace: Namespace,
+        program: &Path,
+        hardware: &Hardware,
+        arguments: &[String],
+    ) -> Result<Self> {
+        let network = Network::Tap(namespace::INTERFACE.into());
+        let mut command = Command::new(program);
+        command.args(process_arguments(hardware, &network, None)?);
+        command.arg("--").arg(namespace::BOOT_ARGUMENT).args(arguments);
+        let command = namespace.inside(&command);
+        let (running, console) = record(&command, Stdio::null())?;
+        Ok(Self {
+            command,
+            running,
+            console,
+            image: None,
+            forwards: Vec::new(),
+            namespace: Some(namespace),
+            passt: None,
+            _ports: Reserved::default(),
+        })
+    }
+
     /// Starts an app as a Linux process, on passt.
     pub fn start_process(
         program: &Path,
