@@ -7,7 +7,7 @@
 //! fill DISK SEED     writes a pattern and flushes; SHA-256 of the pattern
 //! load DISK SEED     as `fill`, again and again until `stop`, with the next seed each time, and
 //!                    reads each again; an answer at once
-//! stop               the last seed, when all is written
+//! stop               the last seed of each load, when all is written
 //! discard DISK START LENGTH  says that so many bytes are not needed any more
 //! attached           waits for a disk that is attached; its size
 //! gone DISK          reads it until that fails; the error
@@ -43,7 +43,8 @@ const PIECE: usize = 192 << 10;
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
     let machine = Rc::new(machine);
-    let mut agent = Agent { machine: Rc::clone(&machine), load: None, stop: Rc::default() };
+    let (loads, stop) = (Vec::new(), Rc::default());
+    let mut agent = Agent { machine: Rc::clone(&machine), loads, stop };
     machine_is_ready(&machine).await?;
     guests::agent::obey(&machine, async |command| agent.answer(command).await).await?;
     guests::pass()
@@ -59,7 +60,7 @@ async fn machine_is_ready(machine: &Machine) -> Result {
 
 struct Agent {
     machine: Rc<Machine>,
-    load: Option<JoinHandle<Result<u32>>>,
+    loads: Vec<JoinHandle<Result<u32>>>,
     stop: Rc<Cell<bool>>,
 }
 
@@ -100,13 +101,16 @@ impl Agent {
             "load" => {
                 let (disk, stop) = (disk?, Rc::clone(&self.stop));
                 stop.set(false);
-                self.load = Some(mayfly::spawn(async move { load(disk, seed, stop).await }));
+                self.loads.push(mayfly::spawn(async move { load(disk, seed, stop).await }));
                 "begun".into()
             }
             "stop" => {
                 self.stop.set(true);
-                let load = self.load.take().ok_or("there is no load")?;
-                load.await??.to_string()
+                let mut seeds = Vec::new();
+                for load in self.loads.drain(..) {
+                    seeds.push(load.await??.to_string());
+                }
+                seeds.join(" ")
             }
             "attached" => self.machine.attached_disk().await?.size().to_string(),
             "gone" => {

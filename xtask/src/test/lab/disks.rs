@@ -24,6 +24,10 @@ const MEMORY: u64 = 48;
 /// The size of the disks, in MiB.
 const SIZE: u64 = 4;
 
+/// The first disk, xvda, and the second, xvdb, by the numbers of XenStore (docs/misc/vbd-interface.txt).
+const FIRST: u32 = 202 << 8;
+const SECOND: u32 = FIRST + 16;
+
 /// How often the guest is to connect again, and in how many tries: a guest that is slow to look does
 /// not see each time that its back end was away.
 const RECONNECTS: usize = 4;
@@ -34,12 +38,13 @@ const PATIENCE: u32 = 300;
 
 type Test = fn(&mut Agent<'_>) -> Result<()>;
 
-const TESTS: [(&str, Test); 6] = [
+const TESTS: [(&str, Test); 7] = [
     ("disk-both-ways", both_ways),
     ("disk-attached", attached),
     ("disk-discard", discard),
     ("disk-sectors", sectors),
     ("disk-rebound", |agent| rebound(agent, RECONNECTS)),
+    ("disks-rebound", rebound_together),
     (QUEUES, queues),
 ];
 
@@ -98,7 +103,8 @@ fn run(
     let mut domain = Domain::create(session, &config, false)?;
     let result = domain.wait_until_there(session, Duration::from_secs(60)).and_then(|()| {
         let id = session.succeed(&format!("xl domid {}", config.name))?.trim().to_owned();
-        test(&mut Agent { session: &mut *session, name: config.name.clone(), id, file, count: 0 })
+        let (session, name, devices) = (&mut *session, config.name.clone(), vec![FIRST]);
+        test(&mut Agent { session, name, id, file, devices, count: 0 })
     });
     // All that it has printed.
     let mut keep = |part: &[u8]| console.extend_from_slice(part);
@@ -115,6 +121,8 @@ struct Agent<'a> {
     id: String,
     /// Its first disk.
     file: String,
+    /// The disks whose back ends go and come back.
+    devices: Vec<u32>,
     /// Commands so far.
     count: u32,
 }
@@ -145,21 +153,26 @@ impl Agent<'_> {
         self.answer().with_context(|| format!("it does not answer to `{command}`"))
     }
 
-    /// Has the back end of its first disk go and come back, with something between, and waits until
-    /// both are connected. The guest sees nothing of it if it is paused meanwhile.
+    /// Has the back ends of its disks go and come back, with something between, and waits until both
+    /// sides are connected. The guest sees nothing of it if it is paused meanwhile.
     fn rebind(&mut self, between: &str, is_paused: bool) -> Result<()> {
         let (id, name) = (&self.id, &self.name);
-        let set = |verb| format!("echo vbd-{id}-51712 >/sys/bus/xen-backend/drivers/vbd/{verb}");
-        let (unbind, bind) = (set("unbind"), set("bind"));
-        let back = format!("xenstore-read backend/vbd/{id}/51712/state");
-        let front = format!("xenstore-read /local/domain/{id}/device/vbd/51712/state");
+        let each = |command: &dyn Fn(u32) -> String| {
+            self.devices.iter().map(|&device| command(device)).collect::<Vec<_>>().join(" && ")
+        };
+        let drivers = "/sys/bus/xen-backend/drivers/vbd";
+        let unbind = each(&|device| format!("echo vbd-{id}-{device} >{drivers}/unbind"));
+        let bind = each(&|device| format!("echo vbd-{id}-{device} >{drivers}/bind"));
+        let back = |device| format!("xenstore-read backend/vbd/{id}/{device}/state");
+        let front = |device| format!("xenstore-read /local/domain/{id}/device/vbd/{device}/state");
         let rebind = if is_paused {
-            let taken = until(&back, "4");
+            let taken = each(&|device| until(&back(device), "4"));
             format!("xl pause {name} && {unbind} && {bind} && {taken} && xl unpause {name}")
         } else {
             format!("{unbind} && {{ {between} {bind}; }}")
         };
-        let connected = until(&format!("{front}; {back}"), "*4?4");
+        let connected =
+            each(&|device| until(&format!("{}; {}", front(device), back(device)), "*4?4"));
         self.session.succeed(&format!("{rebind} && sleep 0.5 && {connected} && sleep 0.5"))?;
         Ok(())
     }
@@ -341,6 +354,39 @@ fn rebound(agent: &mut Agent<'_>, heard: usize) -> Result<()> {
     let (sum, hash) = (agent.sum(&file)?, agent.ask(&format!("pattern 0 {seed}"))?);
     ensure!(sum == hash, "dom0 has {sum}, but the guest has written {hash}");
     agent.same(0, &file)
+}
+
+/// Two disks, the back ends of which go and come back together: neither waits for the other.
+fn rebound_together(agent: &mut Agent<'_>) -> Result<()> {
+    let (name, file) = (agent.name.clone(), agent.file.clone());
+    let other = format!("/guests/{name}-other.img");
+    agent.session.succeed(&format!(
+        "head -c 4194304 /dev/urandom >{other} && \
+         xl block-attach {name} format=raw,vdev=xvdb,access=rw,target={other}"
+    ))?;
+    agent.ask("attached")?;
+    agent.devices.push(SECOND);
+    agent.ask("load 0 100")?;
+    agent.ask("load 1 10000")?;
+    for round in 0.. {
+        let count = agent.reconnects()?;
+        if count >= 2 * RECONNECTS {
+            break;
+        }
+        ensure!(round < MOST_REBINDS, "the guest has connected again {count} times in {round}");
+        agent.rebind(if round % 2 == 0 { "" } else { "sleep 0.3;" }, round % 5 == 4)?;
+    }
+    let seeds = agent.ask("stop")?;
+    for ((disk, file), seed) in [file, other].iter().enumerate().zip(seeds.split(' ')) {
+        let (sum, hash) = (agent.sum(file)?, agent.ask(&format!("pattern {disk} {seed}"))?);
+        ensure!(
+            sum == hash,
+            "dom0 has {sum} on disk {disk}, the guest has written {hash}: {seeds}"
+        );
+        agent.same(disk, file)?;
+    }
+    ensure!(seeds.split(' ').count() == 2, "the loads have ended with: {seeds}");
+    Ok(())
 }
 
 /// A disk with several queues, before and after its back end was away.
