@@ -5,7 +5,8 @@
 //! ([`bulk`]), under the hand of xl ([`control`]), which also saves and restores them ([`save`]), when
 //! they are needed ([`summon`]), with back ends that are [`hostile`], several of them [`together`] and
 //! beside a [`linux`], and at last whether Xen and dom0 have complained about any of it ([`logs`]).
-//! Guests that Xen starts without dom0 have a machine each ([`dom0less`]).
+//! Guests that Xen starts without dom0 have a machine each ([`dom0less`]), and so have the
+//! [`commands`] that people type.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::build::{self, How, Image};
 use crate::lab::{Hardware, Session, Xen};
 
 mod bulk;
+mod commands;
 mod control;
 mod disks;
 mod dom0less;
@@ -65,6 +67,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
                 cases.extend(disks::cases(&machine, arch, how)?);
                 cases.extend(save::case(&machine, arch, how)?);
                 cases.extend(hostile::cases(&machine, arch, how)?);
+                cases.push(commands::xl_cfg(&machine, arch));
             }
         }
         cases.push(together::case(&machine, &arches, how));
@@ -73,6 +76,9 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         }
         cases.push(logs::case(&machine, "logs"));
         groups.push(cases);
+        if !how.release {
+            groups.push(commands::own_machines(&arches));
+        }
         if xen == Xen::Aarch64 {
             groups.push(with_gicv2(&arches, how)?);
             groups.push(arches.iter().flat_map(|&arch| dom0less::cases(arch, how)).collect());
