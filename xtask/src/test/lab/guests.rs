@@ -175,11 +175,12 @@ struct Script {
     peer: Option<Peer>,
 }
 
-const SCRIPTS: [Script; 9] = [
+const SCRIPTS: [Script; 10] = [
     script("attached_network.sh", include_str!("dom0/attached_network.sh"), None),
     script("balloon.sh", include_str!("dom0/balloon.sh"), None),
     script("clock.sh", include_str!("dom0/clock.sh"), None),
     script("conduit.sh", include_str!("dom0/conduit.sh"), Some(Peer::VchanEcho)),
+    script("connects.sh", include_str!("dom0/connects.sh"), None),
     script("console.sh", include_str!("dom0/console.sh"), Some(Peer::ConsoleEnd)),
     script("names.sh", include_str!("dom0/names.sh"), None),
     script("type.sh", include_str!("dom0/type.sh"), None),
