@@ -109,7 +109,8 @@ impl Stack {
         }
         self.set_gateway6(config.ipv6.gateway);
         if config.ipv6.autoconfigure {
-            self.autoconf = Some(Autoconf::new(local.address(), self.port.info.mac, self.now));
+            let autoconf = Autoconf::new(local.address(), self.port.info.mac, self.now);
+            self.autoconf = Some(autoconf);
         }
     }
 

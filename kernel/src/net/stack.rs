@@ -45,7 +45,7 @@ pub(super) struct Stack {
     base_deadline: Option<Instant>,
     pub(super) upkeep_is_due: bool,
     upkeep_at: Option<Instant>,
-    pub(super) addressing: Addressing,
+    pub(super) addressing: Box<Addressing>,
     pub(super) autoconf: Option<Autoconf>,
     pub(super) neighbors: Neighbors,
     pub(super) connections: FlowMap<Connection>,
@@ -91,7 +91,7 @@ impl Stack {
             base_deadline: None,
             upkeep_is_due: true,
             upkeep_at: None,
-            addressing: Addressing::default(),
+            addressing: Box::default(),
             autoconf: None,
             neighbors: Neighbors::default(),
             connections: FlowMap::new(random.next()),
@@ -176,7 +176,7 @@ impl Stack {
             self.time_wait.expire(self.now);
         }
         self.run_autoconf();
-        let autoconf = self.autoconf.as_ref().and_then(Autoconf::deadline);
+        let autoconf = self.autoconf.as_ref().and_then(|autoconf| autoconf.deadline());
         let neighbors = self.neighbors.deadline();
         let time_wait = self.time_wait.deadline();
         let deadlines = [self.base_deadline, neighbors, autoconf, time_wait];
