@@ -38,11 +38,6 @@ impl WaitQueue {
     /// woken when it is. Without a ticket, queues up and fills it in.
     pub(super) fn poll(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) -> Poll<()> {
         let Some(Ticket(number)) = *ticket else {
-            if self.waiters.try_reserve(1).is_err() {
-                // Without memory, it comes again and again.
-                waker.wake_by_ref();
-                return Poll::Pending;
-            }
             *ticket = Some(Ticket(self.first + self.waiters.len() as u64));
             self.waiters.push_back(Waiter::Waiting(waker.clone()));
             return Poll::Pending;

@@ -1,17 +1,18 @@
 //! What losses cost, and what is taken for one.
 
-use std::time::Duration;
+use std::{cell::Cell, future::pending, rc::Rc, time::Duration};
 
 use embedded_io_async::Read as _;
 use mayfly::{
-    net::{TcpListener, TcpStream},
+    net::{Error, Network, TcpListener, TcpStream},
     spawn,
     time::{Instant, sleep},
 };
 
 use crate::{
     link::{Faults, Link},
-    support::{connected, pair, pattern, seeds, serve_lines, server, simulate},
+    sender::Sender,
+    support::{connected, pair, pattern, seeds, serve_lines, server, simulate, static_config},
 };
 
 /// Of a thousand.
@@ -144,5 +145,120 @@ fn slow_acknowledgements_are_not_taken_for_losses_for_long() {
             frames.push(link.sent_by(1) - before);
         }
         assert!(frames[0] > 1 && frames[3..].iter().all(|count| *count == 1), "{frames:?}");
+    });
+}
+
+/// A peer that is silent is given up in the time that was set, however often it was sent to.
+#[test]
+fn patience_does_not_grow_with_tries() {
+    for seconds in [1, 10, 90] {
+        simulate(async move {
+            let ((link, _a, _b), _accepted, mut stream) = connected(QUIET).await;
+            let limit = Duration::from_secs(seconds);
+            stream.set_timeout(Some(limit));
+            // It speaks, and rests for a while.
+            stream.write_all(&[7; 100]).await.unwrap();
+            sleep(Duration::from_millis(500)).await;
+            link.tap(|_, frame| frame[12..14] == [8, 6]);
+            let start = Instant::now();
+            stream.write_all(&[7; 100]).await.unwrap();
+            assert_eq!(stream.read(&mut [0; 9]).await, Err(Error::TimedOut));
+            let time = start.elapsed();
+            assert!((limit..limit + Duration::from_millis(20)).contains(&time), "{time:?}");
+        });
+    }
+}
+
+/// Who never answers is sent to ever more rarely, also when its Ethernet address has to be asked for
+/// anew; when it is back, it is noticed.
+#[test]
+fn a_silent_peer_is_not_flooded() {
+    for seconds in [5, 100, 500] {
+        simulate(async move {
+            let ((link, a, b), mut accepted, mut stream) = connected(QUIET).await;
+            let _nets = (a, b);
+            let is_away = Rc::new(Cell::new(true));
+            let away = Rc::clone(&is_away);
+            link.tap(move |_, frame| !away.get() || frame[12..14] == [8, 6]);
+            let before = link.sent_by(1);
+            stream.write_all(&[7; 100]).await.unwrap();
+            sleep(Duration::from_secs(seconds)).await;
+            // Data, questions for the address, and what keeps the one or other timer alive.
+            let frames = link.sent_by(1) - before;
+            assert!((3..12 + seconds / 20).contains(&frames), "{frames} in {seconds} s");
+            is_away.set(false);
+            let start = Instant::now();
+            accepted.read_exact(&mut [0; 100]).await.unwrap();
+            let time = start.elapsed();
+            assert!(time < Duration::from_secs(62.min(2 * seconds)), "{time:?} after {seconds} s");
+        });
+    }
+}
+
+/// After a loss, a peer may acknowledge byte by byte; it gets nothing again for each of them.
+#[test]
+fn small_acknowledgements_draw_nothing() {
+    simulate(async {
+        let (_link, a, b) = Link::new(QUIET, 1);
+        let network = Network::start(b.boxed(), static_config(2));
+        let mut listener = TcpListener::bind(&network, 80).await.unwrap();
+        spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(&[7; 100_000]).await;
+            pending::<()>().await;
+        })
+        .detach();
+        let mut peer = Sender::new(a, 1000, None);
+        peer.connect().await;
+        let frames = peer.nibble(1000).await;
+        assert!(frames < 10, "{frames} frames for 1000 acknowledgements");
+    });
+}
+
+/// What is received takes one turn of the stack for a segment, its acknowledgement one, and the
+/// timers none.
+#[test]
+fn acknowledgements_need_no_second_look() {
+    const COUNT: u64 = 200;
+    simulate(async {
+        let ((_link, a, _b), mut accepted, mut stream) = connected(QUIET).await;
+        sleep(Duration::from_secs(5)).await;
+        let before = a.stats().runs;
+        for _ in 0..COUNT {
+            stream.write_all(&[7; 1000]).await.unwrap();
+            accepted.read_exact(&mut [0; 1000]).await.unwrap();
+            sleep(Duration::from_millis(20)).await;
+        }
+        let runs = a.stats().runs - before;
+        println!("{runs} turns");
+        assert!(runs <= 5 * COUNT + 20, "{runs} turns for {COUNT} segments");
+    });
+}
+
+/// What is due is not forgotten when the Ethernet address of the peer has to be asked for first.
+#[test]
+fn a_new_address_is_waited_for() {
+    simulate(async {
+        let ((link, _a, _b), mut accepted, mut stream) = connected(QUIET).await;
+        let mut buffer = [7; 100];
+        for _ in 0..10 {
+            stream.write_all(&buffer).await.unwrap();
+            accepted.read_exact(&mut buffer).await.unwrap();
+            sleep(Duration::from_millis(50)).await;
+        }
+        let is_away = Rc::new(Cell::new(true));
+        let away = Rc::clone(&is_away);
+        link.tap(move |_, _| !away.get());
+        let start = Instant::now();
+        stream.write_all(&buffer).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        // All addresses are forgotten, and the first question for this one is lost.
+        link.move_end(1);
+        sleep(Duration::from_millis(500)).await;
+        is_away.set(false);
+        accepted.read_exact(&mut buffer).await.unwrap();
+        // The next question comes a second after the first.
+        let time = start.elapsed();
+        assert!(time < Duration::from_millis(1250), "{time:?}");
     });
 }

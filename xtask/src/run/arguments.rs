@@ -40,7 +40,9 @@ fn asks_for_help(arguments: &[String]) -> bool {
 
 /// The key of the first word that the system does not know.
 fn unknown(arguments: &[String]) -> Option<&str> {
-    arguments.iter().flat_map(|argument| argument.split_whitespace()).find_map(|word| {
+    // Where there are quotes, white space may be part of a value.
+    let plain = arguments.iter().filter(|argument| !argument.contains(['\'', '"', '\\']));
+    plain.flat_map(|argument| argument.split_whitespace()).find_map(|word| {
         let word = word.strip_prefix("--").unwrap_or(word);
         let key = word.split_once('=').map_or(word, |(key, _)| key);
         (!describe::is_system_key(key)).then_some(key)
@@ -54,9 +56,13 @@ mod tests {
     #[test]
     fn words_that_nobody_reads_are_found() {
         let words = |line: &str| -> Vec<String> { line.split(',').map(Into::into).collect() };
-        for line in
-            ["ip=10.0.0.2/24", "--log=debug,net1.ip=off", "mayfly.exit=halt", "ip=off log=info"]
-        {
+        for line in [
+            "ip=10.0.0.2/24",
+            "--log=debug,net1.ip=off",
+            "mayfly.exit=halt",
+            "log='info net=debug'",
+            "ip=off log=info",
+        ] {
             assert_eq!(unknown(&words(line)), None, "{line}");
         }
         for line in ["ip=off,port=8080", "--port=1", "port", "ip=off port=80"] {

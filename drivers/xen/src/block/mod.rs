@@ -136,12 +136,23 @@ impl BlockDevice for BlkFront {
 
     fn submit(&mut self, request: BlockRequest) -> Result<(), BlockRequest> {
         self.hear();
-        // Whatever becomes of it, there is room for its answer.
+        // Whatever becomes of it and of all others, there is room for the answers.
         let has_room = self.answered.try_reserve(self.requests.places() + 1).is_ok();
         if !has_room && self.answered.len() == self.answered.capacity() {
+            // When one of those is taken, it is the turn of this one.
             return Err(request);
         }
         let BlockRequest { id, sector, operation } = request;
+        if !has_room {
+            let buffer = match operation {
+                BlockOperation::Read(buffer)
+                | BlockOperation::Write(buffer)
+                | BlockOperation::Identify(buffer) => Some(buffer),
+                BlockOperation::Flush | BlockOperation::Discard(_) => None,
+            };
+            self.answer(id, buffer, Err(DeviceError::OutOfMemory));
+            return Ok(());
+        }
         let units = self.units();
         let first = sector.saturating_mul(units);
         let mut asked = Asked { operation: Operation::Read, first, count: 0 };

@@ -98,7 +98,7 @@ impl Stack {
         if connection.progress.is_current(&tcp) {
             connection.revision.hear(&tcp, connection.peer.window_scale);
             connection.hear_window(&tcp, is_news);
-            connection.heard_at = self.now;
+            connection.hear_life(self.now);
         }
         if connection.closes_later {
             connection.close();
@@ -223,18 +223,20 @@ impl Stack {
                 self.line_up_to_send(id);
                 return false;
             }
-            if is_missing {
-                self.resend(id);
-            }
+            let asks = is_missing && self.resend(id);
             let Some(connection) = self.connections.get_mut(id) else { return true };
             let mut phy = Phy::output(&mut self.port, payload).revising(&mut connection.revision);
             let result = self.interface.poll_egress(self.now, &mut phy, &mut connection.set);
             is_stalled = result == PollResult::None;
+            if asks && connection.revision.sent.is_none() {
+                connection.retransmission.postpone();
+            }
             connection.note_sent(self.now);
             if !is_stalled && connection.has_sent_all(self.port.last_segment()) {
                 // What comes next is an acknowledgement, or else at this time a look at the timers.
-                let deadline = connection.retransmission.deadline().unwrap_or(self.now);
-                self.deadlines.at_latest(id.slot(), deadline);
+                if let Some(deadline) = connection.retransmission.deadline() {
+                    self.deadlines.at_latest(id.slot(), deadline);
+                }
                 return true;
             }
             burst -= 1;
@@ -255,16 +257,16 @@ impl Stack {
         let connection = self.connections.get_mut(id)?;
         let wanted = self.interface.poll_at(self.now, &connection.set);
         let mut helps = wanted;
-        if let Some(timeout) = connection.settings.timeout {
+        if let timeout @ Some(_) = connection.socket().timeout() {
             // That it ends some time does not help it on.
             connection.socket().set_timeout(None);
             helps = self.interface.poll_at(self.now, &connection.set);
-            connection.socket().set_timeout(Some(timeout));
-        }
-        if connection.revive(helps.is_some()) {
-            return Some(self.now);
+            connection.socket().set_timeout(timeout);
         }
         let again = connection.retransmission.deadline();
+        if connection.revive(helps.or(again).is_some()) {
+            return Some(self.now);
+        }
         wanted.into_iter().chain(again).min()
     }
 

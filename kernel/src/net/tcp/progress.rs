@@ -62,8 +62,10 @@ impl Standing {
 
     /// Whether something is acknowledged here that was not `before`: data, or the own SYN.
     pub(super) fn is_acknowledged(self, before: Self) -> bool {
-        let connects = matches!(before.state, State::SynSent | State::SynReceived);
-        self.sent < before.sent || connects && self.state == State::Established
+        use State::{Closed, Listen, SynReceived, SynSent};
+        let connects = matches!(before.state, SynSent | SynReceived)
+            && !matches!(self.state, SynSent | SynReceived | Listen | Closed);
+        self.sent < before.sent || connects
     }
 
     /// Whether this segment was the peer's SYN, by where the socket stands after it. Any other

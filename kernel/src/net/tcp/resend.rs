@@ -6,7 +6,7 @@
 
 use smoltcp::{
     socket::tcp::State,
-    time::Instant,
+    time::{Duration, Instant},
     wire::{EthernetAddress, TcpRepr},
 };
 
@@ -27,6 +27,26 @@ impl Connection {
         }
     }
 
+    /// Notes that the peer has said something.
+    pub(super) fn hear_life(&mut self, now: Instant) {
+        self.heard_at = now;
+        if self.settings.timeout.is_some() {
+            let timeout = self.settings.timeout;
+            self.socket().set_timeout(timeout);
+        }
+    }
+
+    /// What is heard now is not the peer, although smoltcp takes it for it: what is left of its
+    /// patience does not become more by that.
+    fn keep_patience(&mut self, now: Instant) {
+        let Some(timeout) = self.settings.timeout else { return };
+        let silent_since =
+            self.retransmission.waits_since().map_or(now, |at| at.max(self.heard_at));
+        let silence = now - silent_since;
+        let left = if silence < timeout { timeout - silence } else { Duration::ZERO };
+        self.socket().set_timeout(Some(left));
+    }
+
     /// What the peer would say that misses the first segment that is not acknowledged; `None` if
     /// there is none, or smoltcp would not listen.
     fn complaint(&mut self) -> Option<TcpRepr<'static>> {
@@ -38,6 +58,9 @@ impl Connection {
         if !may_send || socket.send_queue() == 0 || window_len == 0 {
             return None;
         }
+        if self.retransmission.is_in_vain() {
+            return None;
+        }
         let (seq_number, ack_number) = (self.progress.expected()?, self.revision.acknowledged);
         ack_number.is_some().then_some(TcpRepr { seq_number, ack_number, window_len, ..EMPTY })
     }
@@ -45,24 +68,28 @@ impl Connection {
 
 impl Stack {
     /// Makes a connection send the first segment again that is not acknowledged, when it sends next,
-    /// if it is time for that.
+    /// if it is time for that. Returns whether it is going to.
     #[cold]
-    pub(super) fn resend(&mut self, id: Id) {
-        let Some(flow) = self.connections.flow(id) else { return };
-        let Some(connection) = self.connections.get_mut(id) else { return };
+    pub(super) fn resend(&mut self, id: Id) -> bool {
+        let Some(flow) = self.connections.flow(id) else { return false };
+        let Some(connection) = self.connections.get_mut(id) else { return false };
         if !connection.retransmission.take_due(self.now) {
-            return;
+            return false;
         }
         let Some(complaint) = connection.complaint() else {
-            return connection.retransmission.stop();
+            connection.retransmission.stop();
+            return false;
         };
+        connection.keep_patience(self.now);
         let mac = EthernetAddress(self.port.info.mac);
         let other = TcpRepr { window_len: complaint.window_len ^ 1, ..complaint };
         for line in core::iter::once(&other).chain([&complaint; REPEATS]) {
             let frame = tcp_frame(&flow, line, mac);
-            let mut phy = Phy::input(&mut self.port, frame.bytes());
+            let mut phy =
+                Phy::input(&mut self.port, frame.bytes()).revising(&mut connection.revision);
             self.interface.poll_ingress_single(self.now, &mut phy, &mut connection.set);
         }
+        true
     }
 }
 

@@ -12,7 +12,9 @@
 //! - at once, when what was missing has come, and the next gap is told of (RFC 6582 section 3.2: a
 //!   partial acknowledgement).
 //!
-//! smoltcp's timer stays. It rarely comes first.
+//! smoltcp's timer stays. It rarely comes first, but it is the one for a handshake, for the end of a
+//! stream that is missing alone, for a connection in LAST-ACK, where smoltcp cannot be asked, and for
+//! a path on which nothing helps: only it reduces what is under way to one segment.
 
 use smoltcp::{
     time::{Duration, Instant},
@@ -26,6 +28,9 @@ const FIRST: Duration = Duration::from_secs(1);
 const LEAST_MARGIN: u32 = 200_000;
 /// The longest time (RFC 6298 section 2.5).
 const LONGEST: Duration = Duration::from_secs(60);
+/// How often something is sent again by this timer before anything is acknowledged: after that, the
+/// path may be full of it, and smoltcp's timer makes room (RFC 5681 section 3.1).
+const TRIES: u8 = 2;
 /// With so many, any time is the longest.
 const MOST_DOUBLINGS: u8 = 16;
 /// How often a time of a second may have been too short before one of two is kept.
@@ -38,8 +43,10 @@ const LONGEST_ROUND_TRIP: u64 = 60_000_000;
 pub(super) enum Sent {
     /// New, up to this number.
     New(TcpSeqNumber),
-    /// The first that is not acknowledged, once more.
-    First,
+    /// Some of it new, behind what has gone out before: in a probe of a closed window, say.
+    Partly,
+    /// The first that is not acknowledged, once more, up to this number.
+    First(TcpSeqNumber),
     /// Another one once more: smoltcp goes over all of them.
     Later,
 }
@@ -71,6 +78,8 @@ pub(super) struct Retransmission {
     timed: Option<(TcpSeqNumber, Instant)>,
     /// When to send again.
     due: Option<Instant>,
+    /// Since when something is under way.
+    waits_since: Option<Instant>,
     /// How often the time was doubled since anything was acknowledged.
     doublings: u8,
     /// What it had become then, while no round trip has been measured since.
@@ -79,6 +88,8 @@ pub(super) struct Retransmission {
     unmeasured: u8,
     /// While single segments are sent again: the number up to which all had been sent then.
     recovers_to: Option<TcpSeqNumber>,
+    /// The end of the last one of these.
+    sent_again: Option<TcpSeqNumber>,
     /// Whether what is missing next is to be sent again at once.
     is_partial: bool,
 }
@@ -92,17 +103,29 @@ impl Retransmission {
                 if self.recovers_to.is_none() {
                     self.timed.get_or_insert((end, now));
                 }
-                if self.due.is_none() {
-                    self.due = Some(now + self.time());
-                }
-                return;
+                return self.start(now);
             }
-            Sent::First => self.recovers_to = self.recovers_to.or(Some(next)),
+            Sent::Partly => {
+                self.timed = None;
+                return self.start(now);
+            }
+            Sent::First(end) => {
+                self.recovers_to = self.recovers_to.or(Some(next));
+                self.sent_again = Some(end);
+            }
             Sent::Later => self.recovers_to = None,
         }
         // Which of them is acknowledged cannot be known (RFC 6298 section 3).
         self.timed = None;
         self.due = Some(now + self.time());
+    }
+
+    /// Starts the timer, unless it runs.
+    fn start(&mut self, now: Instant) {
+        self.waits_since.get_or_insert(now);
+        if self.due.is_none() {
+            self.due = Some(now + self.time());
+        }
     }
 
     /// Notes that everything before `number` is acknowledged, some of it newly, and whether that is
@@ -119,8 +142,11 @@ impl Retransmission {
             (self.grown, self.unmeasured) = (Duration::ZERO, 0);
         }
         self.due = (!is_all).then(|| now + self.time());
+        self.waits_since = self.waits_since.filter(|_| !is_all);
         self.recovers_to = self.recovers_to.filter(|end| !is_all && number < *end);
-        self.is_partial = self.recovers_to.is_some();
+        // All of what was sent again has come, and more is missing.
+        let has_come = self.sent_again.is_some_and(|end| end <= number);
+        self.is_partial = has_come && self.recovers_to.is_some();
     }
 
     /// When to look again.
@@ -141,9 +167,27 @@ impl Retransmission {
         is_due
     }
 
-    /// There is nothing that could be sent again.
+    /// What was due has not gone out, although it could: it still is due.
+    pub(super) fn postpone(&mut self) {
+        self.is_partial = true;
+        self.doublings = self.doublings.saturating_sub(1);
+    }
+
+    /// Leaves it to others what becomes of what was due.
     pub(super) fn stop(&mut self) {
         self.due = None;
+        self.doublings = self.doublings.saturating_sub(1);
+    }
+
+    /// Whether nothing helps: nothing was acknowledged although it was sent again several times.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.doublings > TRIES
+    }
+
+    /// When the first was sent of what is not acknowledged, or since when the peer should have said
+    /// something about it.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.waits_since
     }
 
     /// How long to wait for an acknowledgement.
@@ -192,7 +236,7 @@ mod tests {
     fn send_again(timer: &mut Retransmission, next: TcpSeqNumber) -> Instant {
         let now = timer.deadline().unwrap();
         assert!(timer.take_due(now), "{timer:?}");
-        timer.sent(Sent::First, next, now);
+        timer.sent(Sent::First(START + 1024), next, now);
         now
     }
 
@@ -232,14 +276,14 @@ mod tests {
     #[test]
     fn gaps_are_closed_one_after_the_other() {
         let (mut timer, next) = (waiting(), START + 3072);
-        timer.sent(Sent::First, next, at(1050));
+        timer.sent(Sent::First(START + 1024), next, at(1050));
         assert!(!timer.take_due(at(1090)));
         timer.acknowledged(START + 1024, false, at(1090));
         assert!(timer.take_due(at(1090)));
         assert!(!timer.take_due(at(1090)), "once is enough");
         // What is sent meanwhile is another matter.
         timer.sent(Sent::New(next + 10), next + 10, at(1090));
-        timer.sent(Sent::First, next + 10, at(1090));
+        timer.sent(Sent::First(START + 1024), next + 10, at(1090));
         timer.acknowledged(next, false, at(1130));
         assert!(!timer.take_due(at(1130)));
         assert_eq!(timer.deadline(), Some(at(1370)));
@@ -251,12 +295,23 @@ mod tests {
     #[test]
     fn who_goes_over_all_needs_no_help() {
         let (mut timer, next) = (waiting(), START + 3072);
-        timer.sent(Sent::First, next, at(1300));
+        timer.sent(Sent::First(START + 1024), next, at(1300));
         timer.sent(Sent::Later, next, at(1300));
         timer.acknowledged(START + 1024, false, at(1340));
         assert!(!timer.take_due(at(1340)));
         // Nothing of that says how long the way is.
         assert_eq!(timer.deadline(), Some(at(1580)));
+    }
+
+    #[test]
+    fn what_went_out_twice_in_part_is_not_measured() {
+        let (mut timer, next) = (measured(), START + 1);
+        // A probe, and ten seconds later, when the window opens, all of it.
+        timer.sent(Sent::New(next), next, at(1000));
+        timer.sent(Sent::Partly, next + 999, at(11_000));
+        timer.acknowledged(next + 999, true, at(11_040));
+        timer.sent(Sent::New(next + 1000), next + 1000, at(12_000));
+        assert_eq!(timer.deadline(), Some(at(12_240)));
     }
 
     #[test]

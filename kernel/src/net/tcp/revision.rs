@@ -45,7 +45,10 @@ impl Revision {
     /// segment that is current.
     pub(super) fn hear(&mut self, tcp: &Tcp, scale: Option<u8>) {
         let window = usize::from(tcp.window) << scale.unwrap_or(0).min(MAX_SCALE);
-        self.acknowledged = Some(tcp.acknowledgement);
+        // What was never sent, nobody has got.
+        if self.next.is_none_or(|next| tcp.acknowledgement <= next) {
+            self.acknowledged = Some(tcp.acknowledgement);
+        }
         self.limit = Some(tcp.acknowledgement + window);
     }
 
@@ -79,7 +82,7 @@ impl Revision {
         let ahead = |of: TcpSeqNumber| of.0.wrapping_sub(end.0);
         let Some(next) = self.next.filter(|_| tcp.flags & SYN == 0) else {
             let is_repeated = self.next.replace(end) == Some(end);
-            self.sent = Some(if is_repeated { Sent::First } else { Sent::New(end) });
+            self.sent = Some(if is_repeated { Sent::First(end) } else { Sent::New(end) });
             // When the peer has that, but no data.
             self.acknowledged = Some(end);
             return None;
@@ -88,13 +91,13 @@ impl Revision {
             self.limit.filter(|limit| ahead(*limit) < ahead(next)).unwrap_or(next)
         } else if ahead(next) < 0 {
             self.next = Some(end);
-            self.sent = Some(Sent::New(end));
+            self.sent = Some(if tcp.sequence == next { Sent::New(end) } else { Sent::Partly });
             return None;
         } else if self.keeps_alive && is_alive_sign(segment, tcp) {
             self.acknowledged.filter(|number| ahead(*number) < 0)? - 1
         } else {
             let is_first = self.acknowledged == Some(tcp.sequence);
-            self.sent = Some(if is_first { Sent::First } else { Sent::Later });
+            self.sent = Some(if is_first { Sent::First(end) } else { Sent::Later });
             return None;
         };
         if says > 0 || ahead(number) > 0 {
@@ -171,6 +174,36 @@ mod tests {
         let repr = TcpRepr { control: TcpControl::Rst, seq_number: START + 101, ..EMPTY };
         let segment = send(&mut { revision }, &repr);
         assert_eq!(TcpPacket::new_checked(&segment).unwrap().seq_number(), START + 101);
+    }
+
+    #[test]
+    fn what_goes_out_is_new_or_not() {
+        let says = |at: usize, payload, control| {
+            let mut revision = Revision { sent: None, keeps_alive: true, ..after_a_thousand(5000) };
+            let ack_number = Some(TcpSeqNumber(1));
+            send(
+                &mut revision,
+                &TcpRepr { control, seq_number: START + at, ack_number, payload, ..EMPTY },
+            );
+            revision.sent
+        };
+        let (none, fin) = (TcpControl::None, TcpControl::Fin);
+        assert_eq!(says(1001, &[7; 9][..], none), Some(Sent::New(START + 1010)));
+        assert_eq!(says(1001, &[], fin), Some(Sent::New(START + 1002)));
+        assert_eq!(says(1000, &[7; 9], none), Some(Sent::Partly));
+        assert_eq!(says(101, &[7; 100], none), Some(Sent::First(START + 201)));
+        assert_eq!(says(201, &[7; 800], none), Some(Sent::Later));
+        // Acknowledgements, and what keeps alive.
+        assert_eq!(says(1001, &[], none), None);
+        assert_eq!(says(1000, &[0], none), None);
+        // The SYN itself, again.
+        assert_eq!(says(0, &[], TcpControl::Syn), Some(Sent::New(START + 1)));
+        let mut revision = Revision::default();
+        for sent in [Sent::New(START + 1), Sent::First(START + 1)] {
+            let control = TcpControl::Syn;
+            send(&mut revision, &TcpRepr { control, seq_number: START, ..EMPTY });
+            assert_eq!(revision.sent, Some(sent));
+        }
     }
 
     #[test]

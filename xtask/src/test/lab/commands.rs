@@ -98,10 +98,14 @@ impl Typed {
     ) -> Result<T> {
         let start = Instant::now();
         loop {
-            // After its end, nothing more can come.
             let ended = self.child.try_wait()?;
-            while let Ok(part) = self.output.recv_timeout(Duration::from_millis(50)) {
+            // After its end, all of it is to be read.
+            let patience = Duration::from_millis(if ended.is_some() { 5000 } else { 50 });
+            while let Ok(part) = self.output.recv_timeout(patience) {
                 self.text += &String::from_utf8_lossy(&part);
+                if ended.is_none() {
+                    break;
+                }
             }
             if let Some(found) = look(&self.text, ended) {
                 return Ok(found);
@@ -185,10 +189,10 @@ fn is_enough(session: &mut Session, arch: Arch) -> Result<()> {
     session.succeed("mkdir -p xl-cfg")?;
     session.send_file("xl-cfg/http", image.as_ref())?;
     session.send_file("xl-cfg/http.cfg", config.path())?;
-    session.succeed("cd xl-cfg && xl create http.cfg")?;
-    let served = serves_dom0(session);
-    session.succeed("xl destroy http; rm -r xl-cfg")?;
-    served
+    let created = session.succeed("cd xl-cfg && xl create http.cfg");
+    let served = created.and_then(|_| serves_dom0(session));
+    let cleaned = session.succeed("rm -r xl-cfg; xl destroy http");
+    served.and(cleaned.map(|_| ()))
 }
 
 /// `lab exec` boots Xen of 32 bits, which creates a guest by what `xl-cfg` writes.
