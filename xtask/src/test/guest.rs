@@ -1,7 +1,8 @@
 //! A guest that a test runs: its console, its ports, its end.
 
+mod process;
+
 use std::io::{self, PipeWriter};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::outside::{self, Processors};
 use crate::build::Image;
 use crate::run::{
     Console, End, Forward, Guest, Hardware, Network, Passt, Protocol, Reserved, Running,
-    choose_host_ports, guest_status, interrupted, process_arguments,
+    choose_host_ports, guest_status, interrupted,
 };
 use crate::symbolize::{Annotator, DebugInfo};
 use crate::tools;
@@ -130,49 +131,6 @@ impl TestGuest {
             passt: None,
             _ports: ports,
         })
-    }
-
-    /// Starts an app as a Linux process on a network that only it and its clients are on.
-    pub fn start_process_in(
-        namespace: Namespace,
-        program: &Path,
-        hardware: &Hardware,
-        arguments: &[String],
-    ) -> Result<Self> {
-        let network = Network::Tap(namespace::INTERFACE.into());
-        let mut command = Command::new(program);
-        command.args(process_arguments(hardware, &network, None)?);
-        command.arg("--").arg(namespace::BOOT_ARGUMENT).args(arguments);
-        let command = namespace.inside(&command);
-        let (running, console) = record(&command, Stdio::null())?;
-        Ok(Self {
-            command,
-            running,
-            console,
-            image: None,
-            forwards: Vec::new(),
-            namespace: Some(namespace),
-            passt: None,
-            _ports: Reserved::default(),
-        })
-    }
-
-    /// Starts an app as a Linux process, on passt.
-    pub fn start_process(
-        program: &Path,
-        hardware: &Hardware,
-        mut forwards: Vec<Forward>,
-        arguments: &[String],
-    ) -> Result<Self> {
-        let ports = choose_host_ports(&mut forwards)?;
-        let network = Network::User(forwards.clone());
-        let passt = Passt::for_network(&network)?;
-        let mut command = Command::new(program);
-        command.args(process_arguments(hardware, &network, passt.as_ref())?);
-        command.arg("--").args(arguments);
-        let (running, console) = record(&command, Stdio::null())?;
-        let (image, namespace) = (None, None);
-        Ok(Self { command, running, console, image, forwards, namespace, passt, _ports: ports })
     }
 
     /// Whether its network is passt's.
