@@ -124,17 +124,23 @@ fn many_gaps_at_once_are_closed_one_after_the_other() {
     });
 }
 
+/// Sends and receives a hundred bytes so often, so that the round trip is known.
+async fn speak(sender: &mut TcpStream, receiver: &mut TcpStream, times: usize) {
+    let mut buffer = [0; 100];
+    for _ in 0..times {
+        sender.write_all(&buffer).await.unwrap();
+        receiver.read_exact(&mut buffer).await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A path that becomes slow looks like a loss at first, and then no more.
 #[test]
 fn slow_acknowledgements_are_not_taken_for_losses_for_long() {
     simulate(async {
         let ((link, _a, _b), mut accepted, mut stream) = connected(QUIET).await;
         let mut buffer = [0; 100];
-        for _ in 0..100 {
-            stream.write_all(&buffer).await.unwrap();
-            accepted.read_exact(&mut buffer).await.unwrap();
-            sleep(Duration::from_millis(1)).await;
-        }
+        speak(&mut stream, &mut accepted, 100).await;
         link.set_faults(Faults { delay: Duration::from_millis(400), ..QUIET });
         let mut frames = Vec::new();
         for _ in 0..10 {
@@ -241,11 +247,7 @@ fn a_new_address_is_waited_for() {
     simulate(async {
         let ((link, _a, _b), mut accepted, mut stream) = connected(QUIET).await;
         let mut buffer = [7; 100];
-        for _ in 0..10 {
-            stream.write_all(&buffer).await.unwrap();
-            accepted.read_exact(&mut buffer).await.unwrap();
-            sleep(Duration::from_millis(50)).await;
-        }
+        speak(&mut stream, &mut accepted, 10).await;
         let is_away = Rc::new(Cell::new(true));
         let away = Rc::clone(&is_away);
         link.tap(move |_, _| !away.get());

@@ -78,7 +78,7 @@ pub(super) struct Retransmission {
     timed: Option<(TcpSeqNumber, Instant)>,
     /// When to send again.
     due: Option<Instant>,
-    /// Since when something is under way.
+    /// Since when there has always been something under way.
     waits_since: Option<Instant>,
     /// How often the time was doubled since anything was acknowledged.
     doublings: u8,
@@ -184,8 +184,7 @@ impl Retransmission {
         self.doublings > TRIES
     }
 
-    /// When the first was sent of what is not acknowledged, or since when the peer should have said
-    /// something about it.
+    /// When something went out first while nothing else was under way; `None` if nothing is.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         self.waits_since
     }
