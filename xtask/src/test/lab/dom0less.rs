@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::logs;
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -134,7 +135,13 @@ fn checked(
         }
     };
     let console = String::from_utf8_lossy(&console).replace('\r', "");
-    ending.and_then(|ending| check(&console, ending)).map_err(|error| {
+    let complaints = logs::about_guest(guest.xen());
+    let checked = ending.and_then(|ending| {
+        check(&console, ending)?;
+        ensure!(complaints.is_empty(), "Xen complains of the guest");
+        Ok(())
+    });
+    checked.map_err(|error| {
         let said: String = guest.xen().iter().map(|line| format!("Xen: {line}\n")).collect();
         let failure = failure(&error, &console, Some(image));
         let output = failure.output.clone() + &said;
