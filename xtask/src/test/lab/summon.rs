@@ -7,6 +7,8 @@
 //!
 //! [`tests/recorder`]: ../../../../tests/recorder/src/main.rs
 
+mod records;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -29,10 +31,6 @@ pub const EXAMPLE: &str = "jitsu-guest";
 const ADDRESS: &str = "10.99.0.77";
 /// Its name in XenStore.
 const NODE: &str = "/ip/10-99-0-77";
-/// A record that nobody can use, of a client that is not there.
-const BAD_RECORD: &str = "/ip/10-99-0-77/80/10-99-0-200/5/syn/sequence";
-/// One that the guest can read, and not remove.
-const STUBBORN_RECORD: &str = "/ip/10-99-0-77/80/10-99-0-201/6";
 /// How the page ends.
 const PAGE: &str = "<p>Just in time.\n";
 /// The network card that dom0 takes for the guest's, of which there is none.
@@ -101,9 +99,9 @@ fn record(session: &mut Session, arch: Arch) -> Result<()> {
     // does not look into.
     session.succeed(&format!(
         "echo 100 >/proc/sys/net/ipv4/neigh/xenbr0/delay_first_probe_time && \
-         arp -s {ADDRESS} {NOBODY} temp && xenstore-write {BAD_RECORD} 7; \
-         xenstore-write {STUBBORN_RECORD}/syn/sequence 7; xenstore-chmod -r {STUBBORN_RECORD} r0"
+         arp -s {ADDRESS} {NOBODY} temp"
     ))?;
+    records::write(session)?;
     clients(session, CLIENTS)?;
     let recorded = format!("[ $(grep -c recorded recorder.log) = {CLIENTS} ]");
     until(session, &recorded, "the connections are not recorded")?;
@@ -144,6 +142,7 @@ fn run(session: &mut Session, app: &App, image: &Image, console: &mut Vec<u8>) -
     let mut domain = Domain::create(session, &config, false)?;
     let result = served(session, &mut domain, console, CLIENTS).and_then(|()| {
         check(session, &config.name, &String::from_utf8_lossy(console))?;
+        refuses_again(session, &mut domain, console)?;
         // One that comes later is nobody's business.
         clients(session, 1)?;
         served(session, &mut domain, console, 1)
@@ -192,10 +191,26 @@ fn check(session: &mut Session, name: &str, console: &str) -> Result<()> {
     ensure!(left.matches("syn").count() == 1, "one record cannot be removed, of these:\n{left}");
     let ready = format!("xenstore-read /local/domain/$(xl domid {name})/data/ready");
     ensure!(session.succeed(&ready)? == "1\n", "it does not say that it is ready");
-    let refused = "10.99.0.200:5 to 10.99.0.77:80 is not taken over: its `options`";
-    let stubborn = "10.99.0.201:6 to 10.99.0.77:80 is not taken over: XenStore does not permit it";
-    for expected in [&format!("{answered} clients were there before"), refused, stubborn] {
+    let taken_over = format!("{answered} clients were there before");
+    for expected in records::refused().iter().chain([&taken_over]) {
         ensure!(console.contains(expected), "the console does not show `{expected}`");
     }
+    Ok(())
+}
+
+/// A client whose connection was taken over has a record again, which the guest removes, and refuses.
+fn refuses_again(session: &mut Session, domain: &mut Domain, console: &mut Vec<u8>) -> Result<()> {
+    let said = session.succeed("cat recorder.log")?;
+    let expected = records::duplicate(&records::write_again(session, &said)?);
+    let start = Instant::now();
+    while !String::from_utf8_lossy(console).contains(&expected) {
+        let mut keep = |part: &[u8]| console.extend_from_slice(part);
+        if let Some(ending) = domain.follow(session, &mut keep)? {
+            bail!("it ended with {ending:?}");
+        }
+        ensure!(start.elapsed() < PATIENCE, "the console does not show `{expected}`");
+    }
+    let left = session.succeed(&format!("xenstore-ls {NODE}"))?;
+    ensure!(left.matches("syn").count() == 1, "a record that is refused stays:\n{left}");
     Ok(())
 }
