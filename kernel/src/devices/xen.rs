@@ -83,6 +83,7 @@ impl Found {
         let budget = MOST_KEPT.min(memory::stats().total_frames / KEPT_SHARE);
         let started =
             block::start(&self.store, sharing, &self.directory, budget, self.queues).await;
+        chart::mark("blkfront");
         self.watch_over("blkfront", started)
     }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use self::xen::Booting;
 use super::counter::Counter;
 use super::marks::{self, Steps};
 use super::peer::{self, Peer};
@@ -18,10 +19,13 @@ use crate::app::App;
 use crate::arch::{Arch, ArchChoice};
 use crate::build::{self, How, Image};
 use crate::run::{Console, Guest, Hardware, Network, Running};
-use crate::{setup, ui};
+use crate::{paths, setup, ui};
 
 /// How long a guest may take to answer, or to reach its `main`.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The app that connects several devices: a directory of this checkout, and its binary.
+const DEVICES: (&str, Option<&str>) = ("tests/bulk", Some("devices"));
 
 /// How often is looked whether it has.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -33,6 +37,7 @@ const INTERVAL: Duration = Duration::from_millis(2);
   cargo xtask bench boot echo --arch aarch64 --json
   cargo xtask bench boot hello              up to its main: it has no network
   cargo xtask bench boot --on xen           by xl in the lab, up to the first answer by HTTP
+  cargo xtask bench boot --on xen --disk    a network card and a disk, at once and in turn
 
 The guest gets its address by boot argument. Counts start at the image's entry point. An app that
 does not use the network answers no ping; its boot is over when its main starts.")]
@@ -47,6 +52,10 @@ pub struct Options {
     /// the whole machine.
     #[arg(long, value_enum, default_value = "qemu")]
     on: Platform,
+    /// On Xen: boots an app that connects a network card and a disk before it answers, at the same
+    /// time, and then one after the other.
+    #[arg(long, conflicts_with = "app")]
+    disk: bool,
     /// Boots so many times; the medians are printed.
     #[arg(long, value_name = "N", default_value_t = 3)]
     runs: usize,
@@ -75,39 +84,59 @@ impl Console for Silent {
 impl Options {
     /// Measures, and prints.
     pub fn execute(&self) -> Result<()> {
-        let app = App::find(&self.app, None)?;
+        ensure!(!self.disk || self.on == Platform::Xen, "`--disk` is for `--on xen`");
+        let app = match self.disk {
+            true => App::find(&paths::repository().join(DEVICES.0).to_string_lossy(), DEVICES.1)?,
+            false => App::find(&self.app, None)?,
+        };
         let mut all = serde_json::Map::new();
         for &arch in self.arch.list() {
             setup::programs(&[arch.qemu()])?;
             let how = How { release: true, ..How::default() };
             let image = build::build(&app, arch, &how)?;
             let found = marks::find(&image)?;
-            if self.on == Platform::Xen {
-                ensure!(found.network, "`{}` has no network, so nobody can ask it", self.app);
-                let boot = xen::boot(&app, &image, &found, self.runs)?;
-                if self.json {
-                    all.insert(arch.name().into(), boot.to_json());
-                } else {
-                    boot.print(&app.binary, arch);
-                }
-                continue;
-            }
-            ui::progress("Booting", format_args!("{} for {arch}", app.binary));
-            let runs = (0..self.runs.max(1)).map(|_| boot(&image, &found));
-            let runs = runs.collect::<Result<Vec<_>>>().with_context(|| {
-                format!("cannot count; `cargo xtask run {} --arch {arch}` shows more", self.app)
-            })?;
-            let steps = medians(&runs);
-            if self.json {
-                all.insert(arch.name().into(), to_json(&steps));
-            } else {
-                print(&app.binary, arch, &steps);
-            }
+            let figures = match self.on {
+                Platform::Qemu => self.on_qemu(&app, &image, &found)?,
+                Platform::Xen => self.on_xen(&app, &image, &found)?,
+            };
+            all.insert(arch.name().into(), figures);
         }
         if self.json {
             println!("{}", Value::from(all));
         }
         Ok(())
+    }
+
+    fn on_qemu(&self, app: &App, image: &Image, found: &Steps) -> Result<Value> {
+        let arch = image.arch;
+        ui::progress("Booting", format_args!("{} for {arch}", app.binary));
+        let runs = (0..self.runs.max(1)).map(|_| boot(image, found));
+        let runs = runs.collect::<Result<Vec<_>>>().with_context(|| {
+            format!("cannot count; `cargo xtask run {} --arch {arch}` shows more", self.app)
+        })?;
+        let steps = medians(&runs);
+        if !self.json {
+            print(&app.binary, arch, &steps);
+        }
+        Ok(to_json(&steps))
+    }
+
+    fn on_xen(&self, app: &App, image: &Image, found: &Steps) -> Result<Value> {
+        ensure!(found.network, "`{}` has no network, so nobody can ask it", app.binary);
+        let mut booting = Booting::prepare(app, image, found, self.runs, self.disk)?;
+        let mut boot = |what: &str, arguments: &[&str]| -> Result<Value> {
+            let boot = booting.boot(arguments)?;
+            if !self.json {
+                boot.print(what, image.arch);
+            }
+            Ok(boot.to_json())
+        };
+        if !self.disk {
+            return boot(&app.binary, &[]);
+        }
+        let together = boot("a network card and a disk at once", &[])?;
+        let in_turn = boot("a disk, and then a network card", &["in-turn"])?;
+        Ok(json!({ "at once": together, "in turn": in_turn }))
     }
 }
 

@@ -19,9 +19,10 @@ use crate::tools::quote;
 use crate::ui;
 use crate::xl_cfg::Config;
 
-/// The guest's address, and its memory in MiB.
+/// The guest's address, its memory in MiB, and its disk if it has one.
 const ADDRESS: &str = "10.99.0.2";
 const MEMORY: u64 = 16;
+const DISK: &str = "/run/disk.img";
 
 /// A step of the boot.
 #[derive(Clone, Debug)]
@@ -41,39 +42,67 @@ pub struct Boot {
     steps: Vec<Step>,
 }
 
-/// Boots an image so often; gives the boot whose ping was the median one.
-pub fn boot(app: &App, image: &Image, found: &Steps, runs: usize) -> Result<Boot> {
-    let xen = Xen::of(image.arch);
-    let meter = crate::linux::program("meter", "meter", xen.arch())?;
-    let mut places = found.places.clone();
-    if let Some(entry) = entry(image.arch) {
-        places.retain(|(mark, _)| *mark != 0);
-        places.push((0, entry));
+/// A lab in which a guest is booted again and again.
+pub struct Booting<'a> {
+    session: Session,
+    counter: Counter,
+    found: &'a Steps,
+    config: Config,
+    runs: usize,
+}
+
+impl<'a> Booting<'a> {
+    /// Boots Xen and dom0 for an image, whose steps are known, and which is to be booted so often.
+    pub fn prepare(
+        app: &App,
+        image: &Image,
+        found: &'a Steps,
+        runs: usize,
+        disk: bool,
+    ) -> Result<Self> {
+        let xen = Xen::of(image.arch);
+        let meter = crate::linux::program("meter", "meter", xen.arch())?;
+        let mut places = found.places.clone();
+        if let Some(entry) = entry(image.arch) {
+            places.retain(|(mark, _)| *mark != 0);
+            places.push((0, entry));
+        }
+        let counter = Counter::new(places)?;
+        let lab = Lab::prepare(xen)?;
+        ui::progress("Booting", format_args!("Xen and dom0 on {}", xen.arch()));
+        let hardware = Hardware::default_of(xen).with_arguments(counter.qemu_arguments());
+        let mut session = Session::start(&lab, &hardware)?;
+        let config = Config::for_lab(app, image, Some(MEMORY), &[])?;
+        let disks = if disk { vec![DISK.into()] } else { Vec::new() };
+        let config = Config { network: true, native_tsc: true, disks, ..config };
+        let mac = config.mac.context("the guest has no hardware address")?;
+        session.send("meter", &std::fs::read(meter)?)?;
+        session.send(&quote(&config.kernel), &std::fs::read(&image.path)?)?;
+        session.succeed(&format!(
+            "chmod +x meter; arp -i xenbr0 -s {ADDRESS} {mac}; head -c 1048576 /dev/zero >{DISK}"
+        ))?;
+        Ok(Self { session, counter, found, config, runs })
     }
-    let counter = Counter::new(places)?;
-    let lab = Lab::prepare(xen)?;
-    ui::progress("Booting", format_args!("Xen and dom0 on {}", xen.arch()));
-    let hardware = Hardware::default_of(xen).with_arguments(counter.qemu_arguments());
-    let mut session = Session::start(&lab, &hardware)?;
-    let arguments = [format!("ip={ADDRESS}/24")];
-    let config = Config::for_lab(app, image, Some(MEMORY), &arguments)?;
-    let config = Config { network: true, native_tsc: true, ..config };
-    let mac = config.mac.context("the guest has no hardware address")?;
-    session.send("meter", &std::fs::read(meter)?)?;
-    session.send(&quote(&config.kernel), &std::fs::read(&image.path)?)?;
-    session.send("guest.cfg", config.text().as_bytes())?;
-    session.succeed(&format!("chmod +x meter; arp -i xenbr0 -s {ADDRESS} {mac}"))?;
-    ui::progress("Booting", format_args!("{} for {} on it", app.binary, image.arch));
-    let mut boots = Vec::new();
-    for _ in 0..runs.max(1) {
-        counter.forget_marks()?;
-        let printed = session.succeed(&format!("./meter create guest.cfg {ADDRESS}"))?;
-        boots.push(chart(&counter, found, &printed)?);
-        session.succeed(&format!("xl destroy {}", quote(&config.name)))?;
+
+    /// Boots with these arguments; gives the boot whose ping was the median one.
+    pub fn boot(&mut self, arguments: &[&str]) -> Result<Boot> {
+        let address = format!("ip={ADDRESS}/24");
+        let arguments = [&[address.as_str()], arguments].concat();
+        ui::progress("Booting", format_args!("{} {}", self.config.name, arguments.join(" ")));
+        self.config.arguments = arguments.into_iter().map(String::from).collect();
+        self.session.send("guest.cfg", self.config.text().as_bytes())?;
+        let mut boots = Vec::new();
+        for _ in 0..self.runs.max(1) {
+            self.counter.forget_marks()?;
+            let create = format!("./meter create guest.cfg {ADDRESS}");
+            let printed = self.session.succeed(&create)?;
+            boots.push(chart(&self.counter, self.found, &printed)?);
+            self.session.succeed(&format!("xl destroy {}", quote(&self.config.name)))?;
+        }
+        boots.sort_by_key(|boot| boot.at(PING).map(|step| step.micros));
+        let median = boots.len() / 2;
+        Ok(boots.swap_remove(median))
     }
-    boots.sort_by_key(|boot| boot.steps.iter().find(|step| step.name == PING).map(|s| s.micros));
-    let median = boots.len() / 2;
-    Ok(boots.swap_remove(median))
 }
 
 /// Where xl enters flat images.
@@ -101,14 +130,20 @@ fn chart(counter: &Counter, found: &Steps, printed: &str) -> Result<Boot> {
     };
     let mut steps: Vec<Step> = found.names.iter().enumerate().skip(1).filter_map(step).collect();
     steps.sort_by_key(|step| step.instructions);
-    let ping = steps.iter().find(|step| step.name == PING).context("no ping was received")?;
-    Ok(Boot { before: pinged.saturating_sub(ping.micros), steps })
+    let mut boot = Boot { before: pinged, steps };
+    boot.before -= boot.at(PING).context("no ping was received")?.micros.min(pinged);
+    Ok(boot)
 }
 
 impl Boot {
+    /// A step that was reached.
+    fn at(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+
     /// Prints a table.
-    pub fn print(&self, app: &str, arch: Arch) {
-        println!("{app} on {arch}, by xl: instructions of the machine, and ms, from the entry");
+    pub fn print(&self, what: &str, arch: Arch) {
+        println!("{what} on {arch}, by xl: instructions of the machine, and ms, from the entry");
         println!("{:>14} {:>14} {:>10}  step", "up to here", "step alone", "ms");
         let ms = |micros: u64| micros as f64 / 1000.0;
         println!("{:>14} {:>14} {:>10.1}  xl and dom0, before", "", "", -ms(self.before));
