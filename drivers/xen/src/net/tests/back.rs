@@ -153,13 +153,19 @@ impl<'a> NetBack<'a> {
 
     /// Gives the guest a frame. Returns whether there was a page for it.
     pub(super) fn deliver(&mut self, frame: &[u8], flags: u32) -> bool {
-        let Some([id, reference]) = self.receive.take() else { return false };
+        self.place(frame, flags).is_some()
+    }
+
+    /// Gives the guest a frame, and says where the page is.
+    pub(super) fn place(&mut self, frame: &[u8], flags: u32) -> Option<*const u8> {
+        let [id, reference] = self.receive.take()?;
         let grants = self.back.guest.sharing.grants;
         let page = PeerPage::map(grants, DOM0, GrantRef(reference), Access::ReadWrite).unwrap();
         page.write(0, frame);
+        let place = start_of(&page);
         drop(page);
         self.respond(id, 0, flags, frame.len() as u16);
-        true
+        Some(place)
     }
 
     /// Gives the guest a frame in parts of these sizes, with what is said about it after the first.
@@ -229,4 +235,9 @@ impl<'a> NetBack<'a> {
     pub(super) fn events_for(&self, port: u32) -> usize {
         self.back.guest.take_sent(port)
     }
+}
+
+/// Where a page is, as the guest sees it.
+pub(super) fn start_of(page: &PeerPage) -> *const u8 {
+    core::ptr::from_ref(page.byte(0)).cast()
 }

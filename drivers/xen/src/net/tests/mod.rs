@@ -4,6 +4,7 @@ extern crate std;
 
 mod again;
 mod back;
+mod copies;
 mod frames;
 mod groups;
 mod hostile;
