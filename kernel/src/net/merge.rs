@@ -136,7 +136,7 @@ mod tests {
     use mayfly_device::{FramePool, PagePool};
 
     use super::*;
-    use crate::net::segments::Layout;
+    use crate::net::cutting::Cutting;
 
     const SIZE: u16 = 1000;
 
@@ -154,14 +154,14 @@ mod tests {
 
     /// Its segments.
     fn cut(packet: &[u8]) -> Vec<Vec<u8>> {
-        let layout = Layout::of(packet).unwrap();
-        let pieces = layout.pieces(packet.len(), NonZeroU16::new(SIZE).unwrap());
-        let segment = |piece: Range<usize>| {
-            let mut segment = vec![0; layout.length(&piece)];
-            layout.write(&mut segment, packet, piece).unwrap();
-            segment
+        let size = NonZeroU16::new(SIZE).unwrap();
+        let mut cutting = Cutting::new(packet.into(), packet.len(), size).unwrap();
+        let next = || {
+            let mut segment = vec![0; cutting.next_length()?];
+            cutting.write_next(&mut segment).unwrap();
+            Some(segment)
         };
-        pieces.map(segment).collect()
+        core::iter::from_fn(next).collect()
     }
 
     fn pool(size: usize) -> Rc<dyn FramePool> {

@@ -24,6 +24,7 @@ mod by_name;
 mod checksum;
 mod config;
 mod configure;
+mod cutting;
 mod deadlines;
 mod emit;
 mod error;

@@ -13,7 +13,7 @@ use smoltcp::{
     wire::ETHERNET_HEADER_LEN,
 };
 
-use super::{checksum, merge::Merge, phy::Caught, segments::Layout, stats::Stats};
+use super::{checksum, cutting::Cutting, merge::Merge, phy::Caught, stats::Stats};
 use crate::memory;
 
 /// Longest frame that is given to a device to be cut: an IPv4 packet of 65,535 bytes.
@@ -41,6 +41,9 @@ pub(super) struct Port {
     /// complete.
     merged: Option<RangeInclusive<usize>>,
     merge: Option<Merge>,
+    /// A packet that is cut here, of which segments wait for room. As long as there is one, there is
+    /// none for anything else.
+    cutting: Option<Cutting>,
     /// Frames that the device is known to take.
     room: usize,
     unflushed: bool,
@@ -114,6 +117,7 @@ impl Port {
             large: None,
             merged,
             merge: None,
+            cutting: None,
             room: 0,
             unflushed: false,
             last_segment: 0,
@@ -133,9 +137,18 @@ impl Port {
         if self.room == 0 {
             // It takes room that the device is to be asked for, should there be none.
             self.end_merge();
-            self.room = self.device.transmit_room();
+            self.go_on_cutting();
+            self.look_for_room();
         }
         self.room > 0
+    }
+
+    /// Asks the device how much it takes, which makes it free the buffers of frames that have left.
+    fn look_for_room(&mut self) {
+        let room = self.device.transmit_room();
+        let is_free = self.cutting.is_none();
+        self.room =
+            if is_free { room.saturating_sub(usize::from(self.merge.is_some())) } else { 0 };
     }
 
     /// An empty buffer for a frame of `length` bytes, if there is memory for one.
@@ -154,20 +167,19 @@ impl Port {
     fn take_buffer(&mut self) -> Option<FrameBuf> {
         let headroom = self.info.headroom;
         FrameBuf::allocate(&self.pool, headroom).or_else(|| {
-            let room = self.device.transmit_room();
-            self.room = room.saturating_sub(usize::from(self.merge.is_some()));
+            self.look_for_room();
             FrameBuf::allocate(&self.pool, headroom)
         })
     }
 
     /// As `take_buffer`, for a packet that the device cuts into segments.
     fn take_large_buffer(&mut self) -> Option<FrameBuf> {
-        let (pool, headroom) = (self.large_pool.as_ref()?, self.info.headroom);
-        FrameBuf::allocate(pool, headroom).or_else(|| {
-            let room = self.device.transmit_room();
-            self.room = room.saturating_sub(usize::from(self.merge.is_some()));
-            FrameBuf::allocate(pool, headroom)
-        })
+        let headroom = self.info.headroom;
+        if let Some(frame) = FrameBuf::allocate(self.large_pool.as_ref()?, headroom) {
+            return Some(frame);
+        }
+        self.look_for_room();
+        FrameBuf::allocate(self.large_pool.as_ref()?, headroom)
     }
 
     /// Queues a frame. One that the device does not take is dropped and counted.
@@ -285,8 +297,10 @@ impl Port {
                 let result = self.device.transmit_segmented(frame, size);
                 self.sent(result);
             }
+            // Another one cannot be under way: there was room for this one.
             Outgoing::Scratch(bytes, length, size) => {
-                self.cut(bytes.get(..length).unwrap_or_default(), size);
+                self.cutting = Cutting::new(bytes, length, size);
+                self.go_on_cutting();
             }
             Outgoing::Caught(_) | Outgoing::Lost(_) => self.stats.unsent_frames += 1,
         }
@@ -341,16 +355,23 @@ impl Port {
         }
     }
 
-    /// Sends the segments of a packet. Those for which there is no memory or room are lost, and
-    /// sent again by TCP.
-    fn cut(&mut self, packet: &[u8], size: NonZeroU16) {
-        let Some(layout) = Layout::of(packet) else { return };
-        for piece in layout.pieces(packet.len(), size) {
-            let Some(mut frame) = self.allocate(layout.length(&piece)) else {
+    /// Sends segments of the packet that is cut here, as long as there is room. Those for which there
+    /// is no memory are lost, and sent again by TCP.
+    fn go_on_cutting(&mut self) {
+        let Some(mut cutting) = self.cutting.take() else { return };
+        while let Some(length) = cutting.next_length() {
+            if self.room == 0 {
+                self.look_for_room();
+            }
+            if self.room == 0 {
+                self.cutting = Some(cutting);
+                return;
+            }
+            let Some(mut frame) = self.allocate(length) else {
                 self.stats.out_of_memory += 1;
                 return;
             };
-            if layout.write(frame.bytes_mut(), packet, piece).is_some() {
+            if cutting.write_next(frame.bytes_mut()).is_some() {
                 checksum::fill(frame.bytes_mut(), self.info.checksums.on_transmit);
                 self.send(frame);
             }

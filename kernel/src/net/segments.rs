@@ -3,7 +3,7 @@
 //! smoltcp is told that the device cuts, once and for all. When there is no memory for a long
 //! frame in the device's pool, the stack has to do it after all.
 
-use core::{num::NonZeroU16, ops::Range};
+use core::ops::Range;
 
 use super::wire::{ETHERTYPE_IPV4, PROTOCOL_TCP, u16_at};
 
@@ -32,14 +32,9 @@ impl Layout {
         is_tcp.then_some(Self { is_ipv4, tcp, payload })
     }
 
-    /// The parts of the payload that make segments of `size` bytes, as places in the frame.
-    pub(super) fn pieces(
-        self,
-        length: usize,
-        size: NonZeroU16,
-    ) -> impl Iterator<Item = Range<usize>> {
-        let step = usize::from(size.get());
-        (self.payload..length).step_by(step).map(move |start| start..(start + step).min(length))
+    /// Where the payload is in a frame of this length.
+    pub(super) fn payload(self, length: usize) -> Range<usize> {
+        self.payload..length
     }
 
     /// Bytes that a segment with this piece of the payload takes.
@@ -74,10 +69,10 @@ impl Layout {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn long_frame(ipv6: bool, payload: usize) -> Vec<u8> {
+    pub(in crate::net) fn long_frame(ipv6: bool, payload: usize) -> Vec<u8> {
         let mut frame = vec![0; 12];
         if ipv6 {
             frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, PROTOCOL_TCP, 64]);
@@ -98,10 +93,11 @@ mod tests {
         for ipv6 in [false, true] {
             let frame = long_frame(ipv6, 2500);
             let layout = Layout::of(&frame).unwrap();
-            let size = NonZeroU16::new(1000).unwrap();
+            let all = layout.payload(frame.len());
             let mut payload = Vec::new();
             let mut lengths = Vec::new();
-            for piece in layout.pieces(frame.len(), size) {
+            for start in all.clone().step_by(1000) {
+                let piece = start..all.end.min(start + 1000);
                 let mut segment = vec![0; layout.length(&piece)];
                 layout.write(&mut segment, &frame, piece).unwrap();
                 let tcp = if ipv6 { 54 } else { 34 };

@@ -103,6 +103,36 @@ fn the_device_cuts_long_packets() {
 }
 
 #[test]
+fn what_is_cut_here_waits_for_room() {
+    // Long packets without a buffer for one, and room for a part of one. The link delays what it is
+    // given, so that there is mostly less room than that.
+    for ring in [1, 2, 3, 7] {
+        let delay = Duration::from_millis(5);
+        let faults = Faults { offload: Some(0), ring, delay, ..Faults::default() };
+        simulate(async move {
+            let (_link, a, b) = pair(faults, 6);
+            let mut listener = TcpListener::bind(&a, 80).await.unwrap();
+            let task = spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(&pattern(100_000, 6)).await.unwrap();
+                stream.close().await.unwrap();
+            });
+            let mut stream = TcpStream::connect(&b, server(80)).await.unwrap();
+            let unsent = a.stats().unsent_frames;
+            let (start, mut received, mut buffer) = (Instant::now(), Vec::new(), [0; 3000]);
+            while let count @ 1.. = stream.read(&mut buffer).await.unwrap() {
+                received.extend_from_slice(&buffer[..count]);
+            }
+            assert!(received == pattern(100_000, 6), "damaged");
+            task.await.unwrap();
+            assert_eq!(a.stats().unsent_frames, unsent, "with room for {ring}");
+            // Some hundred times the delay; each of some seventy timers would take 40 times the delay.
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        });
+    }
+}
+
+#[test]
 fn bulk_over_bad_links() {
     for seed in seeds() {
         let faults = Faults::random(&mut Dice(seed), 50);
