@@ -55,6 +55,8 @@ pub(super) struct Stack {
     pub(super) neighbor_waiters: Vec<Id>,
     /// Connections without an owner.
     pub(super) orphans: usize,
+    /// When to look for connections that take long, if there are too many of a kind.
+    pub(super) crowded_at: Option<Instant>,
     pub(super) time_wait: TimeWait,
     pub(super) listeners: PortMap<Listener>,
     pub(super) bindings: PortMap<Box<Binding>>,
@@ -99,6 +101,7 @@ impl Stack {
             line: VecDeque::new(),
             neighbor_waiters: Vec::new(),
             orphans: 0,
+            crowded_at: None,
             time_wait: TimeWait::new(random.next()),
             listeners: PortMap::new(),
             bindings: PortMap::new(),
@@ -142,6 +145,9 @@ impl Stack {
             self.input(received);
             budget -= 1;
         }
+        if budget > 0 && self.crowded_at.is_some_and(|at| at <= now) {
+            self.thin_out();
+        }
         self.port.flush();
         budget == 0 || self.upkeep_is_due || (has_room && !self.line.is_empty())
     }
@@ -179,7 +185,7 @@ impl Stack {
         let autoconf = self.autoconf.as_ref().and_then(|autoconf| autoconf.deadline());
         let neighbors = self.neighbors.deadline();
         let time_wait = self.time_wait.deadline();
-        let deadlines = [self.base_deadline, neighbors, autoconf, time_wait];
+        let deadlines = [self.base_deadline, neighbors, autoconf, time_wait, self.crowded_at];
         self.upkeep_at = deadlines.into_iter().flatten().min();
     }
 

@@ -261,13 +261,13 @@ fn icmpv4(destination: [u8; 6], repr: &Icmpv4Repr<'_>) -> Vec<u8> {
     bytes
 }
 
-/// The answer of 02:00:00:00:00:01 to an ARP request for its address.
-fn arp_answer(request: &[u8]) -> Vec<u8> {
+/// The answer of 02:00:00:00:00:LAST to an ARP request for its address.
+pub fn arp_answer(request: &[u8], last: u8) -> Vec<u8> {
     let mut answer = request.to_vec();
     answer[..6].copy_from_slice(&request[6..12]);
-    answer[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+    answer[6..12].copy_from_slice(&[2, 0, 0, 0, 0, last]);
     answer[21] = 2;
-    answer[22..28].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+    answer[22..28].copy_from_slice(&[2, 0, 0, 0, 0, last]);
     answer[28..32].copy_from_slice(&request[38..42]);
     answer[32..42].copy_from_slice(&request[22..32]);
     answer
@@ -287,7 +287,7 @@ fn pings_are_answered() {
         // Our side must know the way back: answer its ARP request.
         peer.send(&ping);
         let request = peer.receive_of([8, 6]).await;
-        peer.send(&arp_answer(&request));
+        peer.send(&arp_answer(&request, 1));
         sleep(Duration::from_millis(1)).await;
         peer.send(&ping);
         let reply = peer.receive_of([8, 0]).await;

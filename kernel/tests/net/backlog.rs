@@ -4,11 +4,14 @@ use std::{future::Future, time::Duration};
 
 use mayfly::{
     net::{Network, TcpListener, TcpOptions},
-    time::sleep,
+    time::{sleep, timeout},
 };
+use mayfly_arch::simulation;
 
 use crate::{
+    addresses::arp_answer,
     flood::{RST, SYN, segment},
+    hostile::repair,
     link::{Faults, Link},
     peer::Raw,
     support::{simulate, static_config},
@@ -18,6 +21,8 @@ use crate::{
 const BACKLOG: u16 = 4;
 const WAITING: u16 = 8 * BACKLOG;
 const OPTION: [u8; 4] = [2, 4, 5, 180];
+const PSH: u8 = 0x08;
+const ACK: u8 = 0x10;
 /// The first port of the peer.
 const FIRST: u16 = 1000;
 
@@ -86,13 +91,54 @@ fn a_request_that_has_waited_long_is_not_answered() {
     }
 }
 
+/// The number that the connection of the first port begins with.
+async fn own_number(asking: &mut Asking) -> u32 {
+    loop {
+        let frame = timeout(Duration::from_secs(1), asking.peer.receive()).await.unwrap();
+        if frame[12..14] == [8, 6] {
+            asking.peer.send(&arp_answer(&frame, 2));
+        } else if frame[12..14] == [8, 0] && frame[36..38] == FIRST.to_be_bytes() {
+            return u32::from_be_bytes(frame[38..42].try_into().unwrap());
+        }
+    }
+}
+
+#[test]
+fn who_has_answered_while_the_guest_stood_still_is_not_given_up() {
+    asking(async |mut asking| {
+        asking.ask(BACKLOG).await;
+        let number = own_number(&mut asking).await;
+        // As when the host gives its processor to others. Another request is read first.
+        simulation::advance(4_000_000_000);
+        asking.peer.send(&segment(FIRST + 100, SYN, OPTION));
+        let mut last = segment(FIRST, ACK, OPTION);
+        last[42..46].copy_from_slice(&(number + 1).to_be_bytes());
+        repair(&mut last);
+        asking.peer.send(&last);
+        sleep(Duration::from_secs(1)).await;
+        last[47] = ACK | PSH;
+        asking.peer.send(&last);
+        let is_reset = async {
+            loop {
+                let frame = asking.peer.receive().await;
+                if frame[12..14] == [8, 0] && frame[36..38] == FIRST.to_be_bytes() {
+                    assert_eq!(frame[47] & RST, 0, "it is reset");
+                }
+            }
+        };
+        assert!(timeout(Duration::from_secs(1), is_reset).await.is_err());
+    });
+}
+
 #[test]
 fn handshakes_that_take_long_make_room() {
-    for (wait, connections) in [(2900, BACKLOG), (3100, 1)] {
+    for (wait, connections) in [(2700, BACKLOG), (3100, 1)] {
         asking(async |mut asking| {
             asking.ask(BACKLOG).await;
             sleep(Duration::from_millis(wait)).await;
             asking.ask(1).await;
+            assert_eq!(asking.connections(), BACKLOG.into());
+            sleep(Duration::from_millis(200)).await;
             assert_eq!(asking.connections(), connections.into());
         });
     }

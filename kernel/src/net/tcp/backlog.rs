@@ -31,13 +31,9 @@ const REQUESTS_PER_CONNECTION: usize = 8;
 const REQUEST_TIME: Duration = Duration::from_secs(1);
 /// Longest frame of a request: Ethernet, IPv6 and TCP with all options.
 const MAX_REQUEST: usize = 14 + 40 + 60;
-/// A handshake that takes longer may be given up when others wait for its place.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of memory that are left to those who are connected, and to the app: with less, nobody else
 /// is let in.
 const LAST_MEMORY: usize = 64 * 1024;
-/// Time between two searches for such handshakes.
-const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
 
 struct Request {
     frame: Box<[u8]>,
@@ -55,7 +51,8 @@ pub(in crate::net) struct Listener {
     requests: VecDeque<Request>,
     /// Whether those are being answered.
     is_answering: bool,
-    searched_at: Instant,
+    /// Whether somebody has found no room lately.
+    pub(super) is_crowded: bool,
     pub(in crate::net) waker: WakerSlot,
     options: TcpOptions,
 }
@@ -74,7 +71,7 @@ impl Listener {
             ready: VecDeque::new(),
             requests: VecDeque::new(),
             is_answering: false,
-            searched_at: Instant::ZERO,
+            is_crowded: false,
             waker: WakerSlot::new(),
             options,
         }
@@ -102,17 +99,16 @@ impl Listener {
 impl Stack {
     /// A request for a connection to a port with a listener has come in.
     pub(super) fn request(&mut self, bytes: &[u8], segment: &Segment) {
-        let port = segment.flow.local.port;
-        let Some(listener) = self.listeners.get(port) else { return };
-        if !listener.has_room() {
-            self.give_up_handshakes(port);
-        }
-        let Some(listener) = self.listeners.get_mut(port) else { return };
+        let Some(listener) = self.listeners.get_mut(segment.flow.local.port) else { return };
         if listener.has_room() {
-            self.open(bytes, segment);
-        } else if !listener.keep(bytes, segment, self.now) {
+            return self.open(bytes, segment);
+        }
+        // After a flood of requests from nowhere, real clients get a place within seconds.
+        listener.is_crowded = true;
+        if !listener.keep(bytes, segment, self.now) {
             self.port.stats.dropped_requests += 1;
         }
+        self.note_crowd();
     }
 
     /// Answers requests that wait, as long as there is room.
@@ -185,25 +181,5 @@ impl Stack {
             listener.pending += 1;
         }
         Some(id)
-    }
-
-    /// Makes room by giving up handshakes that take too long: after a flood of requests from
-    /// nowhere, real clients get a place within seconds.
-    fn give_up_handshakes(&mut self, port: u16) {
-        let now = self.now;
-        let Some(listener) = self.listeners.get_mut(port) else { return };
-        if now < listener.searched_at + SEARCH_INTERVAL {
-            return;
-        }
-        listener.searched_at = now;
-        for slot in 0..self.connections.slots() as u32 {
-            if let Some(id) = self.connections.id_of_slot(slot)
-                && let Some(connection) = self.connections.get(id)
-                && connection.owner == Owner::HalfOpen(port)
-                && now >= connection.since + PATIENCE
-            {
-                self.discard(id);
-            }
-        }
     }
 }

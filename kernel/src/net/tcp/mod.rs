@@ -4,6 +4,7 @@ mod adopt;
 mod backlog;
 mod connect;
 mod connection;
+mod crowd;
 mod engine;
 mod gap;
 mod grow;

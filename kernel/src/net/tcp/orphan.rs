@@ -9,16 +9,12 @@ use crate::net::{flow_map::Id, stack::Stack};
 pub(super) const LINGER_TIME: Duration = Duration::from_secs(60);
 /// How long the reset that ends it then may wait for room in the device.
 const RESET_TIME: Duration = Duration::from_secs(1);
-/// Connections without an owner. With more, those that take longest are reset.
-const MANY_ORPHANS: usize = 256;
+/// Connections without an owner. With more, those that take long are forgotten (`crowd`).
+pub(super) const MANY_ORPHANS: usize = 256;
 /// With so many, or when there is less memory free than this, a further one is reset at once: its
 /// peer may lose the end of what was sent to it.
 const MAX_ORPHANS: usize = 4096;
 const RESERVE: usize = 256 * 1024;
-/// Slow ones are looked for once for so many that are new.
-const SEARCH_STEP: usize = 64;
-/// Who has been at it for so long may be reset then.
-const HURRY_TIME: Duration = Duration::from_secs(2);
 
 impl Stack {
     /// Takes a connection over from its owner: resets it, or closes it in the background.
@@ -50,25 +46,14 @@ impl Stack {
         self.wake_runner();
     }
 
-    /// There are many: resets those that take long, and if there is no room for more, the newest.
+    /// There are many: resets the newest, if there is no room for more.
     fn hurry(&mut self, newest: Id) {
-        if self.orphans.is_multiple_of(SEARCH_STEP) {
-            self.reset_slow_orphans();
-        }
+        self.note_crowd();
         if (self.orphans > MAX_ORPHANS || free_memory() < RESERVE)
             && let Some(connection) = self.connections.get_mut(newest)
         {
             connection.socket().abort();
         }
-    }
-
-    fn reset_slow_orphans(&mut self) {
-        self.for_each_connection(|stack, id| {
-            let Some(connection) = stack.connections.get(id) else { return };
-            if connection.owner == Owner::Orphan && stack.now >= connection.since + HURRY_TIME {
-                stack.discard(id);
-            }
-        });
     }
 
     /// Whether an orphan is done.
