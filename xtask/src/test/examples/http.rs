@@ -1,8 +1,8 @@
 //! http: serves a small site to curl and wrk.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::thread::sleep;
+use std::process::{Command, Output};
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +22,7 @@ pub const CHECKS: &[Check] = &[
     check("rests", rests),
     Check { own_network: true, ..check("many-at-once", many_at_once) },
     Check { own_network: true, ..check("a-thousand-at-once", a_thousand_at_once) },
+    Check { own_network: true, ..check("stands-still", stands_still) },
     Check { own_network: true, ..check("load", load) },
     Check { own_network: true, ..check("boots-amid-traffic", boots_amid_traffic) },
     Check { memory: "4M", ..check("in-4-mebibytes", serves_every_file) },
@@ -153,12 +154,38 @@ fn many_at_once(guest: &mut TestGuest) -> Result<()> {
 fn a_thousand_at_once(guest: &mut TestGuest) -> Result<()> {
     /// Long enough for the client to start, and not for it to ask again.
     const MOMENT: Duration = Duration::from_millis(700);
+    let mut burst = burst(guest)?;
+    let output = guest.while_stopped(MOMENT, || client::run(&mut burst, &[]))??;
+    served_all(&output)
+}
+
+/// A thousand again, while the host has nothing to spare for the guest at bad moments, longer than a
+/// handshake may take: among the requests of some are then the answers of others. None is reset.
+fn stands_still(guest: &mut TestGuest) -> Result<()> {
+    const STANDSTILL: Duration = Duration::from_millis(3500);
+    for moment in [50, 100].map(Duration::from_millis) {
+        let mut burst = burst(guest)?;
+        let output = thread::scope(|scope| {
+            let client = scope.spawn(|| client::run(&mut burst, &[]));
+            sleep(moment);
+            guest.while_stopped(STANDSTILL, || client.join())
+        });
+        let output = output?.map_err(|_| anyhow::anyhow!("the client has panicked"))??;
+        served_all(&output).with_context(|| format!("stopped after {moment:?}"))?;
+    }
+    Ok(())
+}
+
+/// A client that opens a thousand connections at once.
+fn burst(guest: &mut TestGuest) -> Result<Command> {
     client::http_url(guest)?;
     let (address, port) = guest.address(80, Protocol::Http)?;
     let mut burst = Command::new(std::env::current_exe()?);
     burst.args(["burst", &format!("{address}:{port}"), "1000", "/style.css"]);
-    let mut burst = guest.client(burst.arg(site().join("style.css")));
-    let output = guest.while_stopped(MOMENT, || client::run(&mut burst, &[]))??;
+    Ok(guest.client(burst.arg(site().join("style.css"))))
+}
+
+fn served_all(output: &Output) -> Result<()> {
     let output = String::from_utf8_lossy(&output.stdout);
     ensure!(output == "1000 served\n", "of 1000 connections, {output}");
     Ok(())
