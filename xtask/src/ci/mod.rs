@@ -15,6 +15,14 @@ mod deny;
 
 use deny::Unavailable;
 
+/// The manifest of the fuzz targets.
+const FUZZ: &str = "fuzz/Cargo.toml";
+/// A program of one file.
+const SINGLE: &str = "xtask/src/test/lab/dom0/vchan_echo.rs";
+/// Packages that are nothing for an image.
+const ONLY_FOR_LINUX: [&str; 6] =
+    ["xtask", "linux-server", "recorder", "bulk-client", "meter", "backends"];
+
 /// Runs every check that a change has to pass: format, lints, documentation, licences, tests.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -104,7 +112,7 @@ fn check_licences(tally: &mut test::Tally) {
 /// The checks, in the order of how soon they tell.
 fn checks() -> Vec<Check> {
     let mut checks: Vec<Check> = vec![
-        ("fmt".into(), Box::new(|| run(cargo().args(["fmt", "--all", "--check"])))),
+        ("fmt".into(), Box::new(format)),
         ("lints-everywhere".into(), Box::new(every_crate_opts_in)),
         ("clippy/host".into(), Box::new(clippy_host)),
         ("clippy/fuzz".into(), Box::new(clippy_fuzz)),
@@ -112,13 +120,23 @@ fn checks() -> Vec<Check> {
     checks.extend(Arch::ALL.map(|arch| -> Check {
         (format!("clippy/{arch}"), Box::new(move || clippy_target(arch)))
     }));
-    checks.push(("doc".into(), Box::new(documentation)));
+    checks.push(("doc/host".into(), Box::new(|| documentation(None))));
+    checks.extend(Arch::ALL.map(|arch| -> Check {
+        (format!("doc/{arch}"), Box::new(move || documentation(Some(arch))))
+    }));
     checks
 }
 
 /// Runs a command in the checkout; what it prints is shown.
 fn run(command: &mut Command) -> Result<()> {
     tools::run(command.current_dir(paths::repository()).stdin(Stdio::null()))
+}
+
+/// All of the Rust code: the workspace, that of the fuzz targets, and a program in neither.
+fn format() -> Result<()> {
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["fmt", "--manifest-path", FUZZ, "--check"]))?;
+    run(Command::new("rustfmt").args(["--edition", "2024", "--check", SINGLE]))
 }
 
 /// The test guests break rules on purpose, on bare metal only.
@@ -131,7 +149,7 @@ fn clippy_host() -> Result<()> {
 /// the fuzzer, which a C++ compiler would have to be there for: a path stands in for it.
 fn clippy_fuzz() -> Result<()> {
     let mut command = cargo();
-    command.args(["clippy", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--all-targets"]);
+    command.args(["clippy", "--quiet", "--manifest-path", FUZZ, "--all-targets"]);
     command.env("CUSTOM_LIBFUZZER_PATH", "not/linked/libfuzzer.a");
     run(command.args(["--", "--deny", "warnings"]))
 }
@@ -139,16 +157,28 @@ fn clippy_fuzz() -> Result<()> {
 fn clippy_target(arch: Arch) -> Result<()> {
     let mut command = cargo();
     command.args(["clippy", "--quiet", "--workspace"]);
-    for only_for_linux in ["xtask", "linux-server", "recorder", "bulk-client", "meter", "backends"]
-    {
-        command.args(["--exclude", only_for_linux]);
-    }
+    exclude(&mut command, &ONLY_FOR_LINUX);
     run(command.args(["--target", arch.target(), "--", "--deny", "warnings"]))
 }
 
-fn documentation() -> Result<()> {
-    let arguments = ["doc", "--quiet", "--workspace", "--exclude", "guests", "--no-deps"];
-    run(cargo().args(arguments).env("RUSTDOCFLAGS", "--deny warnings"))
+/// Of the code for this machine, or for an architecture: each has modules that the others have not.
+fn documentation(arch: Option<Arch>) -> Result<()> {
+    let mut command = cargo();
+    command.args(["doc", "--quiet", "--workspace", "--no-deps"]);
+    exclude(&mut command, &["guests"]);
+    if let Some(arch) = arch {
+        exclude(&mut command, &ONLY_FOR_LINUX);
+        // Nearly nothing of it is left there.
+        exclude(&mut command, &["mayfly-unix"]);
+        command.args(["--target", arch.target()]);
+    }
+    run(command.env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+fn exclude(command: &mut Command, packages: &[&str]) {
+    for package in packages {
+        command.args(["--exclude", package]);
+    }
 }
 
 /// Every crate must say `[lints] workspace = true`: cargo does not mind if one forgets.
@@ -163,7 +193,20 @@ fn every_crate_opts_in() -> Result<()> {
         }
     }
     ensure!(without.is_empty(), "no `[lints] workspace = true` in {}", without.join(", "));
+    let read = |name: &str| std::fs::read_to_string(paths::repository().join(name));
+    let (root, fuzz) = (read("Cargo.toml")?, read(FUZZ)?);
+    for kind in ["rust", "clippy"] {
+        let [here, there] = ["workspace.lints", "lints"].map(|table| format!("[{table}.{kind}]"));
+        let is_same = section(&root, &here).eq(section(&fuzz, &there));
+        ensure!(is_same, "{FUZZ} has other `[lints.{kind}]` than the workspace");
+    }
     Ok(())
+}
+
+/// The lines of a manifest after a heading, up to the next one.
+fn section<'a>(manifest: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
+    let lines = manifest.lines().skip_while(move |line| *line != heading).skip(1);
+    lines.take_while(|line| !line.starts_with('[')).filter(|line| line.contains('='))
 }
 
 /// Whether a manifest takes the workspace's lints.
@@ -182,5 +225,12 @@ mod tests {
         assert!(!opts_in("[package]\nversion.workspace = true\n"));
         assert!(!opts_in("[lints]\n[dependencies]\n"));
         every_crate_opts_in().unwrap();
+    }
+
+    #[test]
+    fn sections_end_where_the_next_begins() {
+        let manifest = "[a]\nx = 1\n\n# Text.\ny = 2\n[b]\nz = 3\n";
+        assert!(section(manifest, "[a]").eq(["x = 1", "y = 2"]));
+        assert!(section(manifest, "[c]").eq([""; 0]));
     }
 }

@@ -1,7 +1,7 @@
 //! Time: nanoseconds since boot from the TSC, one deadline from the timer of the local APIC.
 //!
 //! The rate of the TSC comes from KVM's clock, Xen or CPUID where they tell it. Otherwise, as under
-//! emulation, it is learnt from the APIC timer while the guest runs ([`calibration`]): nobody waits.
+//! emulation, it is learnt from the APIC timer while the guest runs (`calibration`): nobody waits.
 //! A better rate changes how fast `now` goes on from where it is, so it never jumps.
 
 mod calendar;

@@ -1,7 +1,7 @@
 //! Address space: direct map of RAM, device window, sealing.
 //!
 //! `boot.S` has mapped the image, with its final permissions, and the tables in the recursive slot.
-//! [`init`] adds the direct map; drivers add registers with [`map_device`]; [`seal`] ends it.
+//! `init` adds the direct map; drivers add registers with [`map_device`]; [`seal`] ends it.
 //!
 //! | addresses | what |
 //! |---|---|
