@@ -5,7 +5,8 @@
 //! //@ report: NULL page          the console must show this text, as `xtask run` shows it: with
 //!                                places in the source; may be repeated
 //! //@ status: 7                  exit status of a guest that passes; 0 if not given
-//! //@ arguments: key=value       boot arguments
+//! //@ arguments: key=value       boot arguments, in which {memory} stands for the KiB that there are,
+//!                                under QEMU
 //! //@ arch: x86_64               architectures that it is for; all if not given
 //! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3, or qemu for all
 //!                                of these, which is so if not given; hyp-gic2 hyp-gic3, which enter
@@ -38,10 +39,14 @@ use super::typed::Console;
 use super::variant::{self, Variant};
 use crate::arch::Arch;
 use crate::lab::Reason;
+use crate::run::bytes;
 
 /// All machines of QEMU's, and the machine of guests that run in the lab.
 const QEMU: &str = "qemu";
 const XEN: &str = "xen";
+
+/// Stands for the memory of the machine.
+const MEMORY: &str = "{memory}";
 
 /// No machine: tests in the lab run the guest, and tell it what to do.
 const LAB: &str = "lab";
@@ -129,6 +134,13 @@ impl Directives {
                 .with_context(|| format!("the directive `//@{line}`"))?;
         }
         Ok(directives)
+    }
+
+    /// The boot arguments on a machine with so much memory.
+    pub fn arguments_for(&self, memory: &str) -> Vec<String> {
+        let kibibytes = bytes(memory).unwrap_or(0) / 1024;
+        let filled_in = |argument: &String| argument.replace(MEMORY, &kibibytes.to_string());
+        self.arguments.iter().map(filled_in).collect()
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
@@ -296,6 +308,9 @@ mod tests {
         assert_eq!(directives.reports, ["NULL page", "main"]);
         assert_eq!(directives.memory, ["4M", "8G"]);
         assert_eq!(directives.arguments, ["a=b", "log=debug"]);
+        assert_eq!(directives.arguments_for("64M"), ["a=b", "log=debug"]);
+        let counted = Directives::parse("//@ arguments: has={memory}\n").unwrap();
+        assert_eq!(counted.arguments_for("8M"), ["has=8192"]);
         assert_eq!(directives.variants(Arch::X86_64)[0].name, "q35");
         assert_eq!(directives.variants(Arch::Armv7)[0].name, "gic3");
     }

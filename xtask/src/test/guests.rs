@@ -119,7 +119,7 @@ fn run(trial: &Trial) -> Result<(), Failure> {
         extra.extend(["-machine", "dtb-randomness=off"].map(str::to_owned));
     }
     let network = if directives.network { Network::User(Vec::new()) } else { Network::None };
-    let arguments = &directives.arguments;
+    let arguments = &directives.arguments_for(memory);
     let mut guest = match directives.typed {
         Some(console) => console.start(image, hardware, network, arguments, extra)?,
         None => TestGuest::start_with(image, hardware, network, arguments, extra)?,
