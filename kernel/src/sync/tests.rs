@@ -222,3 +222,27 @@ fn wait_queues_return_their_memory() {
         assert!(matches!(embassy_futures::poll_once(notify.notified()), Poll::Pending));
     });
 }
+
+#[test]
+fn select_takes_what_is_first_and_drops_the_other() {
+    simulation::start();
+    run(async {
+        let slow = Rc::new(());
+        let held = Rc::clone(&slow);
+        let waits = async move {
+            sleep(Duration::from_secs(9)).await;
+            drop(held);
+        };
+        let quick = async {
+            sleep(Duration::from_secs(1)).await;
+            7
+        };
+        assert!(matches!(select(waits, quick).await, Either::Second(7)));
+        assert_eq!(Rc::strong_count(&slow), 1, "the other is kept");
+        // Of two that are ready, the first.
+        assert!(matches!(select(async { 1 }, async { 2 }).await, Either::First(1)));
+        assert_eq!(join(yield_now(), async { 3 }).await, ((), 3));
+        let (array, index) = select_array([9, 2, 5].map(|at| sleep(Duration::from_secs(at)))).await;
+        assert_eq!((array, index), ((), 1));
+    });
+}
