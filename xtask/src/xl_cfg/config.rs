@@ -58,7 +58,7 @@ impl Config {
         // Writing to a string cannot fail.
         write!(
             text,
-            "# The image: a path in dom0, or from where xl is started.\n\
+            "# The image: a path in dom0. Without a leading `/`, a reboot does not find it.\n\
              kernel = {}\n\
              # Boot arguments.\n\
              extra = {}\n\
@@ -145,7 +145,7 @@ mod tests {
         let expected = r#"# A Mayfly guest for x86_64. xl.cfg(5) explains each line.
 name = "hello"
 type = "pvh"
-# The image: a path in dom0, or from where xl is started.
+# The image: a path in dom0. Without a leading `/`, a reboot does not find it.
 kernel = "hello"
 # Boot arguments.
 extra = ""
@@ -183,7 +183,7 @@ on_crash = "preserve"
 name = "http"
 # Xen 4.17 has no `xl mem-set` on ARM without this line.
 acpi = 0
-# The image: a path in dom0, or from where xl is started.
+# The image: a path in dom0. Without a leading `/`, a reboot does not find it.
 kernel = "/srv/http"
 # Boot arguments.
 extra = "port=80 'greeting=say \"hi\"'"

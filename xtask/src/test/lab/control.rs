@@ -42,8 +42,39 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
             guest.domain.destroy(session)?;
             result.map_err(|error| failure(&error, &console, Some(&image)))?;
         }
-        Ok(())
+        Ok(is_made_anew(session, &app, &image, port)?)
     })
+}
+
+/// With the configuration that people have, xl makes a guest anew that reboots, and that serves again.
+fn is_made_anew(session: &mut Session, app: &App, image: &Image, port: u16) -> Result<()> {
+    let name = format!("anew-{}", image.arch);
+    let config = Config::for_lab(app, image, Some(MEMORY), &[])?;
+    // xl waits for the reboot in another directory.
+    let here = session.succeed("pwd")?;
+    let kernel = format!("{}/{}", here.trim(), config.kernel);
+    let config = Config { name: name.clone(), kernel, network: true, preserve: false, ..config };
+    let name = quote(&name);
+    session.send(&format!("{name}.cfg"), config.text().as_bytes())?;
+    session.succeed(&format!("xl create {name}.cfg"))?;
+    let serves_as_other_than = |session: &mut Session, before: &str| -> Result<String> {
+        let start = Instant::now();
+        loop {
+            // Between the two there is none with that name.
+            let id = session.run(&format!("xl domid {name} 2>/dev/null"))?.text();
+            if !id.trim().is_empty() && id != before && answers(port) {
+                return Ok(id);
+            }
+            ensure!(start.elapsed() < PATIENCE, "no guest but domain {before:?} serves");
+        }
+    };
+    let first = serves_as_other_than(session, "")?;
+    let reboot = session.succeed(&format!("xl reboot {name}")).map(drop);
+    let second = reboot.and_then(|()| serves_as_other_than(session, &first));
+    // Whichever of them is there.
+    let listed = session.run(&format!("xl list; tail -n 5 /var/log/xen/xl-{name}.log"))?.text();
+    session.run(&format!("xl destroy {name}"))?;
+    second.map(drop).with_context(|| format!("dom0 has:\n{listed}"))
 }
 
 /// A guest that serves.
