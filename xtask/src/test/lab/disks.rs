@@ -127,7 +127,37 @@ fn both_ways(agent: &mut Agent<'_>) -> Result<()> {
     agent.session.succeed(&format!(
         "dd if=/dev/urandom of={file} bs=64k seek=3 count=20 conv=notrunc 2>/dev/null"
     ))?;
-    agent.same(0, &file)
+    agent.same(0, &file)?;
+    agreed(agent)
+}
+
+/// What the front end has agreed to: pages that stay granted, and a ring of several pages.
+const AGREED: [&str; 2] = ["feature-persistent = \"1\"", "ring-ref1 = "];
+
+/// Sectors that a request has without descriptors of its own (`BLKIF_MAX_SEGMENTS_PER_REQUEST` in
+/// xen/include/public/io/blkif.h).
+const DIRECT: u64 = 11 * 8;
+
+/// Whether both sides have agreed on what blkback can do, and blkback has seen that.
+fn agreed(agent: &mut Agent<'_>) -> Result<()> {
+    let (id, session) = (agent.id.clone(), &mut *agent.session);
+    let nodes = session.succeed(&format!("xenstore-ls /local/domain/{id}/device/vbd/{FIRST}"))?;
+    for agreed in AGREED {
+        ensure!(nodes.contains(agreed), "there is no {agreed}:\n{nodes}");
+    }
+    let mut count = |what: &str| -> Result<u64> {
+        let statistics = format!("/sys/bus/xen-backend/devices/vbd-{id}-{FIRST}/statistics");
+        Ok(session.succeed(&format!("cat {statistics}/{what}"))?.trim().parse()?)
+    };
+    for way in ["rd", "wr"] {
+        let (sectors, requests) = (count(&format!("{way}_sect"))?, count(&format!("{way}_req"))?);
+        ensure!(
+            sectors > 2 * DIRECT * requests,
+            "{way}: {sectors} sectors in {requests} requests, so that descriptors are of no use"
+        );
+    }
+    ensure!(count("f_req")? > 0, "no flush has come to blkback");
+    Ok(())
 }
 
 /// Disks that come and go, also while they are used; one is a CD, which is for reading only and
