@@ -10,9 +10,14 @@
 
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod fuzz;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
-use core::task::{Context, Poll};
+use core::{
+    fmt::Write,
+    task::{Context, Poll},
+};
 
 use mayfly_arch::{IrqLock, clock};
 use mayfly_device::{ConsoleDevice, InterruptHandler, Signal};
@@ -29,6 +34,9 @@ use crate::{
 /// How long polled output waits for room, in nanoseconds, before the rest is dropped.
 const PATIENCE: u64 = 500_000_000;
 
+/// Room for what is said about bytes that were dropped.
+const NOTE: usize = 64;
+
 /// What is printed, for the console's task and for polled output.
 static OUTPUT: Once<IrqLock<Output>> = Once::new();
 
@@ -39,6 +47,8 @@ struct Output {
     port: Port,
     /// Nobody took anything for too long, so polled output does not wait again.
     is_stuck: bool,
+    /// Bytes of polled output that were dropped then, and nobody has been told of.
+    lost: usize,
 }
 
 /// The console of this page and event channel. There is one.
@@ -53,7 +63,7 @@ pub(crate) struct Console {
 pub(crate) fn resume(port: Port, events: &EventChannels) {
     let Some(output) = OUTPUT.get() else { return };
     output.with(|way| {
-        (way.ring, way.port, way.is_stuck) = (self::output(way.page), port, false);
+        *way = Output { lost: way.lost, ..Output::new(way.page, port) };
     });
     if !events.listen(port, &LINE) {
         log::error!("no memory is left to hear of the console");
@@ -63,9 +73,7 @@ pub(crate) fn resume(port: Port, events: &EventChannels) {
 impl Console {
     /// Takes the console into use for polled output.
     pub(crate) fn new(page: SharedPage, port: Port) -> Self {
-        let ring = output(page);
-        let output = Output { page, ring, port, is_stuck: false };
-        let output = OUTPUT.call_once(|| IrqLock::new(output));
+        let output = OUTPUT.call_once(|| IrqLock::new(Output::new(page, port)));
         mayfly_arch::console::use_writer(write_polled);
         Self { page, port, output }
     }
@@ -113,6 +121,10 @@ fn write_polled(bytes: &[u8]) {
 }
 
 impl Output {
+    fn new(page: SharedPage, port: Port) -> Self {
+        Self { page, ring: output(page), port, is_stuck: false, lost: 0 }
+    }
+
     /// Writes what there is room for, a line break as carriage return and line feed, and tells the
     /// other side. Returns how many of `bytes` that were.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, BadIndex> {
@@ -135,7 +147,9 @@ impl Output {
         Ok(done)
     }
 
+    /// Writes all, and waits for room if somebody takes something. Drops the rest otherwise.
     fn write_all(&mut self, mut bytes: &[u8]) {
+        self.tell_of_loss();
         let start = clock::now();
         while !bytes.is_empty() {
             let Ok(count) = self.write(bytes) else { return };
@@ -143,12 +157,26 @@ impl Output {
             if count > 0 {
                 self.is_stuck = false;
             } else if self.is_stuck {
+                self.lost = self.lost.saturating_add(bytes.len());
                 return;
             } else {
                 hypercalls::yield_now();
                 self.is_stuck = clock::now().saturating_sub(start) > PATIENCE;
             }
         }
+    }
+
+    /// Says how much was dropped, as soon as there is room for that.
+    fn tell_of_loss(&mut self) {
+        if self.lost == 0 || self.ring.room().is_ok_and(|room| room < NOTE) {
+            return;
+        }
+        let mut note = heapless::String::<NOTE>::new();
+        // It is long enough for any number.
+        let _ = write!(note, "\n[{} bytes of output dropped]\n", self.lost);
+        self.lost = 0;
+        // A ring that is damaged takes nothing any more.
+        let _ = self.write(note.as_bytes());
     }
 }
 

@@ -20,7 +20,7 @@ pub fn console(bytes: &[u8]) {
         static PLACE: (SharedPage, &'static IrqLock<Output>) = {
             let page = SharedPage::new();
             let Some(port) = Port::new(2) else { panic!("no port") };
-            let output = Output { page, ring: output(page), port, is_stuck: true };
+            let output = Output { is_stuck: true, ..Output::new(page, port) };
             (page, Box::leak(Box::new(IrqLock::new(output))))
         };
     }
@@ -28,7 +28,7 @@ pub fn console(bytes: &[u8]) {
     page.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
     let Some(port) = Port::new(2) else { panic!("no port") };
     output.with(|output| {
-        *output = Output { page, ring: super::output(page), port, is_stuck: true };
+        *output = Output { is_stuck: true, ..Output::new(page, port) };
     });
     let mut driver = Driver {
         page,
