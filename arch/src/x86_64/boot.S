@@ -44,6 +44,7 @@
 .set IDT_SIZE, 128 * 16
 
 .set COM1, 0x3f8
+.set DEBUG_PORT, 0xe9
 
 .set COMMAND_LINE_LIMIT, 4096       // how much of it is searched before Rust runs
 .set FAILED, 1                      // exit status of a guest that could not boot
@@ -345,14 +346,15 @@ halt:
     hlt
     jmp halt
 
-// Prints the text at ESI on COM1 if there is one. Waits a bounded time for each byte.
+// Prints the text at ESI on COM1 if there is one. Waits a bounded time for each byte. Otherwise it goes
+// to the debug port, which Xen and emulators may have, and which is nothing elsewhere.
 print:
     mov $COM1 + 7, %edx             // scratch register: keeps what it is given
     mov $0x5a, %al
     out %al, %dx
     in %dx, %al
     cmp $0x5a, %al
-    jne 4f
+    jne 5f
 1:  lodsb
     test %al, %al
     jz 4f
@@ -369,6 +371,12 @@ print:
     out %al, %dx
     jmp 1b
 4:  ret
+5:  mov $DEBUG_PORT, %edx
+6:  lodsb
+    test %al, %al
+    jz 4b
+    out %al, %dx
+    jmp 6b
 
 .code64
 long_mode:

@@ -1,4 +1,5 @@
-//! Polled output on COM1, from the first line of Rust on.
+//! Polled output on COM1, from the first line of Rust on; or on the debug port where there is no COM1.
+//! That one is for what goes wrong under Xen before there is a ring.
 
 use core::{
     fmt,
@@ -9,6 +10,11 @@ use x86_64::instructions::port::{Port, PortWriteOnly};
 
 /// First I/O port of COM1, on every PC and on QEMU's microvm.
 pub(super) const COM1: u16 = 0x3f8;
+
+/// The port of Bochs whose bytes are printed by whoever emulates the machine; by Xen on its own console,
+/// line by line (`XEN_HVM_DEBUGCONS_IOPORT`, `hvm_print_line` in xen/arch/x86/hvm/hvm.c). Elsewhere nothing
+/// has it.
+const DEBUG_PORT: u16 = 0xe9;
 
 // Registers of the 16550, as offsets from the first port (National Semiconductor PC16550D).
 const DATA: u16 = 0;
@@ -35,11 +41,11 @@ const ABSENT: u8 = 2;
 
 static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-/// Writes all of `bytes`, without looking at what they are. Drops them if there is no UART or if it
-/// stops taking any.
+/// Writes all of `bytes`, without looking at what they are, to the debug port if there is no UART.
+/// Drops them if that stops taking any.
 pub fn write(bytes: &[u8]) {
     if !is_present() {
-        return;
+        return bytes.iter().for_each(|&byte| write_debug_port(byte));
     }
     for burst in bytes.chunks(FIFO_SIZE) {
         if !wait_for_room() {
@@ -88,6 +94,11 @@ fn write_register(offset: u16, value: u8) {
     // SAFETY: the register file of COM1. The values written make it send bytes with interrupts
     // off; a UART does no DMA.
     unsafe { PortWriteOnly::new(COM1 + offset).write(value) }
+}
+
+fn write_debug_port(byte: u8) {
+    // SAFETY: whoever has the port prints the byte; it has no other effect.
+    unsafe { PortWriteOnly::new(DEBUG_PORT).write(byte) }
 }
 
 /// Formats onto the console: `write!(Writer, …)`.

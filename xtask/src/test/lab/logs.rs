@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 
-use super::Shared;
+use super::{Shared, early};
 use crate::lab::Session;
 use crate::test::case::Case;
 
 /// What may be printed: parts of lines.
-const HARMLESS: [&str; 18] = [
+const HARMLESS: [&str; 20] = [
     // Xen of x86 copies the state of a processor for a guest that is created.
     " save: ",
     " restore: ",
@@ -21,6 +21,9 @@ const HARMLESS: [&str; 18] = [
     // nothing (ARM IHI 0069). A shared line, which only guests without dom0 use, is put into
     // its group by both registers.
     " offset 0x000d04",
+    // What a guest says that cannot boot.
+    early::COMPLAINT,
+    "choose a 64-bit CPU model",
     // There is no NUMA.
     "Unknown online node for memory",
     // Interfaces of guests come and go on the bridge, and disks by blkback.

@@ -2,8 +2,8 @@
 //!
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
 //! others need it, then [`guests`] one by one, with [`disks`], over the [`network`], with many bytes
-//! ([`bulk`]), under the hand of xl ([`control`]), which also saves and restores them ([`save`]), when
-//! they are needed ([`summon`]), with back ends that are [`hostile`], several of them [`together`] and
+//! ([`bulk`]), under the hand of xl ([`control`]), which also saves and restores them ([`save`]), without
+//! what they need ([`early`]), when they are needed ([`summon`]), with back ends that are [`hostile`], several of them [`together`] and
 //! beside a [`linux`], and at last whether Xen and dom0 have complained about any of it ([`logs`]).
 //! Guests that Xen starts without dom0 have a machine each ([`dom0less`]), and so have the
 //! [`commands`] that people type.
@@ -24,6 +24,7 @@ mod commands;
 mod control;
 mod disks;
 mod dom0less;
+mod early;
 mod guests;
 mod hostile;
 mod linux;
@@ -66,6 +67,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
                 cases.extend(guests::cases(&machine, arch, how)?);
                 cases.extend(disks::cases(&machine, arch, how)?);
                 cases.extend(save::case(&machine, arch, how)?);
+                cases.extend(early::case(&machine, arch, how));
                 cases.extend(hostile::cases(&machine, arch, how)?);
                 cases.push(commands::xl_cfg(&machine, arch));
             }
