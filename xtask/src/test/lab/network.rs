@@ -26,9 +26,14 @@ const ECHO: &str = "10.99.0.4";
 /// What dom0 sends it: a line, and a mebibyte, of which it takes the sum.
 const LINES: [&str; 2] = ["echo 'is anyone there?'", "head -c 1048576 /dev/urandom | tee sent"];
 
-/// The examples http, which serves a client on this machine, and echo, which serves dom0.
+/// The longest packet, where there is more than the usual one, and pings that nearly take it.
+const MTU: usize = 9000;
+const LONG_PING: &str = "ping -c 2 -W 2 -s 8900";
+
+/// The examples http, which serves a client on this machine, and echo, which serves dom0, also with
+/// packets as long as can be.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
-    vec![http(machine, arch, how), echo(machine, arch, how)]
+    vec![http(machine, arch, how), echo(machine, arch, how), jumbo(machine, arch, how)]
 }
 
 fn http(machine: &Shared, arch: Arch, how: &How) -> Case {
@@ -58,6 +63,48 @@ fn echo(machine: &Shared, arch: Arch, how: &How) -> Case {
             })
         })
     })
+}
+
+/// dom0 allows longer packets, and tells netfront. The guest puts no fragments together, so that a long
+/// ping is one packet both ways.
+fn jumbo(machine: &Shared, arch: Arch, how: &How) -> Case {
+    let how = how.clone();
+    machine.case(format!("lab/xen/jumbo/{arch}"), move |session| {
+        let app = App::find("echo", None)?;
+        let image = build::image_of(&app, arch, &how, &app.binary);
+        let config = Config {
+            name: format!("jumbo-{arch}"),
+            network: true,
+            ..Config::for_lab(&app, &image, Some(MEMORY), &[format!("ip={ECHO}/24")])?
+        };
+        session.send_file(&quote(&config.kernel), &image.path)?;
+        with_console(&image, |console| {
+            let mut domain = Domain::create(session, &config, true)?;
+            let result = domain.wait_until_there(session, PATIENCE).and_then(|()| {
+                let id = session.succeed(&format!("xl domid {}", config.name))?;
+                takes_long_packets(session, &domain, id.trim())
+            });
+            domain.follow(session, &mut |part| console.extend_from_slice(part))?;
+            domain.destroy(session)?;
+            session.succeed("ip link set xenbr0 mtu 1500")?;
+            result
+        })
+    })
+}
+
+fn takes_long_packets(session: &mut Session, domain: &Domain, id: &str) -> Result<()> {
+    // Before the guest looks.
+    session.succeed(&format!("xenstore-write /local/domain/{id}/device/vif/0/mtu {MTU}"))?;
+    domain.unpause(session)?;
+    let is_there = format!("until ping -c 1 -W 1 {ECHO}; do sleep 0.2; done");
+    session.succeed(&format!("timeout {} sh -c '{is_there}'", PATIENCE.as_secs()))?;
+    let usual = session.run(&format!("{LONG_PING} {ECHO}"))?;
+    ensure!(usual.status != 0, "fragments are put together, so that nothing is shown by pings");
+    // netback takes it from a front end that takes packets in several pieces.
+    session.succeed(&format!(
+        "ip link set vif{id}.0 mtu {MTU} && ip link set xenbr0 mtu {MTU} && {LONG_PING} {ECHO}"
+    ))?;
+    echoes(session)
 }
 
 /// What dom0 sends comes back as it was.
