@@ -2,8 +2,8 @@
 //! recorder ([`tests/recorder`]) writes that down, and only then the guest is created. dom0 has the
 //! address of another card for it, until the guest says which is its own.
 //!
-//! A client asks again after one second, after three, after seven, after fifteen. The guest is
-//! created after seven, so that all of its start is between two of these.
+//! A client asks again after one second, after three, seven, fifteen and thirty-one. The guest is
+//! created after fifteen, so that all of its start is between two of these, on a slow machine, too.
 //!
 //! [`tests/recorder`]: ../../../../tests/recorder/src/main.rs
 
@@ -41,7 +41,7 @@ const CLIENTS: usize = 3;
 /// How many seconds one comes after the other.
 const STEP: &str = "0.3";
 /// How often each has asked again when the guest is created.
-const REPEATS: usize = 3;
+const REPEATS: usize = 4;
 
 /// Memory, in MiB.
 const MEMORY: u64 = 8;
