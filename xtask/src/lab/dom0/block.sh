@@ -9,8 +9,13 @@ add)
     if [ -b "$file" ]; then
         device=$file
     else
-        device=$(losetup -f)
-        losetup "$device" "$file" || exit 1
+        # Another disk may take the same one: xl runs this for all disks of a guest at once.
+        tries=0
+        until device=$(losetup -f) && losetup "$device" "$file"; do
+            tries=$((tries + 1))
+            [ $tries -lt 50 ] || exit 1
+            sleep 0.1
+        done
     fi
     xenstore-write "$XENBUS_PATH/node" "$device" \
         "$XENBUS_PATH/physical-device" "$(stat -L -c '%t:%T' "$device")" \
