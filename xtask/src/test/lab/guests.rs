@@ -166,6 +166,10 @@ struct Guest {
     script: Option<Script>,
 }
 
+/// Seconds that a script may take, and after the end of its guest: less than dom0 may for a command.
+const SCRIPT_PATIENCE: u64 = 100;
+const AFTER_END: u64 = 20;
+
 /// A script that dom0 runs.
 #[derive(Clone, Copy)]
 struct Script {
@@ -304,8 +308,23 @@ impl Guest {
     }
 }
 
-/// Has dom0 run a script, which is told the name of a guest.
+/// Has dom0 run a script, which is told the name of a guest. It is ended when the guest has been gone
+/// for a while, or it takes longer than dom0 may for a command: a script waits for what its guest does,
+/// and would go on waiting for one that has failed.
 fn play(session: &mut Session, script: Script, guest: &str) -> Result<()> {
     session.send("script", script.text.as_bytes())?;
-    session.succeed(&format!("sh script {}", quote(guest))).map(|_| ())
+    let played = session.run(&format!(
+        "sh script {guest} & script=$!; start=$(date +%s); ended=; \
+         while kill -0 $script 2>/dev/null; do \
+             now=$(date +%s); [ -e {guest}.end ] && : ${{ended:=$now}}; \
+             if [ $((now - ${{ended:-$now}})) -gt {AFTER_END} ] || \
+                 [ $((now - start)) -gt {SCRIPT_PATIENCE} ]; then \
+                 kill $script; echo 'it waits for something that does not come'; exit 1; \
+             fi; \
+             sleep 0.1; \
+         done; wait $script",
+        guest = quote(guest)
+    ))?;
+    ensure!(played.status == 0, "{} in dom0 says:\n{}", script.name, played.text());
+    Ok(())
 }
