@@ -37,7 +37,10 @@ impl fmt::Display for BootError {
                 "the loader put the device tree and the image in the same place; \
                  give the guest more memory",
             ),
-            Self::NoGic => f.write_str("the device tree has no GICv2 or GICv3 that is usable"),
+            Self::NoGic => f.write_str(
+                "the device tree has no GICv2 or GICv3 that is usable; \
+                 choose a machine with one, such as QEMU's `virt`",
+            ),
             Self::Gic(error) => error.fmt(f),
             Self::ImageOutsideMemory => f.write_str(
                 "the image does not lie in the memory that the device tree lists; \

@@ -49,7 +49,11 @@ impl fmt::Display for FdtError {
             Self::NoMemory => {
                 "the device tree names no usable memory; check the loader's memory size"
             }
-        })
+        })?;
+        match self {
+            Self::NotATree | Self::UnsupportedVersion | Self::NoMemory => Ok(()),
+            _ => f.write_str("; look with `fdtdump` at the one that the loader is given"),
+        }
     }
 }
 
