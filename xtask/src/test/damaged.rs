@@ -27,27 +27,41 @@ const RAM: u64 = 0x4000_0000;
 const RAM_END: u64 = RAM + (64 << 20);
 const LOADER: u64 = 64;
 
-/// A field of a device tree's header, by its offset (the Devicetree Specification, section 5.2), and
-/// what is written there.
-const IN_TREE: [(&str, u64, u32); 7] = [
-    ("magic", 0, 0),
-    ("huge", 4, u32::MAX),
-    ("empty", 4, 0),
-    ("structure-elsewhere", 8, 0x7fff_ff00),
-    ("strings-elsewhere", 12, 0x7fff_ff00),
-    ("reserved-elsewhere", 16, 0x7fff_ff00),
-    ("future-version", 24, u32::MAX),
+/// What is written to a field.
+struct Damage {
+    name: &'static str,
+    /// Where the field is.
+    offset: u64,
+    value: u32,
+    /// What the image says about that.
+    complaint: &'static str,
+}
+
+const fn damage(name: &'static str, offset: u64, value: u32, complaint: &'static str) -> Damage {
+    Damage { name, offset, value, complaint }
+}
+
+/// Fields of a device tree's header (the Devicetree Specification, section 5.2).
+const IN_TREE: [Damage; 7] = [
+    damage("magic", 0, 0, "no device tree where the loader's register points"),
+    damage("huge", 4, u32::MAX, "total size is not between"),
+    damage("empty", 4, 0, "total size is not between"),
+    damage("structure-elsewhere", 8, 0x7fff_ff00, "its header contradicts itself"),
+    damage("strings-elsewhere", 12, 0x7fff_ff00, "its header contradicts itself"),
+    damage("reserved-elsewhere", 16, 0x7fff_ff00, "its header contradicts itself"),
+    damage("future-version", 24, u32::MAX, "format is not version 17"),
 ];
 
 /// The reserved memory's list, and how long an entry is.
 const RESERVED: u64 = 16;
 
 /// The same of `struct hvm_start_info` (xen/include/public/arch-x86/hvm/start_info.h).
-const IN_START_INFO: [(&str, u64, u32); 4] = [
-    ("memory-map-elsewhere", 44, 0xffff),
-    ("memory-map-huge", 48, u32::MAX),
-    ("memory-map-empty", 48, 0),
-    ("command-line-elsewhere", 28, 0xffff),
+const IN_START_INFO: [Damage; 5] = [
+    damage("version", 4, 0, "start_info is of version 0"),
+    damage("memory-map-elsewhere", 44, 0xffff, "the memory map lies where no memory can be"),
+    damage("memory-map-huge", 48, u32::MAX, "the memory map has 4294967295 entries"),
+    damage("memory-map-empty", 48, 0, "the memory map has no usable RAM"),
+    damage("command-line-elsewhere", 28, 0xffff, "the command line lies where no memory can be"),
 ];
 
 /// The type of the ELF note that has the entry (`XEN_ELFNOTE_PHYS32_ENTRY`).
@@ -64,10 +78,10 @@ pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {
     let machine = variant::of(arch).first().context("no machine")?.hardware();
     let fields: &[_] = if arch == Arch::X86_64 { &IN_START_INFO } else { &IN_TREE };
     let mut cases = Vec::new();
-    for &(name, offset, value) in fields {
+    for &Damage { name, offset, value, complaint } in fields {
         let (image, machine) = (image.clone(), machine.clone());
         cases.push(Case::new(case_name(arch, name), move || {
-            run(&image, &machine, &mut |stub, start| match image.arch {
+            run(&image, &machine, complaint, &mut |stub, start| match image.arch {
                 Arch::X86_64 => stub.write(start + offset, &value.to_le_bytes()),
                 _ => stub.write(start + offset, &value.to_be_bytes()),
             })
@@ -75,7 +89,7 @@ pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {
     }
     if arch != Arch::X86_64 {
         cases.push(Case::new(case_name(arch, "all-reserved"), move || {
-            run(&image, &machine, &mut reserve_all)
+            run(&image, &machine, "no memory is left", &mut reserve_all)
         }));
     }
     Ok(cases)
@@ -96,6 +110,7 @@ fn reserve_all(stub: &mut Stub, tree: u64) -> Result<()> {
 fn run(
     image: &Image,
     machine: &Hardware,
+    complaint: &str,
     damage: &mut dyn FnMut(&mut Stub, u64) -> Result<()>,
 ) -> Result<(), Failure> {
     let place = TemporaryDirectory::new()?;
@@ -112,15 +127,16 @@ fn run(
         damage(&mut stub, start)?;
         stub.go_on()?;
         guest.wait(PATIENCE)?;
-        judge(&guest.console())
+        judge(&guest.console(), complaint)
     })();
     judged.map_err(|error| guest.failure(&error))
 }
 
 /// It says why it cannot boot, and nothing has faulted or panicked. Its status does not reach QEMU in
 /// each case: how to end with one is in the boot arguments, which it may not have found.
-fn judge(console: &str) -> Result<()> {
-    ensure!(console.contains("mayfly: "), "it does not say why it ends");
+fn judge(console: &str, complaint: &str) -> Result<()> {
+    let says_so = console.lines().any(|line| line.contains("mayfly: ") && line.contains(complaint));
+    ensure!(says_so, "it does not say that `{complaint}`");
     ensure!(!console.contains("***"), "it has a report, and not an error");
     ensure!(!console.contains("mayfly-test: "), "it boots");
     Ok(())
