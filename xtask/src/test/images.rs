@@ -15,15 +15,17 @@ pub fn cases(arch: Arch, how: &How) -> Vec<Case> {
     })]
 }
 
-/// Two builds with one seed are the same file, two with different seeds are not.
+/// Two builds with one seed are the same file; two with different seeds are not, nor two without one,
+/// each of which lies at an address of its own.
 fn same_seed_same_bytes(arch: Arch, how: &How) -> Result<()> {
     let app = App::find("hello", None)?;
     let build = |seed| -> Result<Vec<u8>> {
-        let image = build::build(&app, arch, &How { seed: Some(seed), ..how.clone() })?;
+        let image = build::build(&app, arch, &How { seed, ..how.clone() })?;
         std::fs::read(&image.path).with_context(|| format!("cannot read {}", image.path.display()))
     };
-    let (first, second, other) = (build(1)?, build(1)?, build(2)?);
+    let (first, second, other) = (build(Some(1))?, build(Some(1))?, build(Some(2))?);
     ensure!(first == second, "two images with seed 1 differ");
     ensure!(first != other, "the seed does not change the image");
+    ensure!(build(None)? != build(None)?, "without a seed, two images are the same");
     Ok(())
 }
