@@ -35,6 +35,7 @@ mod link;
 mod merge;
 mod neighbors;
 mod network;
+mod outgoing;
 mod phy;
 mod port;
 mod port_map;

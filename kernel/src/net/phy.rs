@@ -12,10 +12,7 @@ use smoltcp::{
     time::Instant,
 };
 
-use super::{
-    port::{Outgoing, Port},
-    tcp::Revision,
-};
+use super::{outgoing::Outgoing, port::Port, tcp::Revision};
 
 /// Longest frame that is caught: Ethernet, IPv6 and TCP with all options.
 pub(super) const MAX_CAUGHT: usize = 14 + 40 + 60;

@@ -1,6 +1,6 @@
 //! The network device, and the buffers that sending on it takes.
 
-use alloc::{boxed::Box, rc::Rc, vec::Vec};
+use alloc::{boxed::Box, rc::Rc};
 use core::{
     num::{NonZeroU16, NonZeroUsize},
     ops::RangeInclusive,
@@ -13,7 +13,7 @@ use smoltcp::{
     wire::ETHERNET_HEADER_LEN,
 };
 
-use super::{checksum, cutting::Cutting, merge::Merge, phy::Caught, stats::Stats};
+use super::{checksum, cutting::Cutting, merge::Merge, outgoing::Outgoing, stats::Stats};
 use crate::memory;
 
 /// Longest frame that is given to a device to be cut: an IPv4 packet of 65,535 bytes.
@@ -44,6 +44,7 @@ pub(super) struct Port {
     /// A packet that is cut here, of which segments wait for room. As long as there is one, there is
     /// none for anything else.
     cutting: Option<Cutting>,
+    has_found_room: bool,
     /// Frames that the device is known to take.
     room: usize,
     unflushed: bool,
@@ -57,32 +58,6 @@ enum Large {
     Frame(FrameBuf),
     /// Memory from which it is cut here.
     Scratch(Box<[u8]>),
-}
-
-/// A packet while it is built.
-pub(super) enum Outgoing {
-    /// A frame.
-    Frame(FrameBuf),
-    /// A packet that the device cuts into segments with so much payload.
-    ToCut(FrameBuf, NonZeroU16),
-    /// The same, of this length, that is cut here.
-    Scratch(Box<[u8]>, usize, NonZeroU16),
-    /// A short one that goes to no device.
-    Caught(Caught),
-    /// One that cannot be sent.
-    Lost(Vec<u8>),
-}
-
-impl Outgoing {
-    /// Where the packet is built.
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
-        match self {
-            Self::Frame(frame) | Self::ToCut(frame, _) => frame.bytes_mut(),
-            Self::Scratch(bytes, length, _) => bytes.get_mut(..*length).unwrap_or_default(),
-            Self::Caught(frame) => frame.bytes_mut(),
-            Self::Lost(bytes) => bytes,
-        }
-    }
 }
 
 impl Port {
@@ -118,6 +93,7 @@ impl Port {
             merged,
             merge: None,
             cutting: None,
+            has_found_room: false,
             room: 0,
             unflushed: false,
             last_segment: 0,
@@ -134,21 +110,27 @@ impl Port {
 
     /// Whether a frame can be sent now.
     pub(super) fn has_room(&mut self) -> bool {
-        if self.room == 0 {
+        if self.room == 0 && self.cutting.is_none() {
             // It takes room that the device is to be asked for, should there be none.
             self.end_merge();
-            self.go_on_cutting();
-            self.look_for_room();
+            self.room = self.device.transmit_room();
         }
         self.room > 0
     }
 
-    /// Asks the device how much it takes, which makes it free the buffers of frames that have left.
-    fn look_for_room(&mut self) {
+    /// Has the device free the buffers of frames that have left. Whoever waits for room is not told by
+    /// the device any more if it has some then, but by [`has_found_room`](Self::has_found_room).
+    fn reclaim(&mut self) {
         let room = self.device.transmit_room();
+        self.has_found_room |= room > 0;
         let is_free = self.cutting.is_none();
         self.room =
             if is_free { room.saturating_sub(usize::from(self.merge.is_some())) } else { 0 };
+    }
+
+    /// Whether there was room when buffers were looked for, since this was last asked.
+    pub(super) fn has_found_room(&mut self) -> bool {
+        core::mem::take(&mut self.has_found_room)
     }
 
     /// An empty buffer for a frame of `length` bytes, if there is memory for one.
@@ -167,7 +149,7 @@ impl Port {
     fn take_buffer(&mut self) -> Option<FrameBuf> {
         let headroom = self.info.headroom;
         FrameBuf::allocate(&self.pool, headroom).or_else(|| {
-            self.look_for_room();
+            self.reclaim();
             FrameBuf::allocate(&self.pool, headroom)
         })
     }
@@ -178,7 +160,7 @@ impl Port {
         if let Some(frame) = FrameBuf::allocate(self.large_pool.as_ref()?, headroom) {
             return Some(frame);
         }
-        self.look_for_room();
+        self.reclaim();
         FrameBuf::allocate(self.large_pool.as_ref()?, headroom)
     }
 
@@ -222,7 +204,13 @@ impl Port {
     pub(super) fn link_change(&mut self) -> Option<LinkChange> {
         let change = self.device.link_change()?;
         self.room = 0;
+        self.cutting = None;
         Some(change)
+    }
+
+    /// Forgets what waits for room in a device that is gone.
+    pub(super) fn die(&mut self) {
+        self.cutting = None;
     }
 
     /// See [`NetDevice::poll_ready`].
@@ -357,11 +345,11 @@ impl Port {
 
     /// Sends segments of the packet that is cut here, as long as there is room. Those for which there
     /// is no memory are lost, and sent again by TCP.
-    fn go_on_cutting(&mut self) {
+    pub(super) fn go_on_cutting(&mut self) {
         let Some(mut cutting) = self.cutting.take() else { return };
         while let Some(length) = cutting.next_length() {
             if self.room == 0 {
-                self.look_for_room();
+                self.room = self.device.transmit_room();
             }
             if self.room == 0 {
                 self.cutting = Some(cutting);

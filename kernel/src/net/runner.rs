@@ -114,6 +114,7 @@ impl Stack {
     fn die(&mut self) {
         self.is_dead = true;
         self.is_link_up = false;
+        self.port.die();
         self.forget_name_servers();
         self.address_waiters.wake();
         self.room_waiters.wake();

@@ -23,7 +23,7 @@ use super::{
     port::Port,
     port_map::PortMap,
     random::Random,
-    tcp::{Connection, Listener, TimeWait},
+    tcp::{Connection, Crowd, Listener, TimeWait},
     udp::{self, Binding},
     waker::{WakerList, WakerSlot},
     wire::{Class, PROTOCOL_TCP, PROTOCOL_UDP, classify},
@@ -55,8 +55,8 @@ pub(super) struct Stack {
     pub(super) neighbor_waiters: Vec<Id>,
     /// Connections without an owner.
     pub(super) orphans: usize,
-    /// When to look for connections that take long, if there are too many of a kind.
-    pub(super) crowded_at: Option<Instant>,
+    /// There are too many connections of a kind.
+    pub(super) crowd: Option<Crowd>,
     pub(super) time_wait: TimeWait,
     pub(super) listeners: PortMap<Listener>,
     pub(super) bindings: PortMap<Box<Binding>>,
@@ -101,7 +101,7 @@ impl Stack {
             line: VecDeque::new(),
             neighbor_waiters: Vec::new(),
             orphans: 0,
-            crowded_at: None,
+            crowd: None,
             time_wait: TimeWait::new(random.next()),
             listeners: PortMap::new(),
             bindings: PortMap::new(),
@@ -145,11 +145,12 @@ impl Stack {
             self.input(received);
             budget -= 1;
         }
-        if budget > 0 && self.crowded_at.is_some_and(|at| at <= now) {
-            self.thin_out();
+        if self.crowd.is_some_and(|crowd| crowd.is_due(now)) {
+            self.thin_out(budget > 0);
         }
         self.port.flush();
-        budget == 0 || self.upkeep_is_due || (has_room && !self.line.is_empty())
+        let goes_on = self.port.has_found_room() || has_room && !self.line.is_empty();
+        budget == 0 || self.upkeep_is_due || goes_on
     }
 
     /// When `run` is to be called again, if nothing else happens.
@@ -185,7 +186,8 @@ impl Stack {
         let autoconf = self.autoconf.as_ref().and_then(|autoconf| autoconf.deadline());
         let neighbors = self.neighbors.deadline();
         let time_wait = self.time_wait.deadline();
-        let deadlines = [self.base_deadline, neighbors, autoconf, time_wait, self.crowded_at];
+        let crowd = self.crowd.map(Crowd::look_at);
+        let deadlines = [self.base_deadline, neighbors, autoconf, time_wait, crowd];
         self.upkeep_at = deadlines.into_iter().flatten().min();
     }
 
@@ -227,6 +229,7 @@ impl Stack {
 
     /// Lets connections send. Returns whether the device has room for more.
     fn serve_line(&mut self) -> bool {
+        self.port.go_on_cutting();
         for _ in 0..self.line.len() {
             if !self.port.has_room() {
                 return false;

@@ -143,3 +143,19 @@ fn handshakes_that_take_long_make_room() {
         });
     }
 }
+
+#[test]
+fn a_guest_that_is_always_late_makes_room_in_the_end() {
+    asking(async |mut asking| {
+        asking.ask(BACKLOG).await;
+        sleep(Duration::from_millis(3100)).await;
+        asking.ask(1).await;
+        // Nor is there anything of the one that has waited, by then.
+        for connections in [BACKLOG, BACKLOG, 0] {
+            // An app that computes, say.
+            simulation::advance(700_000_000);
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!(asking.connections(), connections.into());
+        }
+    });
+}

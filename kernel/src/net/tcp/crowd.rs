@@ -5,7 +5,7 @@
 //! of new clients among the answers of old ones, in any order; an old one that has answered in time
 //! must not be reset for that.
 
-use smoltcp::time::Duration;
+use smoltcp::time::{Duration, Instant};
 
 use super::{connection::Owner, orphan::MANY_ORPHANS};
 use crate::net::{flow_map::Id, stack::Stack};
@@ -14,27 +14,65 @@ use crate::net::{flow_map::Id, stack::Stack};
 const DELAY: Duration = Duration::from_millis(100);
 /// With the search so much later than that, the guest has stood still again.
 const LATE: Duration = Duration::from_millis(500);
+/// How often the search is put off for that: an app may keep the stack from running all the time.
+const POSTPONEMENTS: u8 = 2;
+/// How long it is put off because there is more to be taken in: in a flood there always is.
+const FLOOD: Duration = Duration::from_secs(1);
 /// A handshake that takes longer may be given up when others wait for its place.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(3);
 /// So may the end of a connection that nobody owns.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Too many of something.
+#[derive(Clone, Copy)]
+pub(in crate::net) struct Crowd {
+    /// When to look for those that take long.
+    look_at: Instant,
+    /// When to do so even if not all has been taken in.
+    last: Instant,
+    postponements: u8,
+}
+
+impl Crowd {
+    fn new(now: Instant, postponements: u8) -> Self {
+        Self { look_at: now + DELAY, last: now + FLOOD, postponements }
+    }
+
+    /// When to look for those that take long.
+    pub(in crate::net) fn look_at(self) -> Instant {
+        self.look_at
+    }
+
+    /// Whether it is time to.
+    pub(in crate::net) fn is_due(self, now: Instant) -> bool {
+        self.look_at <= now
+    }
+}
+
 impl Stack {
     /// There are too many of something: has those looked for soon that take long.
     pub(super) fn note_crowd(&mut self) {
-        if self.crowded_at.is_none() {
-            self.crowded_at = Some(self.now + DELAY);
+        if self.crowd.is_none() {
+            self.crowd = Some(Crowd::new(self.now, 0));
             self.upkeep_is_due = true;
         }
     }
 
-    /// Gives up who takes long. To be called when it is time for that, and everything has been taken
-    /// in that the device has.
+    /// Gives up who takes long. To be called when it is time for that, and puts it off if not all has
+    /// been taken in that the device has.
     #[cold]
-    pub(in crate::net) fn thin_out(&mut self) {
-        if self.crowded_at.take().is_none_or(|at| self.now > at + LATE) {
-            return self.note_crowd();
+    pub(in crate::net) fn thin_out(&mut self, is_all_in: bool) {
+        let Some(crowd) = &mut self.crowd else { return };
+        self.upkeep_is_due = true;
+        if self.now > crowd.look_at + LATE && crowd.postponements < POSTPONEMENTS {
+            *crowd = Crowd::new(self.now, crowd.postponements + 1);
+            return;
         }
+        if !is_all_in && self.now < crowd.last {
+            crowd.look_at = self.now + DELAY / 10;
+            return;
+        }
+        self.crowd = None;
         let has_many_orphans = self.orphans > MANY_ORPHANS;
         self.for_each_connection(|stack, id| {
             if stack.takes_long(id, has_many_orphans) {

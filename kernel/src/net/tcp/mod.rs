@@ -28,6 +28,7 @@ mod window;
 pub use adopt::{AdoptError, SynRecord};
 pub(super) use backlog::Listener;
 pub(super) use connection::Connection;
+pub(super) use crowd::Crowd;
 pub use listener::TcpListener;
 pub use options::TcpOptions;
 pub(super) use revision::Revision;
