@@ -8,6 +8,9 @@ use core::{
 
 use x86_64::instructions::port::{Port, PortWriteOnly};
 
+use super::cpuid;
+use crate::Hypervisor;
+
 /// First I/O port of COM1, on every PC and on QEMU's microvm.
 pub(super) const COM1: u16 = 0x3f8;
 
@@ -38,14 +41,18 @@ const PATIENCE: u32 = 1_000_000;
 const UNKNOWN: u8 = 0;
 const PRESENT: u8 = 1;
 const ABSENT: u8 = 2;
+/// There is no UART, and Xen has the debug port.
+const DEBUG_PORT_ONLY: u8 = 3;
 
 static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-/// Writes all of `bytes`, without looking at what they are, to the debug port if there is no UART.
-/// Drops them if that stops taking any.
+/// Writes all of `bytes`, without looking at what they are, to Xen's debug port if there is no UART.
+/// Drops them if there is no such port either, or the UART stops taking any.
 pub fn write(bytes: &[u8]) {
-    if !is_present() {
-        return bytes.iter().for_each(|&byte| write_debug_port(byte));
+    match state() {
+        PRESENT => {}
+        DEBUG_PORT_ONLY => return bytes.iter().for_each(|&byte| write_debug_port(byte)),
+        _ => return,
     }
     for burst in bytes.chunks(FIFO_SIZE) {
         if !wait_for_room() {
@@ -58,18 +65,27 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
-/// Whether COM1 answers. Sets it up at the first call.
+/// Whether COM1 answers.
 pub(super) fn is_present() -> bool {
+    state() == PRESENT
+}
+
+/// What there is to write to. Sets COM1 up at the first call.
+fn state() -> u8 {
     if STATE.load(Ordering::Relaxed) == UNKNOWN {
-        let present = probe();
-        if present {
+        let state = if probe() {
             write_register(INTERRUPT_ENABLE, 0);
             write_register(LINE_CONTROL, EIGHT_BITS_NO_PARITY);
             write_register(FIFO_CONTROL, FIFO_ENABLE);
-        }
-        STATE.store(if present { PRESENT } else { ABSENT }, Ordering::Relaxed);
+            PRESENT
+        } else if cpuid::hypervisor().0 == Hypervisor::Xen {
+            DEBUG_PORT_ONLY
+        } else {
+            ABSENT
+        };
+        STATE.store(state, Ordering::Relaxed);
     }
-    STATE.load(Ordering::Relaxed) == PRESENT
+    STATE.load(Ordering::Relaxed)
 }
 
 /// A UART keeps what is written to its scratch register; an empty port reads as ones.

@@ -150,6 +150,11 @@ impl Output {
     /// Writes all, and waits for room if somebody takes something. Drops the rest otherwise.
     fn write_all(&mut self, mut bytes: &[u8]) {
         self.tell_of_loss();
+        if self.lost > 0 && self.is_stuck {
+            // Not behind what was cut off.
+            self.lost = self.lost.saturating_add(bytes.len());
+            return;
+        }
         let start = clock::now();
         while !bytes.is_empty() {
             let Ok(count) = self.write(bytes) else { return };
@@ -238,7 +243,10 @@ impl ConsoleDevice for Driver {
             // As if it was printed: nobody will ever take it.
             return bytes.len();
         }
-        let result = self.output.with(|output| output.write(bytes));
+        let result = self.output.with(|output| {
+            output.tell_of_loss();
+            output.write(bytes)
+        });
         self.count(result)
     }
 
