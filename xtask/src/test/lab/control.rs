@@ -68,9 +68,10 @@ fn is_made_anew(session: &mut Session, app: &App, image: &Image, port: u16) -> R
             ensure!(start.elapsed() < PATIENCE, "no guest but domain {before:?} serves");
         }
     };
-    let first = serves_as_other_than(session, "")?;
-    let reboot = session.succeed(&format!("xl reboot {name}")).map(drop);
-    let second = reboot.and_then(|()| serves_as_other_than(session, &first));
+    let second = serves_as_other_than(session, "").and_then(|first| {
+        session.succeed(&format!("xl reboot {name}"))?;
+        serves_as_other_than(session, &first)
+    });
     // Whichever of them is there.
     let listed = session.run(&format!("xl list; tail -n 5 /var/log/xen/xl-{name}.log"))?.text();
     session.run(&format!("xl destroy {name}"))?;

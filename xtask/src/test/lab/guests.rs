@@ -166,9 +166,10 @@ struct Guest {
     script: Option<Script>,
 }
 
-/// Seconds that a script may take, and after the end of its guest: less than dom0 may for a command.
-const SCRIPT_PATIENCE: u64 = 100;
-const AFTER_END: u64 = 20;
+/// Seconds that a script may take, and after the end of its guest, which some do much after: less than
+/// dom0 may for a command.
+const SCRIPT_PATIENCE: u64 = 110;
+const AFTER_END: u64 = 60;
 
 /// A script that dom0 runs.
 #[derive(Clone, Copy)]
