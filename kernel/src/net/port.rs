@@ -44,6 +44,7 @@ pub(super) struct Port {
     /// A packet that is cut here, of which segments wait for room. As long as there is one, there is
     /// none for anything else.
     cutting: Option<Cutting>,
+    /// There was room when buffers were looked for.
     has_found_room: bool,
     /// Frames that the device is known to take.
     room: usize,
@@ -111,11 +112,16 @@ impl Port {
     /// Whether a frame can be sent now.
     pub(super) fn has_room(&mut self) -> bool {
         if self.room == 0 && self.cutting.is_none() {
-            // It takes room that the device is to be asked for, should there be none.
-            self.end_merge();
-            self.room = self.device.transmit_room();
+            self.ask_for_room();
         }
         self.room > 0
+    }
+
+    /// Asks the device how much it takes. If that is nothing, it tells when that has changed.
+    fn ask_for_room(&mut self) {
+        // It takes room that the device is to be asked for, should there be none.
+        self.end_merge();
+        self.room = self.device.transmit_room();
     }
 
     /// Has the device free the buffers of frames that have left. Whoever waits for room is not told by
@@ -349,7 +355,7 @@ impl Port {
         let Some(mut cutting) = self.cutting.take() else { return };
         while let Some(length) = cutting.next_length() {
             if self.room == 0 {
-                self.room = self.device.transmit_room();
+                self.ask_for_room();
             }
             if self.room == 0 {
                 self.cutting = Some(cutting);

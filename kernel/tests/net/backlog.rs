@@ -3,7 +3,8 @@
 use std::{future::Future, time::Duration};
 
 use mayfly::{
-    net::{Network, TcpListener, TcpOptions},
+    executor::yield_now,
+    net::{Network, TcpListener, TcpOptions, TcpStream},
     time::{sleep, timeout},
 };
 use mayfly_arch::simulation;
@@ -14,7 +15,7 @@ use crate::{
     hostile::repair,
     link::{Faults, Link},
     peer::Raw,
-    support::{simulate, static_config},
+    support::{pair, server, simulate, static_config},
 };
 
 /// Connections that the listener takes, and requests that wait beside them.
@@ -157,5 +158,69 @@ fn a_guest_that_is_always_late_makes_room_in_the_end() {
             sleep(Duration::from_millis(1)).await;
             assert_eq!(asking.connections(), connections.into());
         }
+    });
+}
+
+#[test]
+fn a_flood_of_other_frames_does_not_keep_handshakes() {
+    asking(async |mut asking| {
+        asking.ask(BACKLOG).await;
+        sleep(Duration::from_millis(3100)).await;
+        asking.ask(1).await;
+        for round in 0..30 {
+            // More than the stack takes in before others have their turn.
+            for _ in 0..66 {
+                asking.peer.send(&[0; 60]);
+            }
+            simulation::advance(50_000_000);
+            yield_now().await;
+            let is_over = asking.connections() < BACKLOG.into();
+            assert!(round > 2 || !is_over, "given up with more to be taken in");
+        }
+        assert!(asking.connections() < BACKLOG.into(), "kept by the flood");
+    });
+}
+
+#[test]
+fn a_listener_with_room_gives_nobody_up_for_another() {
+    asking(async |mut asking| {
+        let _other = TcpListener::bind(&asking.network, 81).await.unwrap();
+        let mut request = segment(FIRST, SYN, OPTION);
+        request[36..38].copy_from_slice(&81_u16.to_be_bytes());
+        repair(&mut request);
+        asking.peer.send(&request);
+        asking.ask(BACKLOG).await;
+        assert_eq!(asking.connections(), u32::from(BACKLOG) + 1);
+        sleep(Duration::from_millis(3100)).await;
+        asking.ask(1).await;
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(asking.connections(), 2, "of both listeners one");
+    });
+}
+
+/// Drops so many connections whose peer says nothing any more, and one three seconds later. Returns how
+/// many there are a moment after that.
+async fn left_of(orphans: usize) -> u32 {
+    let (link, a, b) = pair(Faults::default(), 1);
+    let mut listener = TcpListener::bind(&a, 80).await.unwrap();
+    let (mut here, mut there) = (Vec::new(), Vec::new());
+    for _ in 0..=orphans {
+        there.push(TcpStream::connect(&b, server(80)).await.unwrap());
+        here.push(listener.accept().await.unwrap().0);
+    }
+    let last = here.pop();
+    link.tap(|_, _| false);
+    drop(here);
+    sleep(Duration::from_secs(3)).await;
+    drop(last);
+    sleep(Duration::from_millis(200)).await;
+    a.stats().connections
+}
+
+#[test]
+fn slow_ends_are_forgotten_when_there_are_many() {
+    simulate(async {
+        assert_eq!(left_of(200).await, 201);
+        assert_eq!(left_of(300).await, 1);
     });
 }
