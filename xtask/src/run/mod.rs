@@ -22,6 +22,7 @@ mod dom0less;
 mod machine;
 mod memory;
 mod network;
+mod passt;
 mod ports;
 mod probe;
 mod process;
@@ -31,11 +32,11 @@ mod xen;
 pub use machine::{Guest, Hardware, Machine, guest_status};
 pub use memory::bytes;
 pub use network::{Forward, Network, Protocol, declared};
+pub use passt::Passt;
 pub use ports::{Reserved, choose_host_ports};
 pub use probe::answers;
-use process::Plain;
 pub use process::{Console, End, Running, interrupted};
-pub use unix::{Passt, arguments as process_arguments};
+pub use unix::arguments as process_arguments;
 pub use xen::mebibytes;
 
 /// Exit status when the guest had to be stopped because its time was up, as of timeout(1).
@@ -148,34 +149,6 @@ impl Options {
         exit_status(self.arch, end, running.drain())
     }
 
-    /// Runs the app as a Linux process.
-    fn as_process(&self, app: &App) -> Result<u8> {
-        unix::refuse(&self.for_guests_only())?;
-        let program = build::build_for_host(app, &self.what.how)?;
-        if arguments::check(&program, &self.arguments)? {
-            return Ok(0);
-        }
-        let (network, _ports) = self.network(app)?;
-        let passt = Passt::for_network(&network)?;
-        let mut command = Command::new(&program);
-        command.args(unix::arguments(&self.hardware, &network, passt.as_ref())?);
-        command.arg("--").args(&self.arguments);
-        announce_ports(network.forwards());
-        interrupted();
-        ui::progress("Running", tools::describe(&command));
-        let mut running = Running::start(command, Plain)?;
-        probe::announce_urls(network.forwards());
-        let end = running.wait(self.timeout.map(Duration::from_secs))?;
-        running.drain();
-        match end {
-            End::Exited(status) => {
-                Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
-            }
-            End::Interrupted => Ok(INTERRUPTED),
-            End::TimedOut => Ok(timed_out()),
-        }
-    }
-
     /// Runs the app as a guest of Xen.
     fn in_lab(&self, app: &App) -> Result<u8> {
         xen::refuse(&self.for_qemu_only(), "xen")?;
@@ -223,16 +196,6 @@ impl Options {
         let mut given = self.hardware.of_machines();
         given.retain(|&option| option != "--gic" || self.arch == Arch::X86_64);
         given.extend(self.tap.is_some().then_some("--tap"));
-        given.extend(self.gdb.then_some("--gdb"));
-        given
-    }
-
-    /// The options that were given and mean nothing to a Linux process.
-    fn for_guests_only(&self) -> Vec<&'static str> {
-        let mut given = self.hardware.of_machines();
-        // The architecture of this machine is what a process has anyway.
-        let foreign = self.arch.name() != std::env::consts::ARCH;
-        given.extend((foreign && self.arch != Arch::X86_64).then_some("--arch"));
         given.extend(self.gdb.then_some("--gdb"));
         given
     }

@@ -1,64 +1,58 @@
-//! An app as a Linux process: what its devices are, and the helper for its network.
+//! An app as a Linux process.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::arguments::check;
 use super::machine::Hardware;
-use super::network::{Forward, Network};
-use crate::temporary::TemporaryFile;
-use crate::{setup, tools};
+use super::network::Network;
+use super::passt::Passt;
+use super::process::{End, Plain, Running, interrupted};
+use super::{INTERRUPTED, Options, announce_ports, probe, timed_out};
+use crate::app::App;
+use crate::arch::Arch;
+use crate::{build, tools, ui};
 
-/// The user `nobody`, by number: the kernel's default for users that have no other (highuid.h of
-/// Linux, `DEFAULT_OVERFLOWUID`).
-const NOBODY: u32 = 65534;
-
-/// A running passt: the network of a process that has no TAP interface. It translates between the
-/// frames of the app and sockets of its own, so it needs no privilege.
-pub struct Passt {
-    child: Child,
-    socket: TemporaryFile,
-}
-
-impl Passt {
-    /// Starts one if the network needs it.
-    pub fn for_network(network: &Network) -> Result<Option<Self>> {
-        let Network::User(forwards) = network else { return Ok(None) };
-        setup::programs(&["passt"])?;
-        let socket = TemporaryFile::new("passt")?;
-        let mut command = Command::new("passt");
-        command.args(passt_arguments(forwards)).arg("--socket").arg(socket.path());
-        // It does not stay root, and then could not get at its socket. In a user namespace there
-        // may be no other user: there, it stays who it is.
-        if setup::is_root() && socket.give_to(NOBODY) {
-            command.arg("--runas").arg(NOBODY.to_string());
+impl Options {
+    /// Runs the app as a Linux process.
+    pub(super) fn as_process(&self, app: &App) -> Result<u8> {
+        refuse(&self.for_guests_only())?;
+        let program = build::build_for_host(app, &self.what.how)?;
+        if check(&program, &self.arguments)? {
+            return Ok(0);
         }
-        let mut command = tools::dying_with_us(command);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().with_context(|| tools::cannot_start(&command))?;
-        Ok(Some(Self { child, socket }))
-    }
-}
-
-impl Drop for Passt {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// passt's arguments: frames of Ethernet's usual size, these ports.
-fn passt_arguments(forwards: &[Forward]) -> Vec<String> {
-    let mut arguments: Vec<String> = ["--foreground", "--mtu", "1500"].map(str::to_owned).into();
-    for transport in ["tcp", "udp"] {
-        for Forward { host, guest, protocol } in forwards {
-            if protocol.transport() == transport {
-                arguments.push(format!("--{transport}-ports"));
-                arguments.push(format!("127.0.0.1/{host}:{guest}"));
+        let (network, _ports) = self.network(app)?;
+        let passt = Passt::for_network(&network)?;
+        let mut command = Command::new(&program);
+        command.args(arguments(&self.hardware, &network, passt.as_ref())?);
+        command.arg("--").args(&self.arguments);
+        announce_ports(network.forwards());
+        interrupted();
+        ui::progress("Running", tools::describe(&command));
+        let mut running = Running::start(command, Plain)?;
+        probe::announce_urls(network.forwards());
+        let end = running.wait(self.timeout.map(Duration::from_secs))?;
+        running.drain();
+        match end {
+            End::Exited(status) => {
+                Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
             }
+            End::Interrupted => Ok(INTERRUPTED),
+            End::TimedOut => Ok(timed_out()),
         }
     }
-    arguments
+
+    /// The options that were given and mean nothing to a Linux process.
+    fn for_guests_only(&self) -> Vec<&'static str> {
+        let mut given = self.hardware.of_machines();
+        // The architecture of this machine is what a process has anyway.
+        let foreign = self.arch.name() != std::env::consts::ARCH;
+        given.extend((foreign && self.arch != Arch::X86_64).then_some("--arch"));
+        given.extend(self.gdb.then_some("--gdb"));
+        given
+    }
 }
 
 /// Fails if there are `options` that mean nothing to a process: better than to pass them over.
@@ -87,7 +81,7 @@ pub fn arguments(
         arguments.push(format!("--mayfly-net=tap:{interface}"));
     }
     if let Some(passt) = passt {
-        arguments.push(format!("--mayfly-net=passt:{}", passt.socket.path().display()));
+        arguments.push(format!("--mayfly-net=passt:{}", passt.socket().display()));
     }
     for disk in &hardware.disks {
         ensure!(
@@ -116,13 +110,6 @@ fn mebibytes(size: &str) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passt_forwards_each_port_by_its_protocol() {
-        let forwards = ["8080:80/http".parse().unwrap(), "8007:7/udp".parse().unwrap()];
-        let line = passt_arguments(&forwards).join(" ");
-        assert!(line.ends_with("--tcp-ports 127.0.0.1/8080:80 --udp-ports 127.0.0.1/8007:7"));
-    }
 
     #[test]
     fn sizes_are_in_mebibytes() {
