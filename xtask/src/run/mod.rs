@@ -3,6 +3,7 @@
 //! In QEMU ([`machine`]), as a Linux process ([`unix`]), under Xen in the lab ([`xen`]), or under Xen
 //! without dom0 ([`dom0less`]).
 
+use std::net::SocketAddrV4;
 use std::process::Command;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ mod passt;
 mod ports;
 mod probe;
 mod process;
+mod tap;
 mod unix;
 mod xen;
 
@@ -83,7 +85,9 @@ pub struct Options {
     /// declares so.
     #[arg(long = "port", value_name = "[HOST:]GUEST[/PROTOCOL]")]
     ports: Vec<Forward>,
-    /// Connects the guest to an existing TAP interface instead of the user-mode network.
+    /// Connects the guest to an existing TAP interface instead of the user-mode network. A Linux
+    /// process takes one by itself if it is up, free, ours and has an address of this machine, and
+    /// nothing else is said about the network.
     #[arg(long, value_name = "INTERFACE", conflicts_with = "ports")]
     tap: Option<String>,
     /// Waits for gdb before the first instruction, and prints the command that starts gdb.
@@ -136,6 +140,7 @@ impl Options {
         command.args(guest.qemu_arguments()?);
 
         announce_ports(guest.network.forwards());
+        let urls = urls(app, &guest.network, &self.arguments)?;
         if let Some(port) = guest.gdb {
             ui::progress("Waiting", "for gdb; in another terminal type:");
             eprintln!("{}", debugger::command_line(&image, port));
@@ -144,7 +149,7 @@ impl Options {
         interrupted();
         ui::progress("Running", tools::describe(&command));
         let mut running = Running::start(command, Symbolized::new(image.elf.clone()))?;
-        probe::announce_urls(guest.network.forwards());
+        probe::announce_urls(urls);
         let end = running.wait(self.timeout.map(Duration::from_secs))?;
         exit_status(self.arch, end, running.drain())
     }
@@ -228,6 +233,14 @@ impl Options {
         };
         Ok((guest, [served, debugged.unwrap_or_default()]))
     }
+}
+
+/// Where an app is to be reached by HTTP.
+fn urls(app: &App, network: &Network, boot_arguments: &[String]) -> Result<Vec<SocketAddrV4>> {
+    Ok(match network {
+        Network::Tap(_) => tap::urls(boot_arguments, &declared(&app.metadata)?),
+        other => other.urls(),
+    })
 }
 
 /// Says which ports lead to the guest, except those with a URL: it is printed when they answer.

@@ -1,6 +1,7 @@
 //! How a guest is connected, and which ports of this machine lead to it.
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -40,6 +41,12 @@ impl Network {
             Self::User(forwards) | Self::Closed(forwards) => forwards,
             Self::None | Self::Tap(_) => &[],
         }
+    }
+
+    /// Where on this machine the ports for HTTP are that lead to the guest.
+    pub fn urls(&self) -> Vec<SocketAddrV4> {
+        let http = self.forwards().iter().filter(|forward| forward.protocol == Protocol::Http);
+        http.map(|forward| SocketAddrV4::new(Ipv4Addr::LOCALHOST, forward.host)).collect()
     }
 }
 

@@ -9,8 +9,10 @@ use super::arguments::check;
 use super::machine::Hardware;
 use super::network::Network;
 use super::passt::Passt;
+use super::ports::Reserved;
 use super::process::{End, Plain, Running, interrupted};
-use super::{INTERRUPTED, Options, announce_ports, probe, timed_out};
+use super::tap::{self, Tap};
+use super::{INTERRUPTED, Options, announce_ports, probe, timed_out, urls};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::{build, tools, ui};
@@ -23,16 +25,17 @@ impl Options {
         if check(&program, &self.arguments)? {
             return Ok(0);
         }
-        let (network, _ports) = self.network(app)?;
+        let (network, boot_arguments, _ports) = self.network_of_process(app)?;
+        let urls = urls(app, &network, &boot_arguments)?;
         let passt = Passt::for_network(&network)?;
         let mut command = Command::new(&program);
         command.args(arguments(&self.hardware, &network, passt.as_ref())?);
-        command.arg("--").args(&self.arguments);
+        command.arg("--").args(boot_arguments);
         announce_ports(network.forwards());
         interrupted();
         ui::progress("Running", tools::describe(&command));
         let mut running = Running::start(command, Plain)?;
-        probe::announce_urls(network.forwards());
+        probe::announce_urls(urls);
         let end = running.wait(self.timeout.map(Duration::from_secs))?;
         running.drain();
         match end {
@@ -42,6 +45,21 @@ impl Options {
             End::Interrupted => Ok(INTERRUPTED),
             End::TimedOut => Ok(timed_out()),
         }
+    }
+
+    /// How the process is connected, its boot arguments, and what reserves its ports: on a TAP
+    /// interface that is prepared, unless the command line says something else about the network.
+    fn network_of_process(&self, app: &App) -> Result<(Network, Vec<String>, Reserved)> {
+        let mut arguments = self.arguments.clone();
+        let chosen = self.tap.is_some() || !self.ports.is_empty() || tap::is_addressed(&arguments);
+        let Some(tap) = (!chosen).then(Tap::prepared).flatten() else {
+            let (network, ports) = self.network(app)?;
+            return Ok((network, arguments, ports));
+        };
+        let ours = tap.boot_arguments();
+        ui::progress("Using", format_args!("TAP interface {}, with {}", tap.name, ours.join(" ")));
+        arguments.extend(ours);
+        Ok((Network::Tap(tap.name), arguments, Reserved::default()))
     }
 
     /// The options that were given and mean nothing to a Linux process.

@@ -63,7 +63,7 @@ fn in_lab(
     session.send(&quote(&config.kernel), &content)?;
     let mut domain = Domain::create(&mut session, config, false)?;
     announce_ports(network.forwards());
-    probe::announce_urls(network.forwards());
+    probe::announce_urls(network.urls());
     let mut console = Symbolized::new(image.elf.clone());
     let start = Instant::now();
     loop {
