@@ -97,3 +97,14 @@ pub fn wall_clock() -> Option<u64> {
     }
     Some(epoch.saturating_add(now()))
 }
+
+/// The generic timer needs no hypercall; Xen only masks it when it fires.
+pub(crate) const TIMER_VIRQ: Option<u32> = None;
+
+/// Never: see [`TIMER_VIRQ`].
+pub(crate) fn use_xen_timer() -> bool {
+    false
+}
+
+/// There are no such events: see [`TIMER_VIRQ`].
+pub(crate) fn on_xen_timer() {}

@@ -42,3 +42,14 @@ pub(super) fn deadline() -> Option<u64> {
 pub(super) fn time_left() -> Option<Duration> {
     deadline().map(|deadline| Duration::from_nanos(deadline.saturating_sub(now())))
 }
+
+/// A process has its own timer.
+pub(crate) const TIMER_VIRQ: Option<u32> = None;
+
+/// Never: see [`TIMER_VIRQ`].
+pub(crate) fn use_xen_timer() -> bool {
+    false
+}
+
+/// There are no such events: see [`TIMER_VIRQ`].
+pub(crate) fn on_xen_timer() {}

@@ -21,11 +21,17 @@ pub fn use_shared_info(page: &'static SharedInfo, wall_clock: usize) {
     SHARED_INFO.call_once(|| (page, wall_clock));
 }
 
+/// The page of shared information, and where in it the time of day is, once somebody has found it.
+#[cfg(target_os = "none")]
+pub(crate) fn shared_info() -> Option<(&'static SharedInfo, usize)> {
+    SHARED_INFO.get().copied()
+}
+
 /// Nanoseconds since 1970-01-01 00:00 UTC. `None` if nobody has found the page, or if Xen does not
 /// know.
 #[cfg(target_os = "none")]
 pub(crate) fn wall_clock() -> Option<u64> {
-    let &(page, offset) = SHARED_INFO.get()?;
+    let (page, offset) = shared_info()?;
     // wc_version, wc_sec, wc_nsec, wc_sec_hi: when the system time was 0.
     let [seconds, nanoseconds, high] = read_versioned(page, offset)?;
     let seconds = u64::from(seconds) | u64::from(high) << 32;

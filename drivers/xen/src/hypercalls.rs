@@ -14,7 +14,9 @@ use crate::{
     XenError,
     shared_page::{Place, SharedPage, TakenFrame},
 };
-pub(crate) use event_channels::{alloc_unbound, bind_interdomain, close, is_connected, own_domain};
+pub(crate) use event_channels::{
+    alloc_unbound, bind_interdomain, bind_virq, close, is_connected, own_domain,
+};
 pub(crate) use grant_copy::GrantCopy;
 
 /// Xen, as the traits of what it does for a driver have it: tests have others.

@@ -60,6 +60,7 @@ mod resume;
 mod shared_page;
 mod shared_word;
 pub mod store;
+mod timer;
 pub mod vchan;
 mod watchdog;
 

@@ -14,6 +14,7 @@ use crate::{
     hypercalls::{self, Hypercalls, Parameter},
     shared_page::{SharedPage, TakenFrame, Window},
     store::FoundStore,
+    timer,
 };
 
 /// Frames that the grant table may have. Xen's default is to give that many.
@@ -182,12 +183,15 @@ impl Xen {
         (self.upcall, self.events)
     }
 
-    /// Lets Xen interrupt, now that the handler is in its place.
+    /// Lets Xen interrupt, now that the handler is in its place. Deadlines are Xen's from then on,
+    /// where that is worth it.
     ///
     /// # Errors
     /// [`StartError::Callback`]
     pub fn announce_events(&self) -> Result<(), StartError> {
-        self.callback.map_or(Ok(()), hypercalls::set_callback).map_err(StartError::Callback)
+        self.callback.map_or(Ok(()), hypercalls::set_callback).map_err(StartError::Callback)?;
+        timer::start(self.events);
+        Ok(())
     }
 
     /// Starts the driver of the console, if the guest has one.

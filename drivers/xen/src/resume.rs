@@ -10,6 +10,7 @@ use crate::{
     incarnation::Incarnation,
     platform::{FoundRing, places, sharing},
     store::Store,
+    timer,
 };
 
 /// How a suspension ended.
@@ -40,6 +41,7 @@ pub fn resume(store: &Store) -> Result<(), StartError> {
     hypercalls::replace_shared_info(places.shared_info).map_err(StartError::SharedInfo)?;
     sharing.events.resume();
     places.callback.map_or(Ok(()), hypercalls::set_callback).map_err(StartError::Callback)?;
+    timer::start(sharing.events);
     sharing.grants.resume();
     sharing.foreign.resume();
     if let Some(ring) = found_again(FoundRing::console(), places.console, "the console") {

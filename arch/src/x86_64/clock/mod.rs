@@ -1,4 +1,5 @@
-//! Time: nanoseconds since boot from the TSC, one deadline from the timer of the local APIC.
+//! Time: nanoseconds since boot from the TSC, one deadline from the timer of the local APIC, or from
+//! that of Xen.
 //!
 //! The rate of the TSC comes from KVM's clock, Xen or CPUID where they tell it. Otherwise, as under
 //! emulation, it is learnt from the APIC timer while the guest runs (`calibration`): nobody waits.
@@ -12,7 +13,7 @@ mod rtc;
 mod timer;
 mod xen;
 
-pub(crate) use xen::system_time as xen_system_time;
+pub(crate) use xen::{TIMER_VIRQ, system_time as xen_system_time};
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -110,6 +111,7 @@ pub fn now() -> u64 {
 pub fn go_on_from(time: u64) {
     BASE_TIME.store(time, Ordering::Relaxed);
     BASE_TICKS.store(cpu::cycles(), Ordering::Relaxed);
+    xen::leave_timer();
     if let (Hypervisor::Xen, leaves) = cpuid::hypervisor()
         && let Some(rate) = xen::rate(leaves)
     {
@@ -171,14 +173,37 @@ pub fn set_deadline(deadline: Option<u64>) {
     }
 }
 
+/// Leaves deadlines to Xen from now on, whose event [`on_xen_timer`] is to be called for. False if it
+/// stays as it is: Xen has no timer for us, or that of the APIC is needed to learn the rate.
+pub(crate) fn use_xen_timer() -> bool {
+    if CALIBRATION.with(|calibration| calibration.is_some()) || !xen::use_timer() {
+        return false;
+    }
+    if timer::uses_tsc() {
+        timer::wait_for_tsc(0)
+    } else {
+        timer::stop()
+    }
+    DEADLINE.store(NEVER, Ordering::Relaxed);
+    true
+}
+
+/// Handles the event of Xen's timer.
+pub(crate) fn on_xen_timer() {
+    on_timer();
+}
+
 /// Sets the timer for `deadline`, or for never.
 fn set_timer(deadline: u64) {
+    let ticks = cpu::cycles();
+    let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(time_at(ticks)) };
+    if xen::has_timer() {
+        return xen::set_timer((left != NEVER).then_some(left));
+    }
     if timer::uses_tsc() {
         timer::wait_for_tsc(tsc_at(deadline));
         return;
     }
-    let ticks = cpu::cycles();
-    let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(time_at(ticks)) };
     CALIBRATION.with(|calibration| match calibration {
         None if deadline == NEVER => timer::stop(),
         None => _ = timer::count_down(left, Run::Once),

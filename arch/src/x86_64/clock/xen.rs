@@ -1,11 +1,80 @@
-//! What Xen says about the TSC (xen/include/public/arch-x86/cpuid.h), and its clock (`struct
-//! vcpu_time_info` in xen/include/public/xen.h).
+//! What Xen says about the TSC (xen/include/public/arch-x86/cpuid.h), its clock (`struct
+//! vcpu_time_info` in xen/include/public/xen.h), and its timer (xen/include/public/vcpu.h).
+
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::rate::Rate;
 use crate::{
+    hypercall,
     machine::{cpu, cpuid},
-    xen::{SharedInfo, time::read_versioned},
+    xen::{
+        SharedInfo,
+        time::{read_versioned, shared_info},
+    },
 };
+
+/// `VIRQ_TIMER` (xen/include/public/xen.h).
+pub(crate) const TIMER_VIRQ: Option<u32> = Some(0);
+
+/// Hypercall `vcpu_op` (xen/include/public/xen.h).
+const VCPU_OP: usize = 24;
+
+/// Commands about a vCPU's timers (`VCPUOP_*`).
+#[derive(Clone, Copy)]
+enum Command {
+    StopPeriodic = 7,
+    SetSingleShot = 8,
+    StopSingleShot = 9,
+}
+
+/// `struct vcpu_set_singleshot_timer`: nanoseconds of Xen's system time, and no flags, so that a time
+/// that has passed is one at once.
+#[repr(C)]
+struct SingleShot {
+    timeout: u64,
+    flags: u32,
+}
+
+/// Whether deadlines are Xen's business.
+static HAS_TIMER: AtomicBool = AtomicBool::new(false);
+
+/// Whether Xen's timer is used.
+pub(super) fn has_timer() -> bool {
+    HAS_TIMER.load(Ordering::Relaxed)
+}
+
+/// Uses Xen's timer from now on. False if it has none for us.
+pub(super) fn use_timer() -> bool {
+    // A new vCPU may have a timer that ticks.
+    let stopped = vcpu_op(Command::StopPeriodic, 0) == 0;
+    HAS_TIMER.store(stopped, Ordering::Relaxed);
+    stopped
+}
+
+/// Uses it no more: the guest is in another domain, where nobody has asked for its events yet.
+pub(super) fn leave_timer() {
+    HAS_TIMER.store(false, Ordering::Relaxed);
+}
+
+/// Sends the event `VIRQ_TIMER` in so many nanoseconds, or no more.
+pub(super) fn set_timer(left: Option<u64>) {
+    let Some(left) = left else {
+        vcpu_op(Command::StopSingleShot, 0);
+        return;
+    };
+    let now = shared_info().and_then(|(page, _)| system_time(page));
+    // If Xen were just writing its clock the event comes at once, and this is tried again.
+    let timeout = now.and_then(|now| now.checked_add(left)).unwrap_or(0);
+    let argument = SingleShot { timeout, flags: 0 };
+    vcpu_op(Command::SetSingleShot, (&raw const argument).expose_provenance());
+}
+
+/// Has Xen do something with the timers of the first vCPU. Returns 0 if it does.
+fn vcpu_op(command: Command, argument: usize) -> isize {
+    // SAFETY: only what runs on Xen uses its timer. The commands read their argument, which
+    // `set_timer` has on its stack, and write no memory.
+    unsafe { hypercall::call(VCPU_OP, [command as usize, 0, argument, 0, 0]) }
+}
 
 /// Where the clock is in the shared information: that of the first vCPU.
 const TIME_INFO: usize = 0x20;

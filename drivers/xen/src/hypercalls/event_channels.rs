@@ -34,6 +34,22 @@ pub(crate) fn bind_interdomain(remote: u16, remote_port: u32) -> Result<u32, Xen
     Ok(argument.port)
 }
 
+/// Makes a channel for a virtual interrupt of the first vCPU, and returns its number
+/// (`EVTCHNOP_bind_virq`).
+pub(crate) fn bind_virq(virq: u32) -> Result<u32, XenError> {
+    const BIND_VIRQ: usize = 1;
+    #[repr(C)]
+    struct BindVirq {
+        virq: u32,
+        vcpu: u32,
+        port: u32,
+    }
+    let mut argument = BindVirq { virq, vcpu: 0, port: 0 };
+    // SAFETY: `struct evtchn_bind_virq`; writes the port.
+    unsafe { command(EVENT_CHANNEL_OP, BIND_VIRQ, &mut argument) }?;
+    Ok(argument.port)
+}
+
 /// Closes this end of a channel (`EVTCHNOP_close`).
 pub(crate) fn close(port: u32) -> Result<(), XenError> {
     const CLOSE: usize = 3;
