@@ -23,8 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The address of the example echo.
 const ECHO: &str = "10.99.0.4";
-/// What dom0 sends it: a line, and a mebibyte, of which it takes the sum.
-const LINES: [&str; 2] = ["echo 'is anyone there?'", "head -c 1048576 /dev/urandom | tee sent"];
+/// How large the file is that dom0 sends it, in MiB, and the one that it sends in long packets.
+const FILE: u32 = 64;
+const SHORT_FILE: u32 = 1;
+/// How long it may take until it is back.
+const FILE_PATIENCE: Duration = Duration::from_secs(300);
 
 /// The longest packet, where there is more than the usual one, and pings that nearly take it.
 const MTU: usize = 9000;
@@ -57,7 +60,7 @@ fn echo(machine: &Shared, arch: Arch, how: &How) -> Case {
         let arguments = [format!("ip={ECHO}/24")];
         with_console(&image, |console| {
             run(session, &app, &image, &arguments, &mut |session, domain| {
-                let result = echoes(session);
+                let result = echoes(session, FILE);
                 domain.follow(session, &mut |part| console.extend_from_slice(part))?;
                 result
             })
@@ -104,19 +107,22 @@ fn takes_long_packets(session: &mut Session, domain: &Domain, id: &str) -> Resul
     session.succeed(&format!(
         "ip link set vif{id}.0 mtu {MTU} && ip link set xenbr0 mtu {MTU} && {LONG_PING} {ECHO}"
     ))?;
-    echoes(session)
+    echoes(session, SHORT_FILE)
 }
 
-/// What dom0 sends comes back as it was.
-fn echoes(session: &mut Session) -> Result<()> {
+/// A file of so many MiB that dom0 sends comes back as it was.
+fn echoes(session: &mut Session, mebibytes: u32) -> Result<()> {
     session.succeed("ip neigh flush dev xenbr0")?;
     let is_there =
-        format!("until {} | nc -w 5 {ECHO} 7 | grep -q anyone; do sleep 0.2; done", LINES[0]);
-    session.succeed(&format!("timeout {} sh -c \"{is_there}\"", PATIENCE.as_secs()))?;
-    let sums = session.succeed(&format!(
-        "{} | nc -w 60 {ECHO} 7 | sha256sum; sha256sum <sent; rm sent",
-        LINES[1]
-    ))?;
+        format!("until echo anyone | nc -w 5 {ECHO} 7 | grep -q anyone; do sleep 0.2; done");
+    session.succeed(&format!("timeout {} sh -c '{is_there}'", PATIENCE.as_secs()))?;
+    session.succeed(&format!("head -c {} /dev/urandom >file", mebibytes << 20))?;
+    // Most of the time goes into the sums, on an emulated processor.
+    let before = std::mem::replace(&mut session.patience, FILE_PATIENCE);
+    let sums =
+        session.succeed(&format!("nc -w 60 {ECHO} 7 <file | sha256sum; sha256sum <file; rm file"));
+    session.patience = before;
+    let sums = sums?;
     let sums: Vec<&str> = sums.lines().collect();
     ensure!(sums.len() == 2 && sums[0] == sums[1], "what came back is not what was sent: {sums:?}");
     Ok(())
