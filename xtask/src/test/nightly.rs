@@ -1,5 +1,6 @@
-//! Checks that need a nightly toolchain, where one is installed: Miri and fuzzing, both bounded.
-//! The product never needs one, and what they find is kept as tests that run on stable.
+//! Checks that need a nightly toolchain, where one is installed: Miri and fuzzing, both bounded, and
+//! why examples do not compile. The product never needs one, and what they find is kept as tests that
+//! run on stable.
 
 use std::process::{Command, Output, Stdio};
 
@@ -32,6 +33,10 @@ const MIRI: [Interpreted; 4] = [
     },
 ];
 
+/// Crates with examples that must not compile. Stable sees to that, but does not look whether it is
+/// for the error that an example names.
+const REFUSING: [&str; 1] = ["mayfly-xen"];
+
 /// Seconds for which Miri is run for a crate, and each fuzz target. Interpreting is a hundred times
 /// slower than running, so not all tests may get their turn.
 const MIRI_SECONDS: u32 = 150;
@@ -44,7 +49,7 @@ const FUZZER_NEEDS: &str = "g++";
 /// Exit status of timeout(1) when the time is up.
 const TIME_IS_UP: i32 = 124;
 
-/// Miri for each crate, and a run of each fuzz target.
+/// Miri for each crate, a run of each fuzz target, and the examples that must not compile.
 pub fn cases() -> Vec<Case> {
     let miri = MIRI
         .iter()
@@ -52,7 +57,10 @@ pub fn cases() -> Vec<Case> {
     let fuzz = fuzz_targets()
         .into_iter()
         .map(|target| Case::counting(format!("fuzz/{target}"), move || fuzz(&target)));
-    miri.chain(fuzz).collect()
+    let refused = REFUSING
+        .iter()
+        .map(|&package| Case::counting(format!("errors/{package}"), move || refused(package)));
+    miri.chain(fuzz).chain(refused).collect()
 }
 
 /// The programs that cargo has to install for these checks: none without a nightly toolchain.
@@ -128,6 +136,17 @@ fn fuzz(target: &str) -> Verdict {
     let limits = [&format!("-max_total_time={FUZZ_SECONDS}"), "-timeout=10"];
     command.args(["fuzz", "run", target, "--"]).args(limits);
     judge(&mut command, |_| Verdict::Passed(1))
+}
+
+/// The examples in a crate's documentation.
+fn refused(package: &str) -> Verdict {
+    if !has_nightly() {
+        let how = "rustup toolchain install nightly";
+        return Verdict::Skipped(format!("no nightly toolchain; `{how}` installs one"));
+    }
+    let mut command = nightly_cargo();
+    command.args(["test", "--doc", "--package", package, "--target-dir", "target/nightly"]);
+    judge(&mut command, |output| Verdict::Passed(count(output)))
 }
 
 /// Runs `command`; what it prints decides how many tests have passed.

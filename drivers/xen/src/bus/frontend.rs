@@ -4,23 +4,13 @@ use alloc::{rc::Rc, vec::Vec};
 use core::{future::poll_fn, marker::PhantomData, task::Poll};
 
 use super::{
-    BusError, Link, Node, Offer, State,
+    BusError, Connected, Ended, Initialising, Link, Negotiating, Node, Offer, State,
     link::{LEAD, Look},
 };
-use crate::store::Watch;
-
-/// It has begun, and the back end has not said what it can do yet.
-pub(crate) struct Initialising;
-/// The back end waits for the front end's rings.
-pub(crate) struct Negotiating;
-/// The back end knows the rings.
-pub(crate) struct Connected;
-
-/// It does not use its rings any more.
-pub(crate) struct Ended;
+use crate::store::{Store, Watch};
 
 /// A front end in the state `S`.
-pub(crate) struct Frontend<S> {
+pub struct Frontend<S> {
     progress: Progress,
     stage: PhantomData<S>,
 }
@@ -79,7 +69,7 @@ impl Progress {
 
 impl<S> Frontend<S> {
     /// Where it is.
-    pub(crate) fn link(&self) -> &Rc<Link> {
+    pub fn link(&self) -> &Rc<Link> {
         &self.progress.link
     }
 
@@ -93,7 +83,7 @@ impl Frontend<Ended> {
     ///
     /// # Errors
     /// [`BusError`]
-    pub(crate) async fn end(link: Rc<Link>) -> Result<Self, BusError> {
+    pub async fn end(link: Rc<Link>) -> Result<Self, BusError> {
         link.close().await?;
         Ok(Self::new(Progress::new(link).await?))
     }
@@ -102,7 +92,7 @@ impl Frontend<Ended> {
     ///
     /// # Errors
     /// [`BusError::Gone`] if the device was detached.
-    pub(crate) async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
+    pub async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
         let mut has_heard = false;
         let mut is_ready = |Look { state, is_wanted }: Look| {
             // One that has begun already may not know of the end yet, and be about to map the old
@@ -122,11 +112,13 @@ impl Frontend<Ended> {
 }
 
 impl Frontend<Initialising> {
-    /// Begins, whatever an earlier kernel of this guest has left.
+    /// Finds the back end of the device whose front end has this directory, and begins, whatever an
+    /// earlier kernel of this guest has left.
     ///
     /// # Errors
     /// [`BusError`]
-    pub(crate) async fn begin(link: Rc<Link>) -> Result<Self, BusError> {
+    pub async fn begin(store: &Store, front: &str) -> Result<Self, BusError> {
+        let link = Rc::new(Link::find(store, front).await?);
         link.publish(Offer::default(), State::Initialising).await?;
         Ok(Self::new(Progress::new(link).await?))
     }
@@ -136,7 +128,7 @@ impl Frontend<Initialising> {
     ///
     /// # Errors
     /// [`BusError::Gone`] if the device is detached instead.
-    pub(crate) async fn negotiate(mut self) -> Result<Frontend<Negotiating>, BusError> {
+    pub async fn negotiate(mut self) -> Result<Frontend<Negotiating>, BusError> {
         self.progress.wait(|state| (state == State::InitWait).then_some(Ok(()))).await?;
         Ok(Frontend::new(self.progress))
     }
@@ -147,7 +139,7 @@ impl Frontend<Negotiating> {
     ///
     /// # Errors
     /// [`BusError::Closed`] if the back end does not like them, [`BusError::Gone`].
-    pub(crate) async fn connect(mut self, offer: Offer) -> Result<Frontend<Connected>, BusError> {
+    pub async fn connect(mut self, offer: Offer) -> Result<Frontend<Connected>, BusError> {
         self.progress.link.publish(offer, State::Connected).await?;
         let decide: Decide = |state| match state {
             State::Connected | State::Reconfiguring | State::Reconfigured => Some(Ok(())),
@@ -161,9 +153,9 @@ impl Frontend<Negotiating> {
 }
 
 impl Frontend<Connected> {
-    /// Waits until the back end is not there for this front end any more. Returns
+    /// Waits until the back end is not there for this front end any more. Returns why:
     /// [`BusError::Closed`] if it may come back.
-    pub(crate) async fn lost(&mut self) -> BusError {
+    pub async fn lost(mut self) -> BusError {
         let decide: Decide = |state| match state {
             State::Connected | State::Reconfiguring | State::Reconfigured => None,
             _ => Some(Err(BusError::Closed)),

@@ -29,7 +29,7 @@ async fn find(store: &Store, class: &str) -> Result<Vec<String>, StoreError> {
 }
 
 /// A front end's directory, and that of its back end.
-pub(crate) struct Link {
+pub struct Link {
     store: Store,
     front: String,
     back: String,
@@ -51,7 +51,7 @@ impl Link {
     ///
     /// # Errors
     /// [`BusError::Gone`] if the directory is not there (any more), or if XenStore fails.
-    pub(crate) async fn find(store: &Store, front: &str) -> Result<Self, BusError> {
+    pub(super) async fn find(store: &Store, front: &str) -> Result<Self, BusError> {
         let mut watch = store.watch(front).await?;
         let paths = [front.into(), format!("{front}/backend"), format!("{front}/backend-id")];
         loop {

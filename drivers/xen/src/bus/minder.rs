@@ -13,8 +13,8 @@ use core::{
 use mayfly_device::Boxed;
 
 use super::{
-    BusError, ConnectError, Connected, Frontend, Line, Link, Node, Offer, Seen, Session,
-    frontend::Negotiating,
+    BusError, ConnectError, Connected, Frontend, Line, Link, Negotiating, Node, Offer, Seen,
+    Session,
     held::Held,
     pace::{self, Pace},
     session::News,
@@ -243,7 +243,7 @@ async fn mind_here(
     };
     let (link, mut past) = (Rc::clone(frontend.link()), Past::default());
     loop {
-        let reason = lost(&mut frontend, device, sleep, &mut past.pace).await;
+        let reason = lost(frontend, device, sleep, &mut past.pace).await;
         let is_heard = device.lose();
         if reason != BusError::Closed || !is_heard {
             return Err(reason.into());
@@ -252,7 +252,6 @@ async fn mind_here(
         if past.pace.is_told() {
             log::warn!("{link}: its back end has closed; the device waits for it");
         }
-        drop(frontend);
         frontend = again(&link, device, sleep, &mut past, pause).await?;
         past.held.connected(device.deferrals());
         if past.pace.is_told() {
@@ -269,7 +268,7 @@ impl fmt::Debug for Minder {
 
 /// Waits until the connection is at its end. One that lasts makes those before it forgotten.
 async fn lost(
-    frontend: &mut Frontend<Connected>,
+    frontend: Frontend<Connected>,
     device: &dyn Connect,
     sleep: &Sleep,
     pace: &mut Pace,
@@ -299,8 +298,7 @@ fn first<'a>(
     device: &'a mut dyn Connect,
 ) -> Boxed<'a, Result<Frontend<Connected>, ConnectError>> {
     Box::pin(async {
-        let link = Rc::new(Link::find(store, front).await?);
-        connect(Frontend::begin(link).await?.negotiate().await?, device).await
+        connect(Frontend::begin(store, front).await?.negotiate().await?, device).await
     })
 }
 

@@ -22,8 +22,8 @@
 //! may be missing, late, or go away at any time, for the tools that make a device write its nodes
 //! one after the other.
 //!
-//! `Link` is where the two find each other; `Frontend` goes through the states, each of which is
-//! a type of its own, so that a driver cannot skip one. What a driver adds to that is a
+//! `Link` is where the two find each other; `Frontend` goes through the stages, each of which is
+//! a type of its own, so that a driver cannot skip one: `stages` shows what does not compile. What a driver adds to that is a
 //! `Connector`, in which nothing waits: so all that waits is written, and in an image, once.
 
 mod error;
@@ -36,18 +36,25 @@ mod pace;
 mod queues;
 mod ring;
 mod session;
+mod stages;
 mod state;
 
 pub use error::{BusError, ConnectError};
-use frontend::{Connected, Frontend};
-use link::Link;
+#[doc(hidden)]
+pub use frontend::Frontend;
+#[doc(hidden)]
+pub use link::Link;
 pub use link::devices;
 pub(crate) use minder::{Connector, start};
 pub use minder::{Minder, Sleep, Starting};
-pub(crate) use nodes::{Node, Offer, Seen};
+#[doc(hidden)]
+pub use nodes::Offer;
+pub(crate) use nodes::{Node, Seen};
 pub(crate) use queues::{MAX_QUEUES, QUEUES_OFFERED, queues};
 pub(crate) use ring::{GrantedRing, LargeRing, granted_page, granted_ring, large_ring};
 pub(crate) use session::{Line, Session};
+#[doc(hidden)]
+pub use stages::{Connected, Ended, Initialising, Negotiating};
 use state::State;
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Seen {
 
 /// What a front end tells its back end.
 #[derive(Default)]
-pub(crate) struct Offer {
+pub struct Offer {
     nodes: Vec<(String, String)>,
 }
 

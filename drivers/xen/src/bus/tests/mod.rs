@@ -6,7 +6,7 @@ mod connect;
 
 use std::{cell::Cell, rc::Rc, string::ToString};
 
-use super::{frontend::Negotiating, *};
+use super::*;
 use crate::fake::{Back, Guest};
 
 type Negotiated = Rc<Cell<Option<Result<Frontend<Negotiating>, BusError>>>>;
@@ -19,10 +19,9 @@ fn back(guest: &Guest) -> Back<'_> {
 /// Has the guest look for its back end.
 fn negotiate(back: &Back<'_>) -> Negotiated {
     let (store, directory) = (back.guest.bench.store.clone(), back.directory);
-    let negotiated = back.guest.spawn(async move {
-        let link = Rc::new(Link::find(&store, directory).await?);
-        Frontend::begin(link).await?.negotiate().await
-    });
+    let negotiated = back
+        .guest
+        .spawn(async move { Frontend::begin(&store, directory).await?.negotiate().await });
     back.guest.settle();
     negotiated
 }
