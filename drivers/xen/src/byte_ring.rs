@@ -8,43 +8,39 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
+use crate::shared_word::{SharedByte, SharedWord};
+
+#[cfg(all(test, not(miri)))]
+mod model;
+
 /// The indices say that there are more bytes in the ring than it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadIndex;
 
 /// The end of a ring that this side writes to.
-pub(crate) struct Producer<'a> {
-    bytes: &'a [AtomicU8],
-    consumer: &'a AtomicU32,
-    producer: &'a AtomicU32,
+pub(crate) struct Producer<'a, W = AtomicU32, B = AtomicU8> {
+    bytes: &'a [B],
+    consumer: &'a W,
+    producer: &'a W,
     next: u32,
 }
 
 /// The end of a ring that this side reads from.
-pub(crate) struct Consumer<'a> {
-    bytes: &'a [AtomicU8],
-    consumer: &'a AtomicU32,
-    producer: &'a AtomicU32,
+pub(crate) struct Consumer<'a, W = AtomicU32, B = AtomicU8> {
+    bytes: &'a [B],
+    consumer: &'a W,
+    producer: &'a W,
     next: u32,
 }
 
-impl<'a> Producer<'a> {
+impl<'a, W: SharedWord, B: SharedByte> Producer<'a, W, B> {
     /// Goes on where the index in the ring is.
-    pub(crate) fn new(
-        bytes: &'a [AtomicU8],
-        consumer: &'a AtomicU32,
-        producer: &'a AtomicU32,
-    ) -> Self {
+    pub(crate) fn new(bytes: &'a [B], consumer: &'a W, producer: &'a W) -> Self {
         Self::at(bytes, consumer, producer, producer.load(Ordering::Relaxed))
     }
 
     /// Goes on where this side knows that it has come to.
-    pub(crate) fn at(
-        bytes: &'a [AtomicU8],
-        consumer: &'a AtomicU32,
-        producer: &'a AtomicU32,
-        next: u32,
-    ) -> Self {
+    pub(crate) fn at(bytes: &'a [B], consumer: &'a W, producer: &'a W, next: u32) -> Self {
         debug_assert!(bytes.len().is_power_of_two());
         Self { bytes, consumer, producer, next }
     }
@@ -68,7 +64,7 @@ impl<'a> Producer<'a> {
         for (at, byte) in bytes.iter().take(count).enumerate() {
             let place = self.next.wrapping_add(at as u32) as usize & mask;
             if let Some(slot) = self.bytes.get(place) {
-                slot.store(*byte, Ordering::Relaxed);
+                slot.set(*byte);
             }
         }
         self.next = self.next.wrapping_add(count as u32);
@@ -77,23 +73,14 @@ impl<'a> Producer<'a> {
     }
 }
 
-impl<'a> Consumer<'a> {
+impl<'a, W: SharedWord, B: SharedByte> Consumer<'a, W, B> {
     /// Goes on where the index in the ring is.
-    pub(crate) fn new(
-        bytes: &'a [AtomicU8],
-        consumer: &'a AtomicU32,
-        producer: &'a AtomicU32,
-    ) -> Self {
+    pub(crate) fn new(bytes: &'a [B], consumer: &'a W, producer: &'a W) -> Self {
         Self::at(bytes, consumer, producer, consumer.load(Ordering::Relaxed))
     }
 
     /// Goes on where this side knows that it has come to.
-    pub(crate) fn at(
-        bytes: &'a [AtomicU8],
-        consumer: &'a AtomicU32,
-        producer: &'a AtomicU32,
-        next: u32,
-    ) -> Self {
+    pub(crate) fn at(bytes: &'a [B], consumer: &'a W, producer: &'a W, next: u32) -> Self {
         debug_assert!(bytes.len().is_power_of_two());
         Self { bytes, consumer, producer, next }
     }
@@ -123,7 +110,7 @@ impl<'a> Consumer<'a> {
         let mask = self.bytes.len() - 1;
         for (at, byte) in bytes.iter_mut().take(count).enumerate() {
             let place = self.next.wrapping_add(at as u32) as usize & mask;
-            *byte = self.bytes.get(place).map_or(0, |slot| slot.load(Ordering::Relaxed));
+            *byte = self.bytes.get(place).map_or(0, SharedByte::get);
         }
         self.next = self.next.wrapping_add(count as u32);
         self.consumer.store(self.next, Ordering::Release);

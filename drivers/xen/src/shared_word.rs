@@ -1,9 +1,10 @@
-//! A word that this domain and another change at the same time.
+//! A word that this domain and another change at the same time, and a byte that belongs to one of
+//! them at a time.
 //!
-//! It is behind a trait, so that a model checker can have its own: what may be seen in which order
+//! They are behind traits, so that a model checker can have its own: what may be seen in which order
 //! is part of each protocol, and tests on one processor do not show when it is wrong.
 
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
 
 /// Such a word. The methods are those of [`AtomicU32`].
 pub(crate) trait SharedWord {
@@ -51,3 +52,20 @@ macro_rules! shared_word {
 shared_word!(AtomicU32, fence);
 #[cfg(all(test, not(miri)))]
 pub(crate) use shared_word;
+
+/// A byte that words such as these say the owner of. It is atomic all the same, for the other side
+/// need not keep to that.
+pub(crate) trait SharedByte {
+    fn get(&self) -> u8;
+    fn set(&self, value: u8);
+}
+
+impl SharedByte for AtomicU8 {
+    fn get(&self) -> u8 {
+        self.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, value: u8) {
+        self.store(value, Ordering::Relaxed);
+    }
+}
