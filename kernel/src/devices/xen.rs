@@ -52,14 +52,18 @@ impl Xen {
         class: &str,
         command_line: &str,
     ) -> Result<Vec<super::Found>, StoreError> {
+        let directories = bus::devices(&self.store(), class).await?;
+        Ok(directories.into_iter().map(self.finder(command_line)).collect())
+    }
+
+    /// What makes a device of the directory of its front end.
+    pub(crate) fn finder(&self, command_line: &str) -> impl Fn(String) -> super::Found + use<> {
         let queues = queues(command_line);
-        let store = self.store();
-        let directories = bus::devices(&store, class).await?;
-        let found = |directory| {
-            let (store, detached) = (store.clone(), self.detached().clone());
+        let (store, detached) = (self.store(), self.detached().clone());
+        move |directory| {
+            let (store, detached) = (store.clone(), detached.clone());
             super::Found::Xen(Found { store, directory, queues, detached })
-        };
-        Ok(directories.into_iter().map(found).collect())
+        }
     }
 }
 

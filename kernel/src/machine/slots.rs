@@ -18,8 +18,8 @@ pub(super) struct Slots<F> {
     slots: RefCell<Vec<Place<F>>>,
     /// Held by who looks for devices.
     looking: Mutex<()>,
-    /// Held by who starts one that has come.
-    attaching: Mutex<()>,
+    /// Those that come later, on their way, without their type as well. Held by who waits for one.
+    arrivals: Mutex<Option<Box<dyn Any>>>,
     /// Whether those were added that take time to find.
     is_complete: Cell<bool>,
     /// What those are called that may come and go.
@@ -54,8 +54,8 @@ impl<F: Startable> Slots<F> {
     pub(super) fn new(devices: impl IntoIterator<Item = F>) -> Self {
         let slots = RefCell::new(devices.into_iter().map(Place::idle).collect());
         let (is_complete, names) = (Cell::new(false), RefCell::default());
-        let (looking, attaching) = (Mutex::new(()), Mutex::new(()));
-        Self { slots, looking, attaching, is_complete, names }
+        let (looking, arrivals) = (Mutex::new(()), Mutex::new(None));
+        Self { slots, looking, arrivals, is_complete, names }
     }
 
     /// Waits until nobody else looks for devices.
@@ -63,9 +63,9 @@ impl<F: Startable> Slots<F> {
         self.looking.lock().await
     }
 
-    /// Waits until nobody else starts a device that has come.
-    pub(super) async fn attach(&self) -> MutexGuard<'_, ()> {
-        self.attaching.lock().await
+    /// Waits until nobody else waits for devices that come.
+    pub(super) async fn arrivals(&self) -> MutexGuard<'_, Option<Box<dyn Any>>> {
+        self.arrivals.lock().await
     }
 
     /// How many devices there are.
@@ -87,16 +87,18 @@ impl<F: Startable> Slots<F> {
         self.is_complete.set(true);
     }
 
-    /// The first of the devices that there are now that was not there before. Those that are not
-    /// there any more may come again, and so may those that are not the same according to `is_same`.
-    pub(super) fn first_new(&self, devices: Vec<F>, is_same: impl Fn(&str) -> bool) -> Option<F> {
+    /// Leaves of the names of the devices that there are now those that were not there before. Those
+    /// that are not there any more may come again, and so may those that are not the same according
+    /// to `is_same`.
+    pub(super) fn new_among(
+        &self,
+        mut devices: Vec<String>,
+        is_same: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
         let mut names = self.names.borrow_mut();
-        names.retain(|name| {
-            is_same(name) && devices.iter().any(|device| device.name() == Some(name))
-        });
-        devices.into_iter().find(|device| {
-            device.name().is_some_and(|name| names.iter().all(|known| known != name))
-        })
+        names.retain(|name| is_same(name) && devices.contains(name));
+        devices.retain(|device| !names.contains(device));
+        devices
     }
 
     /// Adds a device that has come, and works.
@@ -158,7 +160,6 @@ impl<F> Place<F> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
     use core::{
         future::pending,
         pin::{Pin, pin},
@@ -211,14 +212,16 @@ mod tests {
     fn what_has_come_is_new_once_and_again_when_it_was_away() {
         let slots = Slots::new(["b"]);
         slots.complete(["vbd/0"]);
-        assert_eq!(slots.first_new(vec!["vbd/0"], |_| true), None);
-        assert_eq!(slots.first_new(vec!["vbd/0", "vbd/1", "vbd/2"], |_| true), Some("vbd/1"));
+        let new = |names: &str, is_same: fn(&str) -> bool| {
+            slots.new_among(names.split(' ').map(Into::into).collect(), is_same).join(" ")
+        };
+        assert_eq!(new("vbd/0", |_| true), "");
+        assert_eq!(new("vbd/0 vbd/1 vbd/2", |_| true), "vbd/1 vbd/2");
         slots.add("vbd/1".into(), 7);
-        assert_eq!((slots.first_new(vec!["vbd/0", "vbd/1"], |_| true), slots.count()), (None, 3));
-        assert_eq!(slots.first_new(vec!["vbd/1"], |_| true), None);
-        assert_eq!(slots.first_new(vec!["vbd/1", "vbd/0"], |_| true), Some("vbd/0"));
+        assert_eq!((new("vbd/0 vbd/1", |_| true), slots.count()), (String::new(), 3));
+        assert_eq!(new("vbd/1", |_| true), "");
+        assert_eq!(new("vbd/1 vbd/0", |_| true), "vbd/0");
         // The other one was away, while nobody looked.
-        let is_same = |name: &str| name != "vbd/1";
-        assert_eq!(slots.first_new(vec!["vbd/1"], is_same), Some("vbd/1"));
+        assert_eq!(new("vbd/1", |name| name != "vbd/1"), "vbd/1");
     }
 }

@@ -22,10 +22,13 @@
 //! may be missing, late, or go away at any time, for the tools that make a device write its nodes
 //! one after the other.
 //!
+//! Devices that come while the guest runs are found, and connected, by `Arrivals`.
+//!
 //! `Link` is where the two find each other; `Frontend` goes through the stages, each of which is
 //! a type of its own, so that a driver cannot skip one: `stages` shows what does not compile. What a driver adds to that is a
 //! `Connector`, in which nothing waits: so all that waits is written, and in an image, once.
 
+mod arrivals;
 mod error;
 mod frontend;
 mod held;
@@ -39,6 +42,7 @@ mod session;
 mod stages;
 mod state;
 
+pub use arrivals::{Arrivals, Start};
 pub use error::{BusError, ConnectError};
 #[doc(hidden)]
 pub use frontend::Frontend;

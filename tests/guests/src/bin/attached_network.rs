@@ -1,6 +1,6 @@
 //! Network cards that come while the guest runs, and go while they are used. dom0 talks to the guest
 //! through each, and compares what comes back. The back end of the first is away for a while, and a
-//! connection goes on when it is back.
+//! connection goes on when it is back. Others, whose back ends never answer, keep none of them waiting.
 //@ machine: xen
 //@ network: none
 //@ arguments: ip=10.99.0.9/24 net1.ip=10.99.0.9/24 net2.ip=10.99.0.9/24 ip6=off

@@ -2,12 +2,16 @@
 
 extern crate std;
 
+mod arrivals;
 mod connect;
 
 use std::{cell::Cell, rc::Rc, string::ToString};
 
 use super::*;
-use crate::fake::{Back, Guest};
+use crate::{
+    fake::{Back, Guest},
+    store::Store,
+};
 
 type Negotiated = Rc<Cell<Option<Result<Frontend<Negotiating>, BusError>>>>;
 type Published = Rc<Cell<Option<Result<Frontend<Connected>, BusError>>>>;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What dom0 does while the guest `attached_network` runs, whose name is the first argument: attaches a
 # network card, talks to the guest through it, and detaches it in the middle of that. netback of the
-# first one is away for a while.
+# first one is away for a while. Before all of them two come whose back ends never answer.
 until id=$(xl domid "$1" 2>/dev/null); do
     sleep 0.1
 done
@@ -61,6 +61,17 @@ restart() {
     rm -f pipe
 }
 
+# Makes a card with nobody behind it.
+attach_silent() {
+    front=/local/domain/$id/device/vif/$1
+    xenstore-write "$front/state" 1 "$front/backend-id" 0
+    xenstore-chmod -r "$front" "n$id" r0
+    xenstore-write "$front/backend" "/local/domain/0/backend/vif/$id/$1"
+}
+
+await wait-0
+attach_silent 50
+attach_silent 51
 head -c 65536 /dev/urandom >sent
 for round in 0 1 2; do
     await "wait-$round"
