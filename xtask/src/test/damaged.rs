@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use object::Endianness;
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use anyhow::{Context, Result, ensure};
 
 use super::case::{Case, Failure};
 use super::guest::TestGuest;
 use super::guests;
+use super::loader::{self, RAM, RAM_END};
 use super::stub::{self, Stub};
 use super::variant;
 use crate::arch::Arch;
@@ -20,12 +19,6 @@ use crate::temporary::TemporaryDirectory;
 /// The test guest, which must not get to run.
 const GUEST: &str = "damaged";
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Where the RAM of QEMU's ARM machines begins, and its end, in these tests. The loader's own code is
-/// at the start, and has the address of the device tree.
-const RAM: u64 = 0x4000_0000;
-const RAM_END: u64 = RAM + (64 << 20);
-const LOADER: u64 = 64;
 
 /// What is written to a field.
 struct Damage {
@@ -63,11 +56,6 @@ const IN_START_INFO: [Damage; 5] = [
     damage("memory-map-empty", 48, 0, "the memory map has no usable RAM"),
     damage("command-line-elsewhere", 28, 0xffff, "the command line lies where no memory can be"),
 ];
-
-/// The type of the ELF note that has the entry (`XEN_ELFNOTE_PHYS32_ENTRY`).
-const ENTRY_NOTE: u32 = 18;
-/// The place of rbx among the registers, which has the address of start_info then.
-const RBX: usize = 1;
 
 /// The tests of an architecture.
 ///
@@ -115,14 +103,14 @@ fn run(
 ) -> Result<(), Failure> {
     let place = TemporaryDirectory::new()?;
     let socket = place.path().join("stub");
-    let hardware = Hardware { memory: "64M".into(), ..machine.clone() };
+    let hardware = Hardware { memory: loader::memory(), ..machine.clone() };
     let extra = stub::arguments(&socket);
     let mut guest = TestGuest::start_with(image, hardware, Network::None, &[], extra)?;
     let judged = (|| {
         let mut stub = Stub::connect(&socket)?;
         let start = match image.arch {
-            Arch::X86_64 => start_info(&mut stub, image)?,
-            _ => tree(&mut stub)?,
+            Arch::X86_64 => loader::start_info(&mut stub, image)?,
+            _ => loader::loaded(&mut stub, image.arch)?.tree,
         };
         damage(&mut stub, start)?;
         stub.go_on()?;
@@ -134,45 +122,13 @@ fn run(
 
 /// It says why it cannot boot, and nothing has faulted or panicked. Its status does not reach QEMU in
 /// each case: how to end with one is in the boot arguments, which it may not have found.
-fn judge(console: &str, complaint: &str) -> Result<()> {
+///
+/// # Errors
+/// If it does anything else.
+pub fn judge(console: &str, complaint: &str) -> Result<()> {
     let says_so = console.lines().any(|line| line.contains("mayfly: ") && line.contains(complaint));
     ensure!(says_so, "it does not say that `{complaint}`");
     ensure!(!console.contains("***"), "it has a report, and not an error");
     ensure!(!console.contains("mayfly-test: "), "it boots");
     Ok(())
-}
-
-/// Where the loader has put the device tree.
-fn tree(stub: &mut Stub) -> Result<u64> {
-    const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
-    for at in (RAM..RAM + LOADER).step_by(4) {
-        let address = u64::from(u32::from_le_bytes(stub.word(at)?));
-        if (RAM..RAM_END).contains(&address) && stub.word(address)? == MAGIC {
-            return Ok(address);
-        }
-    }
-    bail!("the loader's code names no device tree")
-}
-
-/// Where it has put the start_info, now that the image is about to begin.
-fn start_info(stub: &mut Stub, image: &Image) -> Result<u64> {
-    let bytes = std::fs::read(&image.path)?;
-    stub.run_to(entry(&bytes)?)?;
-    stub.register(RBX)
-}
-
-/// Where an image begins, by its note.
-fn entry(elf: &[u8]) -> Result<u64> {
-    let file = ElfFile64::<Endianness>::parse(elf)?;
-    let endian = file.endian();
-    for segment in file.elf_header().program_headers(endian, elf)? {
-        let Some(mut notes) = segment.notes(endian, elf)? else { continue };
-        while let Some(note) = notes.next()? {
-            if note.n_type(endian).0 == ENTRY_NOTE {
-                let word = note.desc().first_chunk().context("the entry's note is short")?;
-                return Ok(u32::from_le_bytes(*word).into());
-            }
-        }
-    }
-    bail!("the image has no entry for PVH")
 }

@@ -134,7 +134,10 @@ fn run(trial: &Trial) -> Result<(), Failure> {
 
 /// An initrd of `size` bytes: each is the rest of its offset divided by 251, which is a prime. So a
 /// guest that is given another part of memory, or only a part of the initrd, sees that.
-fn initrd(size: usize) -> Result<TemporaryFile> {
+///
+/// # Errors
+/// If it cannot be written.
+pub fn initrd(size: usize) -> Result<TemporaryFile> {
     let file = TemporaryFile::new("initrd")?;
     let content: Vec<u8> = (0..size).map(|offset| (offset % 251) as u8).collect();
     std::fs::write(file.path(), content)

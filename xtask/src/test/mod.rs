@@ -25,7 +25,9 @@ mod guest;
 mod guests;
 mod host;
 mod images;
+mod in_the_way;
 mod lab;
+mod loader;
 mod namespace;
 mod new;
 mod nightly;
@@ -150,6 +152,7 @@ impl Options {
         let how = How { release: self.release, ..How::default() };
         let mut guests = self.chosen(guests::cases(arch, &how)?);
         guests.extend(self.chosen(damaged::cases(arch, &how)?));
+        guests.extend(self.chosen(in_the_way::cases(arch, &how)?));
         let with_peers = self.chosen(peers::cases(arch, &how)?);
         self.need(with_peers.len(), &peers::PROGRAMS)?;
         guests.extend(with_peers);

@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Most bytes of memory in a packet: QEMU takes half as many as have room in 4096 digits.
+const PIECE: usize = 1024;
+
 /// What makes QEMU wait for a debugger at this socket before the machine does anything.
 pub fn arguments(socket: &Path) -> Vec<String> {
     // A comma ends a value on QEMU's command line, two are one comma.
@@ -42,13 +45,21 @@ impl Stub {
         }
     }
 
-    /// The bytes at a physical address, where addresses are not translated.
+    /// The bytes at an address, which is a physical one where addresses are not translated.
     ///
     /// # Errors
     /// If there is no memory.
     pub fn read(&mut self, address: u64, length: usize) -> Result<Vec<u8>> {
-        let answer = self.ask(&format!("m{address:x},{length:x}"))?;
-        bytes(&answer).with_context(|| format!("memory at {address:#x}: `{answer}`"))
+        let mut all = Vec::with_capacity(length);
+        while all.len() < length {
+            let place = address + all.len() as u64;
+            let piece = PIECE.min(length - all.len());
+            let answer = self.ask(&format!("m{place:x},{piece:x}"))?;
+            all.extend(
+                bytes(&answer).with_context(|| format!("memory at {place:#x}: `{answer}`"))?,
+            );
+        }
+        Ok(all)
     }
 
     /// The number of four bytes there.
@@ -65,9 +76,11 @@ impl Stub {
     /// # Errors
     /// If there is no memory.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let answer = self.ask(&format!("M{address:x},{:x}:{digits}", bytes.len()))?;
-        ensure!(answer == "OK", "memory at {address:#x} cannot be changed: `{answer}`");
+        for (place, piece) in (address..).step_by(PIECE).zip(bytes.chunks(PIECE)) {
+            let packet = format!("M{place:x},{:x}:{}", piece.len(), digits(piece));
+            let answer = self.ask(&packet)?;
+            ensure!(answer == "OK", "memory at {place:#x} cannot be changed: `{answer}`");
+        }
         Ok(())
     }
 
@@ -92,6 +105,19 @@ impl Stub {
         let all = bytes(&self.ask("g")?).context("the registers")?;
         let value = all.chunks_exact(8).nth(place).and_then(|value| value.try_into().ok());
         Ok(u64::from_le_bytes(value.context("there are fewer registers")?))
+    }
+
+    /// Changes a register of 64 bits, by its place among all.
+    ///
+    /// # Errors
+    /// If there are not so many, or it cannot be changed.
+    pub fn set_register(&mut self, place: usize, value: u64) -> Result<()> {
+        let mut all = bytes(&self.ask("g")?).context("the registers")?;
+        let register = all.chunks_exact_mut(8).nth(place).context("there are fewer registers")?;
+        register.copy_from_slice(&value.to_le_bytes());
+        let answer = self.ask(&format!("G{}", digits(&all)))?;
+        ensure!(answer == "OK", "the registers cannot be changed: `{answer}`");
+        Ok(())
     }
 
     /// Lets the machine run.
@@ -139,6 +165,11 @@ impl Stub {
 }
 
 /// Bytes as the protocol has them, two digits each.
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes that these digits stand for.
 fn bytes(digits: &str) -> Result<Vec<u8>> {
     if !digits.len().is_multiple_of(2) || digits.is_empty() {
         bail!("`{digits}` are no bytes");
