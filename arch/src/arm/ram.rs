@@ -77,8 +77,11 @@ pub(super) unsafe fn trim_tree(tree: PhysRange, used: usize) -> PhysRange {
 pub(super) struct Occupied {
     /// The image, with everything up to its page tables.
     pub image: PhysRange,
-    /// The device tree.
+    /// The part of the device tree that is used.
     pub tree: PhysRange,
+    /// All that the tree's header counts to it. Where boot assembly has moved the tree, all of this
+    /// was overwritten.
+    pub tree_room: PhysRange,
     /// Page tables that the image brought for mapping RAM, the tree and devices.
     pub tables: usize,
 }
@@ -96,7 +99,7 @@ pub(super) fn map_memory(
         return Err(BootError::ImageOutsideMemory);
     }
     mmu::set_memory(&found.memory);
-    let initrd = found.initrd.and_then(|range| check_initrd(range, occupied.image, found, info));
+    let initrd = found.initrd.and_then(|range| check_initrd(range, occupied, found, info));
     let limit = layout::DIRECT.end();
     if found.memory.iter().any(|range| range.end() > limit) {
         warn(info, "memory beyond the direct map's end is left unused");
@@ -123,15 +126,19 @@ pub(super) fn map_memory(
     Ok(())
 }
 
-/// The initrd, if it lies in memory and the image's BSS has not overwritten it.
+/// The initrd, if it lies in memory and neither the image's BSS nor the tree has overwritten it.
 fn check_initrd(
     range: PhysRange,
-    image: PhysRange,
+    occupied: &Occupied,
     found: &Discovered,
     info: &mut BootInfo,
 ) -> Option<PhysRange> {
-    if range.overlaps(image) {
+    if range.overlaps(occupied.image) {
         warn(info, "the initrd lies where the image's variables are: give the guest more memory");
+        return None;
+    }
+    if range.overlaps(occupied.tree_room) {
+        warn(info, "the initrd lies where the device tree is: give the guest more memory");
         return None;
     }
     if range.is_empty() || !found.memory.iter().any(|ram| contains(*ram, range)) {

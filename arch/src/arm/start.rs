@@ -99,12 +99,12 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
     let tables = mmu::tables_left();
     let image = PhysRange::new(entry.image, image::all().len() as u64)
         .ok_or(BootError::ImageOutsideMemory)?;
-    let (bytes, tree) = ram::map_tree(entry.tree, image)?;
+    let (bytes, tree_room) = ram::map_tree(entry.tree, image)?;
     let result = fdt::discover(bytes);
     let found = result.as_ref().map_err(|error| *error)?;
     // SAFETY: what was found in the tree, such as the boot arguments, lies in the part that is
     // used, and `bytes` itself is not looked at again.
-    let tree = unsafe { ram::trim_tree(tree, fdt::used_size(bytes)) };
+    let tree = unsafe { ram::trim_tree(tree_room, fdt::used_size(bytes)) };
     info.memory_total = found.memory.iter().map(|range| range.size()).sum();
     info.command_line = found.command_line;
     info.seed.clone_from(&found.seed);
@@ -116,7 +116,7 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
     } else {
         warn(info, "the device tree names no PSCI: the guest cannot switch itself off");
     }
-    ram::map_memory(&Occupied { image, tree, tables }, found, info)?;
+    ram::map_memory(&Occupied { image, tree, tree_room, tables }, found, info)?;
     if info.memory.iter().all(|range| range.is_empty()) {
         return Err(BootError::NoMemory);
     }

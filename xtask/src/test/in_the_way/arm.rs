@@ -22,6 +22,7 @@ const END: &str = "linux,initrd-end";
 
 const IN_IMAGE: &str = "the device tree and the image in the same place";
 const IN_VARIABLES: &str = "the initrd lies where the image's variables are";
+const UNDER_TREE: &str = "the initrd lies where the device tree is";
 
 /// Where something is put.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +70,7 @@ pub fn trials() -> Vec<Trial> {
         both("initrd-in-bss", Stays, At("__bss_start", 0), Lost(IN_VARIABLES)),
         both("initrd-in-last-bytes", Stays, At("__image_end", -8), Lost(IN_VARIABLES)),
         both("tree-and-initrd", At("__bss_start", 0), BehindTree, Found),
+        both("tree-over-initrd", At("__bss_start", 0), At("__image_end", 0), Lost(UNDER_TREE)),
     ]
 }
 

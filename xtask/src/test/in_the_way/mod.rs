@@ -4,7 +4,7 @@
 //! | what | behind the file, in the image | right before or behind the image |
 //! |---|---|---|
 //! | device tree (ARM) | is moved behind the image, and used | is used |
-//! | initrd (ARM) | is left out, with a warning | is used |
+//! | initrd (ARM) | is left out, with a warning; also where the tree is moved to | is used |
 //! | start_info and what it leads to (x86-64) | is refused: an ELF file says how much memory it takes | is used, behind it |
 
 use std::time::Duration;
