@@ -98,7 +98,11 @@ impl fmt::Display for StartInfoError {
                     "the memory map has no usable RAM besides the image; give the guest more memory",
                 );
             }
-            Self::InsideImage(what) => write!(f, "{what} lies inside the image")?,
+            // QEMU puts the initrd at the end of memory, however little there is.
+            Self::InsideImage(what) => {
+                let advice = "give the guest more memory, or use another loader";
+                return write!(f, "{what} lies inside the image; {advice}");
+            }
             Self::OutsideMemory(what) => write!(f, "{what} is not in RAM")?,
         }
         f.write_str("; use another loader")

@@ -47,7 +47,7 @@ fn complaint(part: Part) -> Outcome {
         MemoryMap => "the memory map lies inside the image",
         CommandLine => "the command line lies inside the image",
         Modules => "the module list lies inside the image",
-        Initrd => "the module (initrd) lies inside the image",
+        Initrd => "the module (initrd) lies inside the image; give the guest more memory",
     })
 }
 
