@@ -12,7 +12,8 @@
 //!                                of these, which is so if not given; hyp-gic2 hyp-gic3, which enter
 //!                                it at the level of hypervisors; and xen, to run it in the lab; or
 //!                                lab, if a test in the lab tells the guest what to do, or peers if
-//!                                one in xtask/src/test/peers does, or damaged.rs, or in_the_way
+//!                                one in xtask/src/test/peers does, or damaged.rs,
+//!                                in_the_way or tables
 //! //@ memory: least 8G           memory; a test for each size, of which QEMU can do; the least is
 //!                                2M, but 3M on AArch64
 //! //@ cpu: default max           processors; a test for each
@@ -51,7 +52,8 @@ const MEMORY: &str = "{memory}";
 /// No machine: tests in the lab run the guest, and tell it what to do.
 const LAB: &str = "lab";
 
-/// No machine: tests in [`super::peers`], [`super::damaged`] or [`super::in_the_way`] run the guest.
+/// No machine: tests in [`super::peers`], [`super::damaged`], [`super::in_the_way`] or
+/// [`super::tables`] run the guest.
 const PEERS: &str = "peers";
 
 /// How a test guest is run, and what must come out.

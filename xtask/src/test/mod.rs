@@ -35,6 +35,7 @@ mod outside;
 mod peers;
 mod runner;
 mod stub;
+mod tables;
 mod typed;
 mod variant;
 
@@ -153,6 +154,7 @@ impl Options {
         let mut guests = self.chosen(guests::cases(arch, &how)?);
         guests.extend(self.chosen(damaged::cases(arch, &how)?));
         guests.extend(self.chosen(in_the_way::cases(arch, &how)?));
+        guests.extend(self.chosen(tables::cases(arch, &how)?));
         let with_peers = self.chosen(peers::cases(arch, &how)?);
         self.need(with_peers.len(), &peers::PROGRAMS)?;
         guests.extend(with_peers);

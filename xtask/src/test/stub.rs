@@ -1,5 +1,7 @@
-//! QEMU's stub for debuggers, as far as tests need it to change what a loader has left in memory
-//! (the remote protocol of GDB's manual, appendix E).
+//! QEMU's stub for debuggers, as far as tests need it to change what a loader has left in memory, and
+//! to look at a machine from outside (the remote protocol of GDB's manual, appendix E).
+
+mod registers;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,9 +18,16 @@ const PIECE: usize = 1024;
 
 /// What makes QEMU wait for a debugger at this socket before the machine does anything.
 pub fn arguments(socket: &Path) -> Vec<String> {
+    let mut words = later(socket);
+    words.push("-S".into());
+    words
+}
+
+/// What lets a debugger come to this socket at any time. The machine stops when it does.
+pub fn later(socket: &Path) -> Vec<String> {
     // A comma ends a value on QEMU's command line, two are one comma.
     let path = socket.display().to_string().replace(',', ",,");
-    vec!["-S".into(), "-gdb".into(), format!("unix:{path},server=on,wait=off")]
+    vec!["-gdb".into(), format!("unix:{path},server=on,wait=off")]
 }
 
 /// A machine that waits. It goes on when this is dropped.
@@ -43,6 +52,21 @@ impl Stub {
                 Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
+    }
+
+    /// Takes addresses for physical ones from now on, whatever the processor's page tables say. To be
+    /// asked first of a machine that was running.
+    ///
+    /// # Errors
+    /// If QEMU cannot do that.
+    pub fn use_physical_addresses(&mut self) -> Result<()> {
+        let mut answer = self.ask("Qqemu.PhyMemMode:1")?;
+        // A machine that ran until now has told that it has stopped.
+        while answer.starts_with('T') {
+            answer = self.receive()?;
+        }
+        ensure!(answer == "OK", "QEMU's debugger knows no physical addresses: `{answer}`");
+        Ok(())
     }
 
     /// The bytes at an address, which is a physical one where addresses are not translated.
