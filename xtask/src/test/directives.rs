@@ -10,9 +10,10 @@
 //! //@ arch: x86_64               architectures that it is for; all if not given
 //! //@ machine: q35 pc            machines that it is for: microvm q35 pc, gic2 gic3, or qemu for all
 //!                                of these, which is so if not given; hyp-gic2 hyp-gic3, which enter
-//!                                it at the level of hypervisors; and xen, to run it in the lab; or
-//!                                lab, if a test in the lab tells the guest what to do, or peers if
-//!                                one in xtask/src/test/peers does, or damaged.rs,
+//!                                it at the level of hypervisors; legacy, with devices of virtio-mmio
+//!                                as they were before 1.0; acpi, a microvm with ACPI; and xen, to run
+//!                                it in the lab; or lab, if a test in the lab tells the guest what to
+//!                                do, or peers if one in xtask/src/test/peers does, or damaged.rs,
 //!                                in_the_way or tables
 //! //@ memory: least 8G           memory; a test for each size, of which QEMU can do; the least is
 //!                                2M, but 3M on AArch64

@@ -30,12 +30,21 @@ pub struct Variant {
     pub name: &'static str,
     machine: Machine,
     gic: Option<u8>,
-    /// Whether the guest is entered at the level of hypervisors: EL2, or HYP on ARMv7.
-    hypervisor: bool,
+    /// More arguments for QEMU.
+    extra: &'static [&'static str],
 }
 
+/// The guest is entered at the level of hypervisors: EL2, or HYP on ARMv7.
+const HYPERVISOR: &[&str] = &["-machine", "virtualization=on"];
+/// Devices of virtio-mmio are as they were before the standard's version 1.0. QEMU's are, when it is
+/// not told otherwise.
+const LEGACY: &[&str] = &["-global", "virtio-mmio.force-legacy=true"];
+/// The devices of microvm are in ACPI tables and not on the command line, as QEMU has it when it is
+/// not told otherwise.
+const ACPI: &[&str] = &["-machine", "acpi=on"];
+
 const fn variant(name: &'static str, machine: Machine, gic: Option<u8>) -> Variant {
-    Variant { name, machine, gic, hypervisor: false }
+    Variant { name, machine, gic, extra: &[] }
 }
 
 /// The machines of an architecture, the usual one first.
@@ -55,21 +64,26 @@ pub fn of(arch: Arch) -> &'static [Variant] {
 
 /// The machines of an architecture that a guest runs on only if it names them.
 pub fn special(arch: Arch) -> &'static [Variant] {
-    const ARM: [Variant; 2] = [
-        Variant { hypervisor: true, ..variant("hyp-gic2", Machine::Virt, Some(2)) },
-        Variant { hypervisor: true, ..variant("hyp-gic3", Machine::Virt, Some(3)) },
+    const X86: [Variant; 2] = [
+        Variant { extra: LEGACY, ..variant("legacy", Machine::Microvm, None) },
+        Variant { extra: ACPI, ..variant("acpi", Machine::Microvm, None) },
+    ];
+    const ARM: [Variant; 3] = [
+        Variant { extra: HYPERVISOR, ..variant("hyp-gic2", Machine::Virt, Some(2)) },
+        Variant { extra: HYPERVISOR, ..variant("hyp-gic3", Machine::Virt, Some(3)) },
+        Variant { extra: LEGACY, ..variant("legacy", Machine::Virt, Some(2)) },
     ];
     match arch {
-        Arch::X86_64 => &[],
+        Arch::X86_64 => &X86,
         Arch::Aarch64 | Arch::Armv7 => &ARM,
     }
 }
 
 impl Variant {
-    /// More arguments for QEMU. Options of a machine are added to those that it has already.
+    /// More arguments for QEMU. Options of a machine are added to those that it has already; of two
+    /// values for one, the later counts.
     pub fn extra(self) -> Vec<String> {
-        let words: &[&str] = if self.hypervisor { &["-machine", "virtualization=on"] } else { &[] };
-        words.iter().map(|&word| word.to_owned()).collect()
+        self.extra.iter().map(|&word| word.to_owned()).collect()
     }
 
     /// The hardware.
