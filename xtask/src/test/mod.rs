@@ -18,6 +18,7 @@ use crate::{setup, ui};
 
 mod burst;
 mod case;
+mod commands;
 mod damaged;
 mod directives;
 mod examples;
