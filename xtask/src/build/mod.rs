@@ -27,6 +27,8 @@ mod optimize;
 mod symbols;
 pub mod wrapper;
 
+pub use compile::prefixes;
+
 /// Builds an image.
 #[derive(Args)]
 #[command(after_help = "Examples:

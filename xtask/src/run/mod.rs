@@ -143,7 +143,7 @@ impl Options {
         let urls = urls(app, &guest.network, &self.arguments)?;
         if let Some(port) = guest.gdb {
             ui::progress("Waiting", "for gdb; in another terminal type:");
-            eprintln!("{}", debugger::command_line(&image, port));
+            eprintln!("{}", debugger::command_line(app, &image, port));
         }
         // Before QEMU starts, so that no Ctrl-C is missed.
         interrupted();
