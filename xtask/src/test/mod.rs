@@ -2,8 +2,9 @@
 //!
 //! In order: host tests ([`host`]), those that need a nightly compiler ([`nightly`]), the examples
 //! as Linux processes, then for each architecture the images themselves ([`images`]), the app that
-//! `new` makes ([`new`]), the test guests ([`guests`], and [`peers`] for those that talk with
-//! programs), the examples with real clients ([`examples`]); and at last those under Xen ([`lab`]).
+//! `new` makes ([`new`]), the commands that people type ([`commands`]), the test guests ([`guests`],
+//! and [`peers`] for those that talk with programs), the examples with real clients ([`examples`]);
+//! and at last those under Xen ([`lab`]).
 //! To add a test guest, add a file to `tests/guests/src/bin`; to add a check of an example, add a
 //! function to its file in `xtask/src/test/examples` and a line to its list.
 
@@ -164,6 +165,11 @@ impl Options {
         self.need(examples.len(), &examples::PROGRAMS)?;
         runner.one_by_one(self.chosen(images::cases(arch, &how)));
         runner.one_by_one(self.chosen(new::cases(arch)));
+        // What is typed says itself whether images for development are meant.
+        let commands = if self.release { Vec::new() } else { self.chosen(commands::cases(arch)) };
+        self.need(commands.len(), &[arch.qemu()])?;
+        self.need(commands.len(), &commands::PROGRAMS)?;
+        runner.side_by_side(commands);
         self.build_and_run(runner, guests, &|names| guests::compile(arch, &how, names));
         self.build_and_run(runner, examples, &|names| examples::compile(arch, &how, names));
         Ok(())

@@ -40,6 +40,53 @@ fn parse(times: &str) -> Option<Processors> {
     Some(Processors { used: times.next()?.ok()?, waited: times.next()?.ok()? })
 }
 
+/// A process that another one has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    id: u32,
+    /// What it runs; Linux keeps the first 15 bytes of the name.
+    pub name: String,
+    parent: u32,
+    /// When it was started, in ticks since the boot: numbers of processes are given again.
+    started: u64,
+}
+
+/// The processes that process `parent` has started and that run.
+pub fn started_by(parent: u32) -> Vec<Process> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter_map(process).filter(|process| process.parent == parent).collect()
+}
+
+impl Process {
+    /// Whether it still runs.
+    pub fn runs(&self) -> bool {
+        process(self.id).is_some_and(|now| now.started == self.started)
+    }
+}
+
+/// The process with this number, unless it has ended.
+fn process(id: u32) -> Option<Process> {
+    parse_process(&std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+}
+
+/// Reads `stat` of a process (proc(5)). `None` of one that has ended and that nobody has waited for.
+fn parse_process(stat: &str) -> Option<Process> {
+    // The name may have anything in it, also parentheses.
+    let (start, rest) = stat.rsplit_once(") ")?;
+    let (id, name) = start.split_once(" (")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    // The first of them is the third of the line, the state.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let process = Process {
+        id: id.parse().ok()?,
+        name: name.to_owned(),
+        parent: number(4)?.try_into().ok()?,
+        started: number(22)?,
+    };
+    (*fields.first()? != "Z").then_some(process)
+}
+
 /// KiB of its memory that a guest has ever touched: of the `size` that QEMU in process `process` was
 /// told. QEMU has a mapping of that size, and the kernel gives it a page when the guest first
 /// touches it. So this never becomes less, but a guest that loses memory uses more and more.
@@ -89,6 +136,26 @@ mod tests {
     fn this_process_has_run() {
         assert!(processors(std::process::id()).unwrap().used > Duration::ZERO);
         assert_eq!(processors(0), None);
+    }
+
+    #[test]
+    fn processes_are_known_by_who_started_them() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let is_it = |process: &Process| process.id == child.id();
+        let found = started_by(std::process::id()).into_iter().find(is_it).unwrap();
+        assert!(found.runs());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!found.runs());
+    }
+
+    #[test]
+    fn what_has_ended_is_no_process() {
+        let stat = |state| format!("7 (a) b) {state} 3 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 99 0\n");
+        let process = parse_process(&stat("S")).unwrap();
+        assert_eq!((process.id, process.name.as_str()), (7, "a) b"));
+        assert_eq!((process.parent, process.started), (3, 99));
+        assert_eq!(parse_process(&stat("Z")), None);
     }
 
     #[test]

@@ -1,8 +1,54 @@
 //! The commands that people type, as they type them: this program in a process of its own
 //! ([`typed`]), what it prints, and how it ends.
+//!
+//! They choose for themselves how images are built, and mostly for which architecture: what an image
+//! does on the others is tested with the guests. Those for Xen are with the lab.
 
+use anyhow::Result;
+
+use super::case::Case;
+use crate::arch::Arch;
+
+mod build;
+mod debugger;
+mod mistakes;
+mod reports;
+mod run;
 pub mod site;
 pub mod typed;
 
+/// The programs that the tests use.
+pub const PROGRAMS: [&str; 3] = ["curl", "gcc", "passt"];
+
 /// What the example hello prints.
 pub const GREETING: &str = "Hello from Mayfly.";
+
+/// The tests of an architecture.
+pub fn cases(arch: Arch) -> Vec<Case> {
+    let name = |what: &str| format!("commands/{what}/{arch}");
+    let debug = Case::counting(name("run/gdb"), move || debugger::stops_in_main(arch));
+    if arch != Arch::X86_64 {
+        return vec![debug];
+    }
+    let case = |what, work: fn() -> Result<()>| Case::new(name(what), move || Ok(work()?));
+    let mistakes = mistakes::MISTAKES.iter().map(|mistake| {
+        Case::new(name(&format!("mistakes/{}", mistake.name)), || Ok(mistake.is_explained()?))
+    });
+    let mut cases = vec![
+        case("run/http", run::serves),
+        case("run/hello", run::greets),
+        case("run/port", run::serves_at_port),
+        case("run/timeout", run::times_out),
+        case("run/disk", run::keeps_data),
+        case("run/unix", run::serves_as_process),
+        Case::counting(name("run/tap"), run::serves_on_tap),
+        debug,
+        case("reports", reports::are_symbolized),
+        case("build", build::prints_paths),
+        case("describe", build::describes_images),
+        case("size", build::tells_sizes),
+        case("bench-boot", build::counts_instructions),
+    ];
+    cases.extend(mistakes);
+    cases
+}

@@ -1,6 +1,7 @@
 //! A command line of ours in a process of its own, as when somebody types it.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -20,15 +21,24 @@ pub const INTERRUPTED: i32 = 130;
 pub struct Typed {
     child: Child,
     /// What it prints, as it does.
-    output: Receiver<Vec<u8>>,
+    output: Receiver<Part>,
     /// What it has printed so far.
+    stdout: Vec<u8>,
     all: Vec<u8>,
+}
+
+/// Some bytes that a command has printed.
+struct Part {
+    is_result: bool,
+    bytes: Vec<u8>,
 }
 
 /// How a command has ended.
 pub struct Ended {
     /// Its exit status.
     pub status: i32,
+    /// What it has printed on standard output, where results go.
+    pub stdout: String,
     /// All that it has printed.
     pub text: String,
 }
@@ -46,16 +56,18 @@ impl Typed {
     ///
     /// # Errors
     /// If it cannot be started.
-    fn start(command: Command, input: Stdio) -> Result<Self> {
+    pub fn start(command: Command, input: Stdio) -> Result<Self> {
         let mut command = tools::dying_with_us(command);
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // As a shell does it, so that Ctrl-C reaches it and all that it has started.
+        command.process_group(0);
         let mut child = command.spawn().with_context(|| tools::cannot_start(&command))?;
         let (sender, output) = channel();
         let stdout = child.stdout.take().context("a command has an output")?;
-        pass_on(stdout, sender.clone());
+        pass_on(stdout, true, sender.clone());
         let stderr = child.stderr.take().context("a command has an error output")?;
-        pass_on(stderr, sender);
-        Ok(Self { child, output, all: Vec::new() })
+        pass_on(stderr, false, sender);
+        Ok(Self { child, output, stdout: Vec::new(), all: Vec::new() })
     }
 
     /// Waits until `look` finds something in what it has printed, or in how it has ended.
@@ -73,7 +85,7 @@ impl Typed {
             // After its end, all of it is to be read.
             let patience = Duration::from_millis(if ended.is_some() { 5000 } else { 50 });
             while let Ok(part) = self.output.recv_timeout(patience) {
-                self.all.extend(part);
+                self.keep(&part);
                 if ended.is_none() {
                     break;
                 }
@@ -87,12 +99,36 @@ impl Typed {
         }
     }
 
-    /// Asks it to end, as Ctrl-C does.
+    fn keep(&mut self, part: &Part) {
+        self.all.extend_from_slice(&part.bytes);
+        if part.is_result {
+            self.stdout.extend_from_slice(&part.bytes);
+        }
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end, as Ctrl-C does, but nothing else that it has started.
     ///
     /// # Errors
     /// If it has ended already.
     pub fn interrupt(&self) -> Result<()> {
-        tools::run(Command::new("kill").args(["-INT", &self.child.id().to_string()]))
+        self.signal(&self.id().to_string())
+    }
+
+    /// Presses Ctrl-C: what it has started hears of that, too.
+    ///
+    /// # Errors
+    /// If it has ended already.
+    pub fn press_ctrl_c(&self) -> Result<()> {
+        self.signal(&format!("-{}", self.id()))
+    }
+
+    fn signal(&self, whom: &str) -> Result<()> {
+        tools::run(Command::new("kill").args(["-INT", "--", whom]))
     }
 
     /// Waits for its end.
@@ -101,8 +137,12 @@ impl Typed {
     /// If it takes too long, or a signal has ended it.
     pub fn end(mut self) -> Result<Ended> {
         let status = self.until("end", |_, ended| ended)?;
-        let status = status.code().context("a signal has ended it")?;
-        Ok(Ended { status, text: String::from_utf8_lossy(&self.all).into_owned() })
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Ended {
+            status: status.code().context("a signal has ended it")?,
+            stdout: text(&self.stdout),
+            text: text(&self.all),
+        })
     }
 }
 
@@ -137,20 +177,48 @@ impl Ended {
 ///
 /// # Errors
 /// If this program is nowhere any more.
-fn xtask(words: &[&str]) -> Result<Command> {
+pub fn xtask(words: &[&str]) -> Result<Command> {
     let mut command = Command::new(paths::this_program()?);
     command.args(words);
     Ok(command)
 }
 
 /// Sends what `stream` has to `sender`, in a thread that ends with it.
-fn pass_on(mut stream: impl Read + Send + 'static, sender: Sender<Vec<u8>>) {
+fn pass_on(mut stream: impl Read + Send + 'static, is_result: bool, sender: Sender<Part>) {
     std::thread::spawn(move || {
         let mut bytes = [0; 4096];
         while let Ok(length @ 1..) = stream.read(&mut bytes) {
-            if sender.send(bytes[..length].to_vec()).is_err() {
+            if sender.send(Part { is_result, bytes: bytes[..length].to_vec() }).is_err() {
                 break;
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Typed {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Typed::start(command, Stdio::null()).unwrap()
+    }
+
+    #[test]
+    fn results_are_told_from_the_rest() {
+        let ended = shell("echo result; echo progress >&2; exit 3").end().unwrap();
+        let ended = ended.with(3).unwrap().saying("progress").unwrap();
+        assert_eq!(ended.stdout, "result\n");
+        assert!(ended.text.contains("result"));
+        assert!(shell("exit 3").end().unwrap().with(0).is_err());
+    }
+
+    #[test]
+    fn ctrl_c_reaches_what_was_started() {
+        let mut outer = shell("trap 'exit 130' INT; sh -c 'echo ready; sleep 60'; exit 1");
+        outer.until("start", |text, _| text.contains("ready").then_some(())).unwrap();
+        outer.press_ctrl_c().unwrap();
+        outer.end().unwrap().with(INTERRUPTED).unwrap();
+    }
 }
