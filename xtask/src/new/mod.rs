@@ -62,7 +62,7 @@ fn ensure_outside(path: &Path, checkout: &Path) -> Result<()> {
 ///
 /// # Errors
 /// If the directory is not empty, or its name is none for a crate.
-pub fn create(path: &Path) -> Result<&str> {
+fn create(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     check_name(name)?;
     if path.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {

@@ -1,10 +1,9 @@
 //! `test`: everything that can be checked on this machine.
 //!
 //! In order: host tests ([`host`]), those that need a nightly compiler ([`nightly`]), the examples
-//! as Linux processes, then for each architecture the images themselves ([`images`]), the app that
-//! `new` makes ([`new`]), the commands that people type ([`commands`]), the test guests ([`guests`],
-//! and [`peers`] for those that talk with programs), the examples with real clients ([`examples`]);
-//! and at last those under Xen ([`lab`]).
+//! as Linux processes, then for each architecture the images themselves ([`images`]), the commands
+//! that people type ([`commands`]), the test guests ([`guests`], and [`peers`] for those that talk with
+//! programs), the examples with real clients ([`examples`]); and at last those under Xen ([`lab`]).
 //! To add a test guest, add a file to `tests/guests/src/bin`; to add a check of an example, add a
 //! function to its file in `xtask/src/test/examples` and a line to its list.
 
@@ -31,7 +30,6 @@ mod in_the_way;
 mod lab;
 mod loader;
 mod namespace;
-mod new;
 mod nightly;
 mod outside;
 mod peers;
@@ -164,7 +162,6 @@ impl Options {
         self.need(guests.len() + examples.len(), &[arch.qemu()])?;
         self.need(examples.len(), &examples::PROGRAMS)?;
         runner.one_by_one(self.chosen(images::cases(arch, &how)));
-        runner.one_by_one(self.chosen(new::cases(arch)));
         // What is typed says itself whether images for development are meant.
         let commands = if self.release { Vec::new() } else { self.chosen(commands::cases(arch)) };
         self.need(commands.len(), &[arch.qemu()])?;

@@ -12,6 +12,7 @@ use crate::arch::Arch;
 mod build;
 mod debugger;
 mod mistakes;
+mod new;
 mod reports;
 mod run;
 pub mod site;
@@ -35,6 +36,8 @@ pub fn cases(arch: Arch) -> Vec<Case> {
         Case::new(name(&format!("mistakes/{}", mistake.name)), || Ok(mistake.is_explained()?))
     });
     let mut cases = vec![
+        // The one that takes longest.
+        case("new", new::guide),
         case("run/http", run::serves),
         case("run/hello", run::greets),
         case("run/port", run::serves_at_port),
