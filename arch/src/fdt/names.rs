@@ -1,5 +1,7 @@
 //! The properties of a node, found by name.
 
+use core::array;
+
 /// The properties that discovery looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
@@ -76,8 +78,8 @@ pub(super) struct NameCache([(u32, Name); 32]);
 
 impl NameCache {
     pub fn new() -> Self {
-        // No name starts at the largest offset, because no tree is that large.
-        Self([(u32::MAX, Name::Other); 32])
+        // None of these offsets has the place that it is in, so that none is found there.
+        Self(array::from_fn(|place| (place as u32 + 1, Name::Other)))
     }
 
     /// The name at `offset`; `None` if that is outside of the block.
@@ -89,5 +91,25 @@ impl NameCache {
             (*known, *name) = (offset, Name::of(start.get(..length)?));
         }
         Some(*name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_again_and_none_lies_outside_of_the_block() {
+        let strings = b"reg\0status\0open";
+        let mut names = NameCache::new();
+        for _ in 0..2 {
+            assert_eq!(names.name_at(0, strings), Some(Name::Reg));
+            assert_eq!(names.name_at(4, strings), Some(Name::Status));
+            assert_eq!(names.name_at(6, strings), Some(Name::Other));
+            assert_eq!(names.name_at(11, strings), None);
+        }
+        for outside in (15..100).chain(u32::MAX - 100..=u32::MAX) {
+            assert_eq!(names.name_at(outside, strings), None, "{outside}");
+        }
     }
 }
