@@ -59,7 +59,7 @@ pub(super) struct Blocks {
     pub structure: &'static [u32],
     /// The names of properties; empty, or ends with a zero byte.
     pub strings: &'static [u8],
-    /// The memory reservation block and whatever follows it.
+    /// The memory reservation block, and what lies between it and the next one.
     pub reservations: &'static [u8],
 }
 
@@ -76,8 +76,12 @@ pub(super) fn locate(bytes: &'static [u8]) -> Result<Blocks, FdtError> {
     }
     let structure =
         <[u32]>::ref_from_bytes(tree.structs_block()).map_err(|_| FdtError::Misaligned)?;
-    let reservations = tree.header().memory_reserve_map_offset as usize;
-    let reservations = bytes.get(reservations..).ok_or(FdtError::BadHeader)?;
+    let header = tree.header();
+    let reservations = header.memory_reserve_map_offset as usize;
+    // Its size is nowhere. It ends before the next block, even if nothing in it says so.
+    let others = [header.structs_offset as usize, header.strings_offset as usize, bytes.len()];
+    let end = others.into_iter().filter(|&other| other > reservations).min();
+    let reservations = bytes.get(reservations..end.unwrap_or(0)).ok_or(FdtError::BadHeader)?;
     Ok(Blocks { structure, strings, reservations })
 }
 

@@ -96,6 +96,15 @@ fn reserved_memory_comes_from_both_places() {
 }
 
 #[test]
+fn reservations_without_an_end_are_not_sought_in_the_next_block() {
+    let mut bytes = tree(|_| {}).to_vec();
+    bytes[40..56].copy_from_slice([0x4100_0000_u64, 0x1000].map(u64::to_be_bytes).as_flattened());
+    let found = discover(aligned(&bytes)).unwrap();
+    assert_eq!(found.reserved, [range(0x4100_0000, 0x1000)]);
+    assert_eq!(found.warnings.len(), 1);
+}
+
+#[test]
 fn disabled_and_translated_devices_are_left_out() {
     let device = |writer: &mut FdtWriter| {
         writer.property_string("compatible", "virtio,mmio").unwrap();
