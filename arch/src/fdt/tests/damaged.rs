@@ -30,7 +30,7 @@ pub(super) fn mutant(tree: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let mut copy = tree.to_vec();
     for _ in 0..=numbers.below(8) {
         // Half of the damage goes to the header and the first nodes.
-        let reach = if numbers.below(2) == 0 { 512 } else { copy.len() };
+        let reach = if numbers.below(2) == 0 { copy.len().min(512) } else { copy.len() };
         let word = numbers.below(reach) & !3;
         let place = &mut copy[word..word + 4];
         match numbers.below(6) {

@@ -1,7 +1,9 @@
 //! Trees from QEMU, trees made up, trees damaged.
 
 mod damaged;
+mod grown;
 mod made_up;
+mod mended;
 mod oracle;
 mod qemu;
 
