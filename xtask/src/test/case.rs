@@ -17,8 +17,11 @@ pub enum Verdict {
     Passed(usize),
     /// Some have failed.
     Failed(Failure),
-    /// It could not be run here, for this reason; that is no failure.
+    /// It could not be run here, for this reason; that is no failure, unless all have to be run.
     Skipped(String),
+    /// The same of one that needs a nightly toolchain, which nobody has to have; that is never a
+    /// failure.
+    Optional(String),
 }
 
 /// Tests that have failed.

@@ -86,7 +86,7 @@ fn nightly_cargo() -> Command {
 fn miri(Interpreted { package, tests, leaks }: Interpreted) -> Verdict {
     if first_line(nightly_cargo().args(["miri", "--version"]).stderr(Stdio::null())).is_none() {
         let how = "rustup toolchain install nightly --component miri,rust-src";
-        return Verdict::Skipped(format!("no Miri; `{how}` installs it"));
+        return Verdict::Optional(format!("no Miri; `{how}` installs it"));
     }
     // Its own directory: another compiler would otherwise undo what stable has built.
     let build = ["miri", "test", "--package", package, "--lib", "--target-dir", "target/miri"];
@@ -123,13 +123,13 @@ fn count(output: &str) -> usize {
 fn fuzz(target: &str) -> Verdict {
     if !has_nightly() {
         let how = "rustup toolchain install nightly";
-        return Verdict::Skipped(format!("no nightly toolchain; `{how}` installs one"));
+        return Verdict::Optional(format!("no nightly toolchain; `{how}` installs one"));
     }
     if let Err(reason) = cargo_tools::install(FUZZER) {
-        return Verdict::Skipped(reason);
+        return Verdict::Optional(reason);
     }
     if let Err(error) = setup::programs(&[FUZZER_NEEDS]) {
-        return Verdict::Skipped(format!("{error:#}"));
+        return Verdict::Optional(format!("{error:#}"));
     }
     let mut command = nightly_cargo();
     // An input that takes ten seconds is a finding, too.
