@@ -100,8 +100,8 @@ fn miri(Interpreted { package, tests, leaks }: Interpreted) -> Verdict {
     settings(compile.args(build).arg("--no-run"));
     let mut interpret = within(MIRI_SECONDS, &nightly_cargo());
     settings(interpret.args(build).args(["--", "--test-threads=1"]).args(tests));
-    match judge(&mut compile, |_| Verdict::Passed(0)) {
-        Verdict::Passed(_) => judge(&mut interpret, |output| Verdict::Passed(count(output))),
+    match judge(&mut compile, |_| Ok(0)) {
+        Verdict::Passed(_) => judge(&mut interpret, |output| finished(output, tests)),
         other => other,
     }
 }
@@ -115,9 +115,24 @@ fn within(seconds: u32, command: &Command) -> Command {
     limited
 }
 
-/// Tests that have passed so far, by their lines `test NAME ... ok`.
-fn count(output: &str) -> usize {
-    output.lines().filter(|line| line.starts_with("test ") && line.ends_with(" ... ok")).count()
+/// How many tests have passed, of those that are called by one of `names`, by their lines
+/// `test NAME ... ok`. When the time was up, others have not had their turn.
+///
+/// # Errors
+/// If no test was finished: then nothing is known. And if all had their turn, but none of them has
+/// one of the names: it was given another.
+fn finished(output: &str, names: &[&str]) -> Result<usize, String> {
+    let has_passed = |line: &&str| line.starts_with("test ") && line.ends_with(" ... ok");
+    let passed: Vec<&str> = output.lines().filter(has_passed).collect();
+    if passed.is_empty() {
+        return Err("no test was finished".into());
+    }
+    let all_had_their_turn = output.lines().any(|line| line.starts_with("test result: "));
+    let is_missing = |name: &&&str| !passed.iter().any(|line| line.contains(**name));
+    match names.iter().find(is_missing) {
+        Some(name) if all_had_their_turn => Err(format!("no test of `{name}` was interpreted")),
+        _ => Ok(passed.len()),
+    }
 }
 
 fn fuzz(target: &str) -> Verdict {
@@ -135,41 +150,46 @@ fn fuzz(target: &str) -> Verdict {
     // An input that takes ten seconds is a finding, too.
     let limits = [&format!("-max_total_time={FUZZ_SECONDS}"), "-timeout=10"];
     command.args(["fuzz", "run", target, "--"]).args(limits);
-    judge(&mut command, |_| Verdict::Passed(1))
+    judge(&mut command, |_| Ok(1))
 }
 
 /// The examples in a crate's documentation.
 fn refused(package: &str) -> Verdict {
     if !has_nightly() {
         let how = "rustup toolchain install nightly";
-        return Verdict::Skipped(format!("no nightly toolchain; `{how}` installs one"));
+        return Verdict::Optional(format!("no nightly toolchain; `{how}` installs one"));
     }
     let mut command = nightly_cargo();
     command.args(["test", "--doc", "--package", package, "--target-dir", "target/nightly"]);
-    judge(&mut command, |output| Verdict::Passed(count(output)))
+    judge(&mut command, |output| finished(output, &[]))
 }
 
-/// Runs `command`; what it prints decides how many tests have passed.
-fn judge(command: &mut Command, passed: impl Fn(&str) -> Verdict) -> Verdict {
-    match command.output() {
-        Err(error) => Verdict::Failed(Failure::new(error)),
-        Ok(output) if has_passed(&output) => passed(&String::from_utf8_lossy(&output.stdout)),
-        Ok(output) => {
-            let text = [output.stdout, output.stderr].concat();
-            let text = String::from_utf8_lossy(&text);
+/// Runs `command`; what it prints decides how many tests have passed, or why that is a failure.
+fn judge(command: &mut Command, passed: impl Fn(&str) -> Result<usize, String>) -> Verdict {
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => return Verdict::Failed(Failure::new(error)),
+    };
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let passed =
+        if has_failed(&output, &printed) { Err("it failed".into()) } else { passed(&printed) };
+    match passed {
+        Ok(count) => Verdict::Passed(count),
+        Err(reason) => {
+            let text = [&*printed, &String::from_utf8_lossy(&output.stderr)].concat();
             let lines: Vec<&str> = text.lines().collect();
             let tail = lines.get(lines.len().saturating_sub(60)..).unwrap_or_default().join("\n");
-            let reason = format!("`{}` failed", tools::describe(command));
+            let reason = format!("`{}`: {reason}", tools::describe(command));
             Verdict::Failed(Failure::new(reason).with_output(tail))
         }
     }
 }
 
-/// Whether all went well, at least until the time was up.
-fn has_passed(output: &Output) -> bool {
-    let text = String::from_utf8_lossy(&output.stdout);
-    let failed = text.lines().any(|line| line.ends_with(" ... FAILED"));
-    output.status.success() || output.status.code() == Some(TIME_IS_UP) && !failed
+/// Whether something went wrong, before the time was up.
+fn has_failed(output: &Output, printed: &str) -> bool {
+    let is_in_time = output.status.code() != Some(TIME_IS_UP);
+    is_in_time && !output.status.success()
+        || printed.lines().any(|line| line.ends_with(" ... FAILED"))
 }
 
 /// The names of the fuzz targets: the files in `fuzz/fuzz_targets`.
@@ -189,14 +209,44 @@ mod tests {
     #[test]
     fn tests_that_had_their_turn_are_counted() {
         let output = "running 3 tests\ntest a::b ... ok\ntest a::c ... ok\ntest a::d ... ";
-        assert_eq!(count(output), 2);
+        assert_eq!(finished(output, &["a::", "z::"]), Ok(2));
+    }
+
+    #[test]
+    fn no_test_is_no_pass() {
+        for output in ["", "running 3 tests\ntest a::b ... ", "running 0 tests\n\ntest result: ok."]
+        {
+            assert!(finished(output, &[]).is_err(), "{output}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_test_has_is_noticed() {
+        let output = "test a::b ... ok\n\ntest result: ok. 1 passed; 0 failed\n";
+        assert_eq!(finished(output, &["a::"]), Ok(1));
+        assert!(finished(output, &["a::", "z::"]).is_err());
+    }
+
+    /// What comes of a script that gets a second.
+    fn within_a_second(script: &str) -> Verdict {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]);
+        judge(&mut within(1, &shell), |output| finished(output, &[]))
     }
 
     #[test]
     fn time_limits_reach_all_children() {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "echo 'test x ... ok'; sleep 60 & wait"]);
-        let verdict = judge(&mut within(1, &shell), |output| Verdict::Passed(count(output)));
+        let verdict = within_a_second("echo 'test x ... ok'; sleep 60 & wait");
         assert!(matches!(verdict, Verdict::Passed(1)), "{verdict:?}");
+    }
+
+    #[test]
+    fn what_fails_or_finishes_nothing_in_its_time_has_failed() {
+        for script in
+            ["sleep 60", "echo 'test x ... FAILED'; sleep 60", "echo 'test x ... ok'; exit 1"]
+        {
+            let verdict = within_a_second(script);
+            assert!(matches!(verdict, Verdict::Failed(_)), "{script}: {verdict:?}");
+        }
     }
 }
