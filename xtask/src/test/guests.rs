@@ -22,9 +22,16 @@ use crate::temporary::TemporaryFile;
 /// What a guest prints before its verdict.
 const VERDICT: &str = "mayfly-test: ";
 
-/// How reports begin, and the statuses of guests that end with one.
+/// How reports begin, and how they end: the last is about a fault in the report of one, the other
+/// about one in that of a panic.
 const REPORTS: [&str; 2] = ["*** mayfly: panic: ", "*** mayfly: fault: "];
-const FATAL: [u8; 2] = [101, 102];
+const ENDS: [&str; 3] = [
+    "*** end of report",
+    "*** mayfly: another fault while the report was written; ending",
+    "mayfly: fault in the fault report: ",
+];
+/// The statuses of guests that end with a report.
+const FATAL: [u8; 3] = [101, 102, 126];
 
 /// A way in which a guest is run.
 struct Trial {
@@ -153,9 +160,11 @@ pub fn judge(directives: &Directives, status: u8, console: &str) -> Result<()> {
         bail!("{}", reason.trim());
     }
     let passed = verdicts.iter().any(|verdict| verdict.trim() == "PASS");
+    let count = |texts: &[&str]| texts.iter().map(|text| console.matches(text).count()).sum();
+    let (reports, ends): (usize, usize) = (count(&REPORTS), count(&ENDS));
+    ensure!(ends == reports, "it has {reports} beginnings of reports and {ends} ends");
     if directives.dies {
         ensure!(!passed, "it should have died");
-        let reports: usize = REPORTS.iter().map(|begin| console.matches(begin).count()).sum();
         let expected = usize::from(FATAL.contains(&directives.status));
         ensure!(reports == expected, "it has {reports} reports instead of {expected}");
     } else {
@@ -234,11 +243,31 @@ mod tests {
     #[test]
     fn a_guest_must_not_report_twice() {
         let directives = Directives::parse("//@ dies: 101\n").unwrap();
-        let report = "*** mayfly: panic: oh\n";
+        let report = "*** mayfly: panic: oh\n*** end of report\n";
         judge(&directives, 101, report).unwrap();
         assert!(judge(&directives, 101, "").is_err());
-        for other in ["*** mayfly: panic: ah\n", "*** mayfly: fault: ah\n"] {
-            assert!(judge(&directives, 101, &format!("{report}{other}")).is_err());
+        for begin in REPORTS {
+            for end in ["", ENDS[0]] {
+                let console = format!("{report}{begin}ah\n{end}\n");
+                assert!(judge(&directives, 101, &console).is_err(), "{console}");
+            }
         }
+    }
+
+    #[test]
+    fn a_report_has_one_end() {
+        let directives = Directives::parse("//@ dies: 126\n").unwrap();
+        let passing = Directives::default();
+        for end in ENDS {
+            let report = format!("{}oh\n{end}\n", REPORTS[1]);
+            judge(&directives, 126, &report).unwrap();
+            // An app may survive its panics.
+            judge(&passing, 0, &format!("{report}mayfly-test: PASS\n")).unwrap();
+            for other in ENDS {
+                assert!(judge(&directives, 126, &format!("{report}{other}\n")).is_err());
+            }
+        }
+        assert!(judge(&directives, 126, REPORTS[1]).is_err());
+        assert!(judge(&passing, 0, "*** mayfly: panic: oh\nmayfly-test: PASS\n").is_err());
     }
 }
