@@ -49,8 +49,8 @@ const GENERAL_PROTECTION: u64 = 13;
 const PAGE_FAULT: u64 = 14;
 const MACHINE_CHECK: u64 = 18;
 
-/// Exit status of a guest whose fault report faulted: that of a Rust panic.
-const EXIT_STATUS: u8 = 101;
+/// Exit status after a fault in the fault report.
+const NESTED_FAULT: u8 = 126;
 
 /// How many faults have been taken. The first is reported; each further one, which comes from the
 /// report, gets less and less done.
@@ -61,13 +61,12 @@ pub(super) extern "C" fn on_exception(registers: &Registers) -> ! {
     match FAULTS.fetch_add(1, Ordering::Relaxed) {
         0 => report(registers),
         1 => {
-            console::write(b"\nmayfly: the fault report itself faulted: ");
-            print_line!("{} at {:#x}", Cause::of(registers), registers.rip);
-            power::crash(EXIT_STATUS)
+            print_line!("\nmayfly: fault in the fault report: {}", Cause::of(registers));
+            power::crash(NESTED_FAULT)
         }
         _ => {
             console::distrust_writer();
-            power::crash(EXIT_STATUS)
+            power::crash(NESTED_FAULT)
         }
     }
 }

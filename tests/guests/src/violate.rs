@@ -1,9 +1,12 @@
 //! Ways to break the rules of memory protection, for guests that must die of it. They are functions in
 //! images that ship, too, so that reports have their names.
 
-use core::{hint::black_box, mem};
+use core::{hint::black_box, mem, ptr, slice};
 
 use mayfly::Result;
+
+/// An address in the page of NULL, which is mapped nowhere.
+pub const NOWHERE: usize = 0x10;
 
 /// Writes a byte to an address that must not be writable.
 #[inline(never)]
@@ -28,4 +31,11 @@ pub fn execute(address: usize) -> Result {
     let function: extern "C" fn() = unsafe { mem::transmute(black_box(address)) };
     function();
     crate::fail("the call went unnoticed")
+}
+
+/// A text that faults when it is read.
+pub fn unreadable_text() -> &'static str {
+    let bytes = ptr::without_provenance(black_box(NOWHERE));
+    // SAFETY: none. Nothing is there, so that whoever reads the text faults; that is the test.
+    unsafe { str::from_utf8_unchecked(slice::from_raw_parts(bytes, 4)) }
 }
