@@ -39,3 +39,20 @@ pub fn unreadable_text() -> &'static str {
     // SAFETY: none. Nothing is there, so that whoever reads the text faults; that is the test.
     unsafe { str::from_utf8_unchecked(slice::from_raw_parts(bytes, 4)) }
 }
+
+/// Has its caller go on with `value` as its frame pointer, so that the chain of frames leads there.
+#[inline(never)]
+pub fn ruin_frame_pointer(value: usize) {
+    let record = ptr::with_exposed_provenance_mut::<usize>(mayfly_arch::cpu::frame_pointer());
+    // SAFETY: none. The caller, which gets back what is written here, is to have a wrong frame
+    // pointer; that is the test. It must use no variables from then on.
+    unsafe { record.write_volatile(value) };
+}
+
+/// Writes to an address that is mapped nowhere, while the frame pointer is `value`.
+#[inline(never)]
+pub fn fault_with_frame_pointer(value: usize) {
+    ruin_frame_pointer(value);
+    // SAFETY: none. The write must fault; that is the test.
+    unsafe { ptr::without_provenance_mut::<u8>(NOWHERE).write_volatile(0xc3) };
+}
