@@ -1,4 +1,5 @@
-//! From an interrupt line to the driver that waits for it.
+//! From an interrupt line to the driver that waits for it. Not for apps: it is public for the test
+//! guests that break the rules for handlers.
 
 use core::{
     fmt,

@@ -59,7 +59,8 @@ pub mod executor;
 #[cfg(not(target_os = "none"))]
 mod host;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "a process has no interrupts"))]
-mod interrupts;
+#[doc(hidden)]
+pub mod interrupts;
 mod launch;
 pub mod log;
 mod machine;

@@ -7,6 +7,7 @@
 use mayfly::{Error, Result};
 
 pub mod agent;
+pub mod interrupts;
 pub mod random;
 pub mod sha256;
 pub mod typed;

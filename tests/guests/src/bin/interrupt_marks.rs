@@ -1,0 +1,45 @@
+//! An interrupt handler may count, log, write to the console and wake a task.
+//@ machine: microvm gic3 xen
+//@ disk: 1M
+//@ report: an interrupt has come
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use core::{
+    future::poll_fn,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use mayfly::{Machine, Result};
+use mayfly_arch::{IrqLock, in_interrupt};
+use mayfly_device::{InterruptHandler, Signal};
+
+static OUTSIDE: AtomicU32 = AtomicU32::new(0);
+static COUNT: IrqLock<u32> = IrqLock::new(0);
+static SIGNAL: Signal = Signal::new();
+
+struct Marks;
+
+impl InterruptHandler for Marks {
+    fn interrupt(&self) {
+        if !in_interrupt() {
+            OUTSIDE.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        COUNT.with(|count| *count += 1);
+        mayfly::log::info!("an interrupt has come");
+        mayfly::println!("it is handled");
+        SIGNAL.raise();
+    }
+}
+
+#[mayfly::main]
+async fn main(machine: Machine) -> Result {
+    let waiter = mayfly::spawn(poll_fn(|cx| SIGNAL.poll(cx)));
+    guests::interrupts::take(&machine, &Marks).await?;
+    guests::check(waiter.await == Ok(()), "the task that waits has ended otherwise")?;
+    guests::check(COUNT.with(|count| *count) > 0, "the handler was not called")?;
+    guests::check(OUTSIDE.load(Ordering::Relaxed) > 0, "what came before is forgotten")?;
+    guests::pass()
+}
