@@ -3,14 +3,15 @@
 //! A pushed task is linked by its number, so pushing allocates nothing and takes no lock: the
 //! queue is a stack of numbers that the executor takes as a whole and reverses.
 
-use alloc::{sync::Arc, task::Wake};
+use alloc::{sync::Arc, task::Wake, vec::Vec};
 use core::{
-    mem::MaybeUninit,
+    cell::RefCell,
+    mem::{self, MaybeUninit},
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use super::slab::NONE;
-use crate::memory::{OutOfMemory, try_box};
+use crate::memory::{OutOfMemory, try_box, try_reserve};
 
 /// Tasks that were woken and not looked at since, newest first.
 pub(super) struct ReadyQueue {
@@ -79,6 +80,15 @@ impl TaskWaker {
         }))
     }
 
+    /// Gives up the executor's share of it. While somebody else has one, perhaps a driver whose
+    /// interrupt handler wakes the task that has ended, it is kept: the last one to have it frees it,
+    /// and a handler must not free anything.
+    pub(super) fn release(self: Arc<Self>) {
+        if Arc::strong_count(&self) > 1 {
+            LINGERING.with(|lingering| lingering.borrow_mut().keep(self));
+        }
+    }
+
     /// Puts a new task into the queue for the first time.
     pub(super) fn start(&self) {
         self.queued.store(true, Ordering::Relaxed);
@@ -111,6 +121,37 @@ impl TaskWaker {
     pub(super) fn set_next(&self, next: u32) {
         self.next.store(next, Ordering::Relaxed);
     }
+}
+
+mayfly_arch::local! {
+    /// Of tasks that have ended, and whose places others have.
+    static LINGERING: RefCell<Lingering> = RefCell::new(Lingering { wakers: Vec::new() });
+}
+
+/// What others than the executor still have a share of.
+struct Lingering {
+    wakers: Vec<Arc<TaskWaker>>,
+}
+
+impl Lingering {
+    fn keep(&mut self, waker: Arc<TaskWaker>) {
+        // Looking at all of them whenever the list is full costs little for each, as it grows in
+        // powers of two.
+        if self.wakers.len() == self.wakers.capacity() {
+            self.wakers.retain(|waker| Arc::strong_count(waker) > 1);
+        }
+        match try_reserve(&mut self.wakers, 1, "a task's waker") {
+            Ok(()) => self.wakers.push(waker),
+            // Better lost than freed by an interrupt handler.
+            Err(_) => mem::forget(waker),
+        }
+    }
+}
+
+/// How many wakers linger.
+#[cfg(test)]
+pub(super) fn lingering() -> usize {
+    LINGERING.with(|lingering| lingering.borrow().wakers.len())
 }
 
 impl Wake for TaskWaker {

@@ -344,3 +344,42 @@ fn a_hundred_thousand_sleepers_wake_in_order() {
     assert_eq!(log.borrow().len() as u64, count);
     assert!(log.borrow().is_sorted());
 }
+
+/// Ends a task whose waker is kept, and has as many others take places as there are in use.
+async fn wakers_of_ended_tasks(count: usize) -> Vec<std::task::Waker> {
+    let kept = Rc::new(RefCell::new(Vec::new()));
+    let tasks = (0..count).map(|_| {
+        let kept = Rc::clone(&kept);
+        spawn(poll_fn(move |cx| {
+            kept.borrow_mut().push(cx.waker().clone());
+            Poll::Ready(())
+        }))
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    kept.take()
+}
+
+#[test]
+fn who_keeps_the_waker_of_an_ended_task_is_not_the_last_to_have_it() {
+    run(async {
+        let kept = wakers_of_ended_tasks(1).await;
+        assert_eq!(ready::lingering(), 0);
+        let others: Vec<_> = (0..4).map(|_| spawn(std::future::pending::<()>())).collect();
+        assert_eq!(ready::lingering(), 1, "the next task of its place has another waker");
+        kept.into_iter().for_each(std::task::Waker::wake);
+        drop(others);
+    });
+}
+
+#[test]
+fn wakers_do_not_linger_for_ever() {
+    run(async {
+        for _ in 0..100 {
+            // More than a chunk of places, which is given back each time.
+            drop(wakers_of_ended_tasks(100).await);
+        }
+        assert!(ready::lingering() <= 200, "{} linger", ready::lingering());
+    });
+}
