@@ -14,7 +14,7 @@ mod debugger;
 mod mistakes;
 mod new;
 mod reports;
-mod run;
+pub mod run;
 pub mod site;
 pub mod typed;
 
@@ -40,11 +40,12 @@ pub fn cases(arch: Arch) -> Vec<Case> {
         case("new", new::guide),
         case("run/http", run::serves),
         case("run/hello", run::greets),
-        case("run/port", run::serves_at_port),
+        case("run/port", || run::serves_at_port(&[])),
         case("run/timeout", run::times_out),
-        case("run/disk", run::keeps_data),
+        case("run/disk", || run::keeps_data(&[])),
         case("run/unix", run::serves_as_process),
         Case::counting(name("run/tap"), run::serves_on_tap),
+        Case::counting(name("run/unix-on-tap"), run::process_takes_tap),
         debug,
         case("reports", reports::are_symbolized),
         case("build", build::prints_paths),

@@ -22,7 +22,7 @@ const TIMED_OUT: i32 = 124;
 const QEMU: &str = "qemu-system";
 
 /// How long the guest has that `times_out`.
-const TIME: Duration = Duration::from_secs(1);
+const TIME: Duration = Duration::from_secs(5);
 
 /// What the example disk keeps its count behind, and the bytes of a sector.
 const MAGIC: &[u8] = b"mayflyC1";
@@ -49,12 +49,13 @@ pub fn serves() -> Result<()> {
 }
 
 /// The port of this machine that was asked for leads to that of the guest, which has heard from its
-/// boot arguments which one that is.
-pub fn serves_at_port() -> Result<()> {
+/// boot arguments which one that is. `options` say where it runs.
+pub fn serves_at_port(options: &[&str]) -> Result<()> {
     let mut forwards = [Forward { host: 0, guest: 81, protocol: Protocol::Http }];
     let _reserved = choose_host_ports(&mut forwards)?;
     let port = format!("{}:81/http", forwards[0].host);
-    let mut run = Typed::new(&["run", "http", "--port", &port, "--", "port=81"])?;
+    let words = ["--port", &port, "--", "port=81"];
+    let mut run = Typed::new(&[&["run", "http"], options, &words].concat())?;
     let url = site::url(&mut run)?;
     ensure!(url == forwards[0].to_string(), "{url} is not what was asked for: {}", forwards[0]);
     site::get(&url, tools::copy)?;
@@ -76,13 +77,14 @@ pub fn times_out() -> Result<()> {
     are_gone(&started)
 }
 
-/// `run --disk` lets the guest read and write the file.
-pub fn keeps_data() -> Result<()> {
+/// `run --disk` lets the guest read and write the file. `options` say where it runs.
+pub fn keeps_data(options: &[&str]) -> Result<()> {
     let disk = TemporaryFile::disk("1M")?;
     let path = disk.path().to_str().context("a path is not UTF-8")?;
     for boot in 1..=2_u64 {
         let words = format!("It has been booted {boot} times.");
-        Typed::new(&["run", "disk", "--disk", path])?.end()?.with(0)?.saying(&words)?;
+        let run = Typed::new(&[&["run", "disk", "--disk", path], options].concat())?;
+        run.end()?.with(0)?.saying(&words)?;
         let content = fs::read(path)?;
         // The records lie in the first two sectors in turn.
         let sector = content.chunks(SECTOR).nth(usize::from(boot == 2));
@@ -107,24 +109,33 @@ pub fn serves_as_process() -> Result<()> {
 
 /// `run --tap` connects the guest to an interface, over which it is reached.
 pub fn serves_on_tap() -> Verdict {
+    on_tap(&["--tap", INTERFACE, "--", BOOT_ARGUMENT])
+}
+
+/// A process is connected to an interface that is there for it, without being told so.
+pub fn process_takes_tap() -> Verdict {
+    on_tap(&["--platform", "unix"])
+}
+
+/// Runs http where there is a network with a TAP interface.
+fn on_tap(options: &[&str]) -> Verdict {
     if let Err(error) = Namespace::permitted() {
         return Verdict::Skipped(format!("{error:#}"));
     }
-    match on_tap() {
+    match serves_inside(options) {
         Ok(()) => Verdict::Passed(1),
         Err(error) => Verdict::Failed(Failure::from(error)),
     }
 }
 
-fn on_tap() -> Result<()> {
+fn serves_inside(options: &[&str]) -> Result<()> {
     let namespace = Namespace::new()?;
-    let words = ["run", "http", "--tap", INTERFACE, "--", BOOT_ARGUMENT];
+    let words = [&["run", "http"], options].concat();
     // Inside, because entering a user namespace takes the wish to die with us away.
     let command = namespace.inside(&tools::dying_with_us(xtask(&words)?));
     let mut run = Typed::start(command, Stdio::null())?;
-    let url = format!("http://{GUEST_ADDRESS}:80/");
-    // No port of this machine leads there; it is the guest that says where it is.
-    run.until("server", |text, _| text.contains(&format!("serving {url}")).then_some(()))?;
+    let url = site::url(&mut run)?;
+    ensure!(url == format!("http://{GUEST_ADDRESS}/"), "it serves at {url}");
     site::get(&url, |curl| namespace.inside(curl))?;
     run.press_ctrl_c()?;
     run.end()?.with(super::typed::INTERRUPTED)?;

@@ -1,6 +1,6 @@
 //! A command line of ours in a process of its own, as when somebody types it.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -104,6 +104,15 @@ impl Typed {
         if part.is_result {
             self.stdout.extend_from_slice(&part.bytes);
         }
+    }
+
+    /// Types a line, if it was started with a pipe as its input.
+    ///
+    /// # Errors
+    /// If it reads nothing any more.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("nothing can be typed")?;
+        Ok(input.write_all(format!("{line}\n").as_bytes())?)
     }
 
     /// The number of its process.

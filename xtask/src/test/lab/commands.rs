@@ -1,7 +1,8 @@
-//! The commands that people type for Xen, as they type them: `run --on xen` and its dom0less sibling
-//! with machines of their own, and what `xl-cfg` writes, on the machine of the other tests.
+//! The commands that people type for Xen, as they type them: `run --on xen` and its dom0less sibling,
+//! and those of `lab`, with machines of their own, and what `xl-cfg` writes, on the machine of the
+//! other tests.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -10,9 +11,9 @@ use crate::arch::Arch;
 use crate::lab::{Session, Xen};
 use crate::temporary::TemporaryFile;
 use crate::test::case::Case;
-use crate::test::commands::GREETING;
 use crate::test::commands::site::{self, PAGE, PATH};
-use crate::test::commands::typed::Typed;
+use crate::test::commands::typed::{Typed, xtask};
+use crate::test::commands::{GREETING, run};
 use crate::{paths, tools};
 
 /// The address of the guest that `xl-cfg` configures.
@@ -25,6 +26,16 @@ pub fn own_machines(arches: &[Arch]) -> Vec<Case> {
         let name = |what: &str| format!("lab/commands/{what}/{arch}");
         if arch == Arch::Armv7 {
             cases.push(Case::new(name("armhf"), || Ok(greets_on_32_bits()?)));
+            cases.push(Case::new(name("run-gic2"), move || Ok(counts_with_gicv2(arch)?)));
+        }
+        if arch == Arch::X86_64 {
+            let on_xen = &["--on", "xen"];
+            cases.push(Case::new(name("run-disk"), || Ok(run::keeps_data(on_xen)?)));
+            cases.push(Case::new(name("run-port"), || Ok(run::serves_at_port(on_xen)?)));
+            cases.push(Case::new(name("shell"), || Ok(has_a_prompt()?)));
+        }
+        if arch != Arch::Armv7 {
+            cases.push(Case::new(name("second-start"), move || Ok(goes_on(arch)?)));
         }
         cases.push(Case::new(name("run-http"), move || Ok(serves(arch)?)));
         cases.push(Case::new(name("run-hello"), move || Ok(greets("xen", arch)?)));
@@ -54,6 +65,44 @@ fn serves(arch: Arch) -> Result<()> {
 fn greets(platform: &str, arch: Arch) -> Result<()> {
     let run = Typed::new(&["run", "hello", "--on", platform, "--arch", arch.name()])?;
     run.end()?.with(0)?.saying(GREETING).map(drop)
+}
+
+/// `run --gic 2` takes a machine with the older interrupt controller.
+fn counts_with_gicv2(arch: Arch) -> Result<()> {
+    let words = ["run", "timer", "--on", "xen", "--arch", arch.name(), "--gic", "2", "--"];
+    let run = Typed::new(&[&words[..], &["count=3", "period=300ms"]].concat())?;
+    run.end()?.with(0)?.saying("tick 3").map(drop)
+}
+
+/// `lab shell` is the console of dom0: what is typed is run, until it is switched off.
+fn has_a_prompt() -> Result<()> {
+    let mut shell = Typed::start(xtask(&["lab", "shell"])?, Stdio::piped())?;
+    shell.until("prompt", |text, _| text.contains(PROMPT).then_some(()))?;
+    shell.type_line("xl list && echo $((6 * 7)) domains")?;
+    shell.until("answer", |text, _| text.contains("\n42 domains").then_some(()))?;
+    shell.type_line("poweroff -f")?;
+    shell.end()?.with(0)?.saying("Domain-0").map(drop)
+}
+
+/// The prompt of dom0, in the directory where guests are.
+const PROMPT: &str = "/guests #";
+
+/// What is different each time that dom0 boots: when its kernel did what, in microseconds, once its
+/// clock runs.
+const TIMES: &str = r"dmesg | grep -v '\[ *0\.000000\]' | head -n 50";
+
+/// The second start goes on from where the first had come to, and `--fresh` boots.
+fn goes_on(arch: Arch) -> Result<()> {
+    let xen = Xen::of(arch).arch().name();
+    let boot = |options: &[&str]| -> Result<String> {
+        let words = ["lab", "exec", "--arch", xen, TIMES];
+        Ok(Typed::new(&[&words[..], options].concat())?.end()?.with(0)?.stdout)
+    };
+    let (first, second, fresh) = (boot(&[])?, boot(&[])?, boot(&["--fresh"])?);
+    ensure!(first.contains("] "), "this is no kernel's log:\n{first}");
+    ensure!(first == second, "dom0 has booted again:\n{first}\n{second}");
+    ensure!(first != fresh, "dom0 has not booted, in spite of --fresh");
+    Ok(())
 }
 
 /// Has `xl-cfg` configure a release image. Returns the configuration and the path of the image.
