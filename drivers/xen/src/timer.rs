@@ -23,12 +23,10 @@ impl InterruptHandler for Timer {
 /// machine's own timer goes on. To be called once events are announced.
 pub(crate) fn start(events: &'static EventChannels) {
     let Some(virq) = xen::TIMER_VIRQ else { return };
-    let port = match hypercalls::bind_virq(virq) {
-        Ok(number) => Port::new(number.into()),
-        Err(error) => return log::warn!("Xen tells of no deadlines: {error}"),
-    };
+    let number = hypercalls::bind_virq(virq).ok();
+    let port = number.and_then(|number| Port::new(number.into()));
     // Without a handler the channel is held back, and does no harm.
     if !port.is_some_and(|port| events.listen(port, &Timer)) || !xen::use_timer() {
-        log::warn!("Xen minds no deadlines; the machine's own timer does");
+        log::warn!("Xen tells of no deadlines; the machine's own timer does");
     }
 }
