@@ -167,13 +167,23 @@ impl Options {
         self.need(guests.len() + examples.len(), &[arch.qemu()])?;
         self.need(examples.len(), &examples::PROGRAMS)?;
         runner.one_by_one(self.chosen(images::cases(arch, &how)));
-        // What is typed says itself whether images for development are meant.
-        let commands = if self.release { Vec::new() } else { self.chosen(commands::cases(arch)) };
-        self.need(commands.len(), &[arch.qemu()])?;
-        self.need(commands.len(), &commands::PROGRAMS)?;
-        runner.side_by_side(commands);
+        self.run_commands(arch, runner)?;
         self.build_and_run(runner, guests, &|names| guests::compile(arch, &how, names));
         self.build_and_run(runner, examples, &|names| examples::compile(arch, &how, names));
+        Ok(())
+    }
+
+    /// Runs the commands that people type. They say themselves how images are built.
+    fn run_commands(&self, arch: Arch, runner: &mut Runner) -> Result<()> {
+        if self.release {
+            return Ok(());
+        }
+        let groups = commands::groups(arch).into_iter().map(|cases| self.chosen(cases));
+        let groups: Vec<Vec<Case>> = groups.collect();
+        let count = groups.iter().flatten().count();
+        self.need(count, &[arch.qemu()])?;
+        self.need(count, &commands::PROGRAMS)?;
+        runner.groups(groups);
         Ok(())
     }
 

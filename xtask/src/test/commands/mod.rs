@@ -24,35 +24,38 @@ pub const PROGRAMS: [&str; 3] = ["curl", "gcc", "passt"];
 /// What the example hello prints.
 pub const GREETING: &str = "Hello from Mayfly.";
 
-/// The tests of an architecture.
-pub fn cases(arch: Arch) -> Vec<Case> {
+/// The tests of an architecture. Those in a group are run one after the other: each builds the image
+/// anew that it is about, and for some of them the debug information has to be that of the same build.
+pub fn groups(arch: Arch) -> Vec<Vec<Case>> {
     let name = |what: &str| format!("commands/{what}/{arch}");
     let debug = Case::counting(name("run/gdb"), move || debugger::stops_in_main(arch));
     if arch != Arch::X86_64 {
-        return vec![debug];
+        return vec![vec![debug]];
     }
     let case = |what, work: fn() -> Result<()>| Case::new(name(what), move || Ok(work()?));
-    let mistakes = mistakes::MISTAKES.iter().map(|mistake| {
-        Case::new(name(&format!("mistakes/{}", mistake.name)), || Ok(mistake.is_explained()?))
-    });
-    let mut cases = vec![
-        // The one that takes longest.
-        case("new", new::guide),
-        case("run/http", run::serves),
+    let mut hello = vec![
         case("run/hello", run::greets),
-        case("run/port", || run::serves_at_port(&[])),
-        case("run/timeout", run::times_out),
-        case("run/disk", || run::keeps_data(&[])),
-        case("run/unix", run::serves_as_process),
-        Case::counting(name("run/tap"), run::serves_on_tap),
-        Case::counting(name("run/unix-on-tap"), run::process_takes_tap),
         debug,
-        case("reports", reports::are_symbolized),
-        case("build", build::prints_paths),
-        case("describe", build::describes_images),
         case("size", build::tells_sizes),
         case("bench-boot", build::counts_instructions),
     ];
-    cases.extend(mistakes);
-    cases
+    hello.extend(mistakes::MISTAKES.iter().map(|mistake| {
+        Case::new(name(&format!("mistakes/{}", mistake.name)), || Ok(mistake.is_explained()?))
+    }));
+    let http = vec![
+        case("run/http", run::serves),
+        case("run/port", || run::serves_at_port(&[])),
+        case("run/timeout", run::times_out),
+        case("run/unix", run::serves_as_process),
+        Case::counting(name("run/tap"), run::serves_on_tap),
+        Case::counting(name("run/unix-on-tap"), run::process_takes_tap),
+        case("describe", build::describes_images),
+    ];
+    let others = vec![
+        case("run/disk", || run::keeps_data(&[])),
+        case("reports", reports::are_symbolized),
+        case("build", build::prints_paths),
+    ];
+    // The one that takes longest comes first.
+    vec![vec![case("new", new::guide)], hello, http, others]
 }
