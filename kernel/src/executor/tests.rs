@@ -345,7 +345,7 @@ fn a_hundred_thousand_sleepers_wake_in_order() {
     assert!(log.borrow().is_sorted());
 }
 
-/// Ends a task whose waker is kept, and has as many others take places as there are in use.
+/// Runs so many tasks to their end, and returns a waker of each.
 async fn wakers_of_ended_tasks(count: usize) -> Vec<std::task::Waker> {
     let kept = Rc::new(RefCell::new(Vec::new()));
     let tasks = (0..count).map(|_| {
@@ -370,6 +370,15 @@ fn who_keeps_the_waker_of_an_ended_task_is_not_the_last_to_have_it() {
         assert_eq!(ready::lingering(), 1, "the next task of its place has another waker");
         kept.into_iter().for_each(std::task::Waker::wake);
         drop(others);
+    });
+}
+
+#[test]
+fn the_wakers_of_places_that_are_given_back_linger_too() {
+    run(async {
+        let kept = wakers_of_ended_tasks(100).await;
+        assert!(ready::lingering() > 50, "{} linger", ready::lingering());
+        drop(kept);
     });
 }
 
