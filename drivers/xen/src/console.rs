@@ -34,6 +34,9 @@ use crate::{
 /// How long polled output waits for room, in nanoseconds, before the rest is dropped.
 const PATIENCE: u64 = 500_000_000;
 
+/// Bytes of polled output that are written at once.
+const PART: usize = 128;
+
 /// Room for what is said about bytes that were dropped.
 const NOTE: usize = 64;
 
@@ -114,10 +117,18 @@ fn tell(port: Port) {
 }
 
 /// Writes all of `bytes`. Waits a while for room, and drops the rest then.
+///
+/// Reports of faults may lead to memory that cannot be read, and a word about that is printed as well.
+/// So what is printed is read before the ring is taken.
 fn write_polled(bytes: &[u8]) {
     let Some(output) = OUTPUT.get() else { return };
-    // Taken when the report of a fault in here is written, which is lost then.
-    let _ = output.try_with(|output| output.write_all(bytes));
+    for part in bytes.chunks(PART) {
+        let mut copy = [0; PART];
+        let copy = copy.get_mut(..part.len()).unwrap_or_default();
+        copy.copy_from_slice(part);
+        // Taken when the report of a fault in here is written, which is lost then.
+        let _ = output.try_with(|output| output.write_all(copy));
+    }
 }
 
 impl Output {
