@@ -22,8 +22,8 @@ struct Progress {
     watches: Vec<Watch>,
 }
 
-/// What a state of the back end means for who waits: `None` that there is more to wait for.
-type Decide = fn(State) -> Option<Result<(), BusError>>;
+/// What how things are means for who waits: `None` that there is more to wait for.
+type Decide = fn(&Look) -> Option<Result<(), BusError>>;
 
 impl Progress {
     async fn new(link: Rc<Link>) -> Result<Self, BusError> {
@@ -52,10 +52,10 @@ impl Progress {
         Ok(())
     }
 
-    /// Waits until `decide` gives something for the state of the back end.
+    /// Waits until `decide` gives something for how things are.
     async fn wait(&mut self, decide: Decide) -> Result<(), BusError> {
         let mut result = Ok(());
-        let mut is_over = |look: Look| match decide(look.state) {
+        let mut is_over = |look: Look| match decide(&look) {
             Some(decision) => {
                 result = decision;
                 true
@@ -94,7 +94,7 @@ impl Frontend<Ended> {
     /// [`BusError::Gone`] if the device was detached.
     pub async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
         let mut has_heard = false;
-        let mut is_ready = |Look { state, is_wanted }: Look| {
+        let mut is_ready = |Look { state, is_wanted, .. }: Look| {
             // One that has begun already may not know of the end yet, and be about to map the old
             // rings, whose references are given to other pages soon. It closes when it hears of it.
             has_heard |= state != State::InitWait;
@@ -129,7 +129,7 @@ impl Frontend<Initialising> {
     /// # Errors
     /// [`BusError::Gone`] if the device is detached instead.
     pub async fn negotiate(mut self) -> Result<Frontend<Negotiating>, BusError> {
-        self.progress.wait(|state| (state == State::InitWait).then_some(Ok(()))).await?;
+        self.progress.wait(|look| (look.state == State::InitWait).then_some(Ok(()))).await?;
         Ok(Frontend::new(self.progress))
     }
 }
@@ -141,7 +141,9 @@ impl Frontend<Negotiating> {
     /// [`BusError::Closed`] if the back end does not like them, [`BusError::Gone`].
     pub async fn connect(mut self, offer: Offer) -> Result<Frontend<Connected>, BusError> {
         self.progress.link.publish(offer, State::Connected).await?;
-        let decide: Decide = |state| match state {
+        let decide: Decide = |look| match look.state {
+            // The device was made anew while nobody looked, and its back end waits for a beginning.
+            _ if look.own != State::Connected => Some(Err(BusError::Gone)),
             State::Connected | State::Reconfiguring | State::Reconfigured => Some(Ok(())),
             State::Closing | State::Closed => Some(Err(BusError::Closed)),
             State::Unknown => Some(Err(BusError::Gone)),
@@ -156,7 +158,7 @@ impl Frontend<Connected> {
     /// Waits until the back end is not there for this front end any more. Returns why:
     /// [`BusError::Closed`] if it may come back.
     pub async fn lost(mut self) -> BusError {
-        let decide: Decide = |state| match state {
+        let decide: Decide = |look| match look.state {
             State::Connected | State::Reconfiguring | State::Reconfigured => None,
             _ => Some(Err(BusError::Closed)),
         };

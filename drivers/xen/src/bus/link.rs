@@ -42,6 +42,9 @@ pub(super) struct Look {
     pub(super) state: State,
     /// Whether the back end is there to stay: the tools say so before they have it close.
     pub(super) is_wanted: bool,
+    /// The front end's own state, which the tools set when they make a device, perhaps one under the
+    /// same names.
+    pub(super) own: State,
 }
 
 impl Link {
@@ -106,13 +109,17 @@ impl Link {
     /// # Errors
     /// [`BusError::Gone`] if the front end's directory is not there, or leads to another back end.
     pub(super) async fn look(&self) -> Result<Look, BusError> {
-        const NODES: [Node; 3] = [LEAD, Node::Back("state"), Node::Back("online")];
+        const STATE: Node = Node::Back("state");
+        const OWN: Node = Node::Front("state");
+        const NODES: [Node; 4] = [LEAD, STATE, Node::Back("online"), OWN];
         let seen = self.read(&NODES).await?;
         if seen.text(LEAD) != Some(&self.back) {
             return Err(BusError::Gone);
         }
+        let state = |node| seen.text(node).map_or(State::Unknown, State::parse);
         Ok(Look {
-            state: seen.text(Node::Back("state")).map_or(State::Unknown, State::parse),
+            state: state(STATE),
+            own: state(OWN),
             is_wanted: seen.number(Node::Back("online")) != Some(0),
         })
     }

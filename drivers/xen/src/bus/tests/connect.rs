@@ -61,6 +61,20 @@ fn a_device_that_is_taken_away_before_its_nodes_are_there_is_gone() {
 }
 
 #[test]
+fn a_device_that_is_made_anew_while_nobody_looks_is_gone() {
+    let guest = Guest::new();
+    let back = back(&guest);
+    back.attach(&[]);
+    back.offer(&[]);
+    let connected = publish(&back, &negotiate(&back));
+    // All of it before the guest looks again: it stands still, or the app does something else.
+    back.detach();
+    back.attach(&[]);
+    back.offer(&[]);
+    assert!(matches!(connected.take(), Some(Err(BusError::Gone))));
+}
+
+#[test]
 fn it_waits_for_a_back_end_that_ends_with_an_earlier_kernel() {
     let guest = Guest::new();
     let back = back(&guest);
