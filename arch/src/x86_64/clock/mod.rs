@@ -198,7 +198,10 @@ fn set_timer(deadline: u64) {
     let ticks = cpu::cycles();
     let left = if deadline == NEVER { NEVER } else { deadline.saturating_sub(time_at(ticks)) };
     if xen::has_timer() {
-        return xen::set_timer((left != NEVER).then_some(left));
+        if xen::set_timer((left != NEVER).then_some(left)) {
+            return;
+        }
+        xen::leave_timer();
     }
     if timer::uses_tsc() {
         timer::wait_for_tsc(tsc_at(deadline));

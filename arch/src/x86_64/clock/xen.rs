@@ -35,6 +35,13 @@ struct SingleShot {
     flags: u32,
 }
 
+/// Where the clock is in the shared information: that of the first vCPU.
+const TIME_INFO: usize = 0x20;
+
+/// The longest that the timer is set for, in nanoseconds: a year. Xen's times are signed, and what is
+/// far away would be long ago.
+const REACH: u64 = 365 * 24 * 3600 * 1_000_000_000;
+
 /// Whether deadlines are Xen's business.
 static HAS_TIMER: AtomicBool = AtomicBool::new(false);
 
@@ -46,38 +53,35 @@ pub(super) fn has_timer() -> bool {
 /// Uses Xen's timer from now on. False if it has none for us.
 pub(super) fn use_timer() -> bool {
     // A new vCPU may have a timer that ticks.
-    let stopped = vcpu_op(Command::StopPeriodic, 0) == 0;
+    let stop = [Command::StopPeriodic, Command::StopSingleShot];
+    let stopped = stop.into_iter().all(|command| vcpu_op(command, 0));
     HAS_TIMER.store(stopped, Ordering::Relaxed);
     stopped
 }
 
-/// Uses it no more: the guest is in another domain, where nobody has asked for its events yet.
+/// Uses it no more: it has failed, or the guest is in another domain, where nobody has asked for its
+/// events yet.
 pub(super) fn leave_timer() {
     HAS_TIMER.store(false, Ordering::Relaxed);
 }
 
-/// Sends the event `VIRQ_TIMER` in so many nanoseconds, or no more.
-pub(super) fn set_timer(left: Option<u64>) {
-    let Some(left) = left else {
-        vcpu_op(Command::StopSingleShot, 0);
-        return;
-    };
+/// Sends the event `VIRQ_TIMER` in so many nanoseconds, or earlier if that is beyond its reach, or no
+/// more. False if Xen does not.
+pub(super) fn set_timer(left: Option<u64>) -> bool {
+    let Some(left) = left else { return vcpu_op(Command::StopSingleShot, 0) };
     let now = shared_info().and_then(|(page, _)| system_time(page));
     // If Xen were just writing its clock the event comes at once, and this is tried again.
-    let timeout = now.and_then(|now| now.checked_add(left)).unwrap_or(0);
+    let timeout = now.map_or(0, |now| now.saturating_add(left.min(REACH)));
     let argument = SingleShot { timeout, flags: 0 };
-    vcpu_op(Command::SetSingleShot, (&raw const argument).expose_provenance());
+    vcpu_op(Command::SetSingleShot, (&raw const argument).expose_provenance())
 }
 
-/// Has Xen do something with the timers of the first vCPU. Returns 0 if it does.
-fn vcpu_op(command: Command, argument: usize) -> isize {
+/// Has Xen do something with the timers of the first vCPU. False if it does not.
+fn vcpu_op(command: Command, argument: usize) -> bool {
     // SAFETY: only what runs on Xen uses its timer. The commands read their argument, which
     // `set_timer` has on its stack, and write no memory.
-    unsafe { hypercall::call(VCPU_OP, [command as usize, 0, argument, 0, 0]) }
+    unsafe { hypercall::call(VCPU_OP, [command as usize, 0, argument, 0, 0]) == 0 }
 }
-
-/// Where the clock is in the shared information: that of the first vCPU.
-const TIME_INFO: usize = 0x20;
 
 /// The rate of the TSC, from the leaf of time: as multiplier and shift, or in kHz.
 pub(super) fn rate(base: u32) -> Option<Rate> {

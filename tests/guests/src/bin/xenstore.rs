@@ -12,9 +12,13 @@ use guests::check;
 use mayfly::{
     BootArguments, Machine, Result,
     alloc::{format, vec, vec::Vec},
-    println,
+    println, spawn,
+    time::{Duration, sleep},
     xen::{Access, Store, StoreError},
 };
+
+/// More nanoseconds than 63 bits can count.
+const BEYOND_TIME: Duration = Duration::from_secs(10_000_000_000);
 
 #[derive(BootArguments)]
 struct Args {
@@ -26,6 +30,8 @@ struct Args {
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
     let args: Args = machine.arguments()?;
+    // A deadline that Xen's signed time does not reach keeps nothing from happening.
+    spawn(sleep(BEYOND_TIME)).detach();
     let Some(xen) = machine.xen() else {
         return guests::fail("there is no XenStore; this guest is for Xen");
     };
@@ -110,7 +116,7 @@ async fn transactions(store: &Store) -> Result {
     let tasks: Vec<_> = (0..5)
         .map(|_| {
             let store = store.clone();
-            mayfly::spawn(async move {
+            spawn(async move {
                 store
                     .transaction(async |t| {
                         let count: u32 = t.read_number("data/count").await?;
@@ -131,7 +137,7 @@ async fn at_once(store: &Store) -> Result {
     let tasks: Vec<_> = (0..300)
         .map(|number| {
             let store = store.clone();
-            let task = mayfly::spawn(async move {
+            let task = spawn(async move {
                 let path = format!("data/many/{}", number % 30);
                 store.write(&path, format!("{number}")).await?;
                 store.read(&path).await
@@ -181,7 +187,7 @@ async fn quotas(store: &Store) -> Result {
 
     let open = (0..50).map(|_| {
         let store = store.clone();
-        mayfly::spawn(async move { store.transaction(async |t| t.read("name").await).await })
+        spawn(async move { store.transaction(async |t| t.read("name").await).await })
     });
     let open: Vec<_> = open.collect();
     // There is a quota of these, too, and they take turns.
