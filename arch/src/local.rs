@@ -27,6 +27,8 @@ macro_rules! local {
 
 #[cfg(target_os = "none")]
 mod bare {
+    use core::convert::Infallible;
+
     /// A value that belongs to the one vCPU; see [`local!`](crate::local).
     pub struct Local<T>(T);
 
@@ -48,6 +50,17 @@ mod bare {
         pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
             assert!(!crate::in_interrupt(), "per-vCPU state used in an interrupt handler");
             f(&self.0)
+        }
+
+        /// As [`with`](Self::with). Only a thread of the host, when it ends, has lost the value.
+        ///
+        /// # Errors
+        /// None.
+        ///
+        /// # Panics
+        /// In an interrupt handler.
+        pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, Infallible> {
+            Ok(self.with(f))
         }
     }
 }

@@ -85,7 +85,8 @@ impl TaskWaker {
     /// and a handler must not free anything.
     pub(super) fn release(self: Arc<Self>) {
         if Arc::strong_count(&self) > 1 {
-            LINGERING.with(|lingering| lingering.borrow_mut().keep(self));
+            // A thread of the host that ends may have no list any more. It has no handlers either.
+            let _ = LINGERING.try_with(|lingering| lingering.borrow_mut().keep(self));
         }
     }
 
@@ -135,16 +136,25 @@ struct Lingering {
 
 impl Lingering {
     fn keep(&mut self, waker: Arc<TaskWaker>) {
-        // Looking at all of them whenever the list is full costs little for each, as it grows in
-        // powers of two.
+        if self.make_room() {
+            self.wakers.push(waker);
+        } else {
+            // Better lost than freed by an interrupt handler.
+            mem::forget(waker);
+        }
+    }
+
+    /// Makes room for another one, of those that nobody else has any more, or else of memory. Looking
+    /// at all of them costs little for each that is kept, because as many as have stayed fit in before
+    /// the next look.
+    fn make_room(&mut self) -> bool {
         if self.wakers.len() == self.wakers.capacity() {
             self.wakers.retain(|waker| Arc::strong_count(waker) > 1);
+            let wanted = self.wakers.len().max(1);
+            // If there is not as much, the place of one that has gone will do.
+            let _ = try_reserve(&mut self.wakers, wanted, "the wakers of ended tasks");
         }
-        match try_reserve(&mut self.wakers, 1, "a task's waker") {
-            Ok(()) => self.wakers.push(waker),
-            // Better lost than freed by an interrupt handler.
-            Err(_) => mem::forget(waker),
-        }
+        self.wakers.len() < self.wakers.capacity()
     }
 }
 
