@@ -65,7 +65,8 @@ fn find(list: &str, user: &str, is_root: bool) -> Option<Tap> {
             || about["group"].is_null() && (about["user"].is_null() || about["user"] == user);
         // A carrier is there while a process has it open.
         let free = interface["flags"].as_array()?.iter().any(|flag| flag == "NO-CARRIER");
-        let is_tap = about["type"] == "tap";
+        // One with several queues is opened in another way.
+        let is_tap = about["type"] == "tap" && about["multi_queue"] != true;
         let address = interface["addr_info"].as_array()?.first()?;
         let prefix = u8::try_from(address["prefixlen"].as_u64()?).ok()?;
         (is_tap && ours && free && (1..=LONGEST_PREFIX).contains(&prefix)).then_some(())?;
@@ -76,19 +77,23 @@ fn find(list: &str, user: &str, is_root: bool) -> Option<Tap> {
 
 /// Whether boot arguments say what the first network's address is to be.
 pub fn is_addressed(arguments: &[String]) -> bool {
-    words(arguments).any(|word| word.starts_with("ip="))
+    addresses(arguments).next().is_some()
 }
 
 /// Where the ports that an app declares for HTTP are on a TAP interface, if the boot arguments give
 /// it an address.
 pub fn urls(arguments: &[String], declared: &[Forward]) -> Vec<SocketAddrV4> {
-    let address = words(arguments)
-        .filter_map(|word| word.strip_prefix("ip="))
-        .find_map(|value| value.split('/').next()?.parse::<Ipv4Addr>().ok());
+    let address = addresses(arguments).find_map(|value| value.split('/').next()?.parse().ok());
     let http = declared.iter().filter(|port| port.protocol == Protocol::Http);
     address
-        .map(|address| http.map(|port| SocketAddrV4::new(address, port.guest)).collect())
+        .map(|address: Ipv4Addr| http.map(|port| SocketAddrV4::new(address, port.guest)).collect())
         .unwrap_or_default()
+}
+
+/// What boot arguments say about the first network's address.
+fn addresses(arguments: &[String]) -> impl Iterator<Item = &str> {
+    words(arguments)
+        .filter_map(|word| word.strip_prefix("net0.").unwrap_or(word).strip_prefix("ip="))
 }
 
 /// The words of boot arguments, as far as these are keys of the system, which need no quotes.
@@ -119,6 +124,7 @@ mod tests {
 
     const ADA: &str = r#","user":"ada""#;
     const OTHERS: &str = r#","user":"root""#;
+    const QUEUES: &str = r#","multi_queue":true"#;
     const GROUP: &str = r#","user":"ada","group":"kvm""#;
 
     #[test]
@@ -130,6 +136,7 @@ mod tests {
         assert!(found("tap", ADA, free, "10.0.0.1/24") && found("tap", "", free, "10.0.0.1/24"));
         assert!(!found("tap", OTHERS, free, "10.0.0.1/24"));
         assert!(!found("tap", GROUP, free, "10.0.0.1/24"));
+        assert!(!found("tap", QUEUES, free, "10.0.0.1/24"));
         assert!(!found("tap", ADA, "LOWER_UP", "10.0.0.1/24"));
         assert!(!found("tun", ADA, free, "10.0.0.1/24"));
         assert!(!found("tap", ADA, free, ""));
@@ -160,7 +167,9 @@ mod tests {
         };
         assert_eq!(urls("ip=10.0.0.2/24,x=1"), (true, "10.0.0.2:80".into()));
         assert_eq!(urls("x=1 --ip=10.0.0.2/24"), (true, "10.0.0.2:80".into()));
+        assert_eq!(urls("net0.ip=10.0.0.2/24"), (true, "10.0.0.2:80".into()));
         assert_eq!(urls("ip=dhcp"), (true, String::new()));
+        assert_eq!(urls("net1.ip=10.0.0.2/24"), (false, String::new()));
         assert_eq!(urls("zip=1"), (false, String::new()));
     }
 }

@@ -57,7 +57,9 @@ impl Options {
             return Ok((network, arguments, ports));
         };
         let ours = tap.boot_arguments();
-        ui::progress("Using", format_args!("TAP interface {}, with {}", tap.name, ours.join(" ")));
+        let line = ours.join(" ");
+        ui::progress("Using", format_args!("TAP interface {}, with {line}", tap.name));
+        ui::progress("", "`-- ip=dhcp` uses passt instead, which reaches what this machine does");
         arguments.extend(ours);
         Ok((Network::Tap(tap.name), arguments, Reserved::default()))
     }
