@@ -31,7 +31,7 @@ use core::{
     future::poll_fn,
 };
 
-use mayfly_arch::console as polled;
+use mayfly_arch::{console as polled, uninterrupted};
 use mayfly_device::ConsoleDevice;
 
 use self::{
@@ -118,6 +118,8 @@ pub async fn read_line() -> String {
 }
 
 /// The console as a [`fmt::Write`]: `writeln!(Console, …)`. See also [`println!`](crate::println).
+///
+/// Text that is formatted is written in one piece, with interrupts off meanwhile.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Console;
 
@@ -125,6 +127,11 @@ impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         write(text.as_bytes());
         Ok(())
+    }
+
+    /// The whole of it, before an interrupt handler writes anything.
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> fmt::Result {
+        uninterrupted(|| fmt::write(self, text))
     }
 }
 

@@ -7,7 +7,7 @@
 use core::fmt::{self, Write as _};
 
 use log::{LevelFilter, Metadata, Record};
-use mayfly_arch::{IrqLock, clock};
+use mayfly_arch::{IrqLock, clock, uninterrupted};
 
 /// The log macros, so that an app needs no dependency of its own on the `log` crate.
 pub use log::{debug, error, info, trace, warn};
@@ -75,5 +75,10 @@ impl fmt::Write for Line {
         HISTORY.with(|history| history.push(text));
         crate::console::write(text.as_bytes());
         Ok(())
+    }
+
+    /// The whole of it, before an interrupt handler writes anything.
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> fmt::Result {
+        uninterrupted(|| fmt::write(self, text))
     }
 }

@@ -8,6 +8,7 @@ use core::{
 
 use crate::{
     console,
+    cpu::interrupts_disable,
     fdt::Conduit,
     machine::registers,
     xen::{self, Reason},
@@ -56,6 +57,7 @@ pub fn power_off(status: u8) -> ! {
 
 /// Starts the machine anew, and says so, because not everybody can tell that from an end.
 pub fn reboot() -> ! {
+    interrupts_disable();
     let _ = writeln!(Polled, "mayfly: reboots");
     xen::shut_down(Reason::Reboot);
     call(SYSTEM_RESET);
@@ -72,6 +74,8 @@ pub fn crash(status: u8) -> ! {
 
 /// Leaves by semihosting, or prints the status and returns.
 fn exit(status: u8) {
+    // What an interrupt handler logged would end up in the line about the status.
+    interrupts_disable();
     // Taken back first: if nobody answers, the call is an undefined instruction, whose report ends
     // here again.
     if SEMIHOSTING.swap(false, Ordering::Relaxed) {
@@ -90,7 +94,7 @@ fn call(function: u32) {
 
 /// Stops this CPU, when nothing else is left.
 pub(crate) fn halt() -> ! {
-    crate::cpu::interrupts_disable();
+    interrupts_disable();
     loop {
         registers::wait();
     }

@@ -1,4 +1,5 @@
-//! An interrupt handler may count, log, write to the console and wake a task.
+//! An interrupt handler may count, log, write to the console and wake a task. What it writes never
+//! ends up within a line of the task that it interrupts.
 //@ machine: microvm gic3 xen
 //@ disk: 1M
 //@ report: an interrupt has come
@@ -7,12 +8,13 @@
 #![forbid(unsafe_code)]
 
 use core::{
+    fmt,
     future::poll_fn,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use mayfly::{Machine, Result};
-use mayfly_arch::{IrqLock, in_interrupt};
+use mayfly_arch::{IrqLock, cpu, in_interrupt};
 use mayfly_device::{InterruptHandler, Signal};
 
 static OUTSIDE: AtomicU32 = AtomicU32::new(0);
@@ -34,6 +36,28 @@ impl InterruptHandler for Marks {
     }
 }
 
+/// Counts how often it is shown where an interrupt handler could write.
+struct Part;
+
+static INTERRUPTIBLE: AtomicU32 = AtomicU32::new(0);
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if cpu::interrupts_enabled() {
+            INTERRUPTIBLE.fetch_add(1, Ordering::Relaxed);
+        }
+        f.write_str("part of a line")
+    }
+}
+
+fn write_lines() -> Result {
+    guests::check(cpu::interrupts_enabled(), "interrupts are off before")?;
+    mayfly::println!("{Part}, {Part}");
+    mayfly::log::info!("{Part}, {Part}");
+    guests::check(INTERRUPTIBLE.load(Ordering::Relaxed) == 0, "a line can be interrupted")?;
+    guests::check(cpu::interrupts_enabled(), "interrupts are off afterwards")
+}
+
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
     let waiter = mayfly::spawn(poll_fn(|cx| SIGNAL.poll(cx)));
@@ -41,5 +65,6 @@ async fn main(machine: Machine) -> Result {
     guests::check(waiter.await == Ok(()), "the task that waits has ended otherwise")?;
     guests::check(COUNT.with(|count| *count) > 0, "the handler was not called")?;
     guests::check(OUTSIDE.load(Ordering::Relaxed) > 0, "what came before is forgotten")?;
+    write_lines()?;
     guests::pass()
 }

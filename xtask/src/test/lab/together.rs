@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::Shared;
 use crate::app::App;
@@ -39,6 +39,15 @@ const TALK: &str = "
     wait $talks
     cat compared.*
     rm -f sent.* back.* compared.*";
+
+/// What the guests have said, and what dom0 knows of them.
+const STATE: &str = "
+    xl list
+    for log in /var/log/xen/console/guest-echo-*.log; do echo \"$log:\"; tail -n 20 $log; done
+    xenstore-ls -f /local/domain | grep /vif/
+    ip -s neigh show dev xenbr0
+    ip -s link
+    dmesg | tail -n 20";
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -101,7 +110,9 @@ fn run_all(session: &mut Session, domains: &mut [Domain]) -> Result<()> {
         domain.unpause(session)?;
     }
     let compared = session.succeed(&format!("ip neigh flush dev xenbr0 >/dev/null; {TALK}"))?;
-    ensure!(compared == "0\n".repeat(COUNT), "not all send back what they are sent:\n{compared}");
+    if compared != "0\n".repeat(COUNT) {
+        bail!("not all send back what they are sent:\n{compared}{}", session.run(STATE)?.text());
+    }
     session.succeed("xl shutdown -a")?;
     for domain in domains {
         let mut bytes = Vec::new();
