@@ -46,6 +46,7 @@ pub fn file_system(tree: &Path, xen: Xen) -> Result<Vec<u8>> {
     root.archive.link("etc/xen/scripts/vif-bridge", "vif-lab");
     root.archive.file("etc/xen/scripts/block", include_bytes!("dom0/block.sh"));
     root.archive.file("etc/xen/xl.conf", b"");
+    root.copy("etc/xen/oxenstored.conf", &tree.join("etc/xen/oxenstored.conf"))?;
     root.copy("bin/busybox", &tree.join("bin/busybox"))?;
     root.programs(tree, xen)?;
     root.modules(tree)?;

@@ -11,9 +11,9 @@ use crate::tools;
 pub fn command(lab: &Lab, hardware: &Hardware, boots: bool) -> Command {
     let mut qemu = bare(lab);
     match lab.xen {
-        Xen::X86_64 => x86_64(&mut qemu, boots),
-        Xen::Aarch64 => aarch64(&mut qemu, hardware.gic),
-        Xen::Armv7 => armv7(&mut qemu),
+        Xen::X86_64 => x86_64(&mut qemu, hardware, boots),
+        Xen::Aarch64 => aarch64(&mut qemu, hardware),
+        Xen::Armv7 => armv7(&mut qemu, hardware),
     }
     if let Some((backend, device)) = hardware.network.qemu_arguments(transport(lab.xen)) {
         qemu.args(["-netdev", &backend, "-device", &device]);
@@ -71,7 +71,7 @@ pub fn ports(xen: Xen, ports: &[(&str, &Path)]) -> Vec<String> {
 }
 
 /// Xen is a multiboot kernel here; dom0's kernel and file system are its modules.
-fn x86_64(qemu: &mut Command, boots: bool) {
+fn x86_64(qemu: &mut Command, hardware: &Hardware, boots: bool) {
     // With SMAP, Xen ends a dom0 that is paravirtualised.
     qemu.args(["-machine", "pc", "-cpu", "max,-smap", "-m", "704"]);
     if !boots {
@@ -84,34 +84,46 @@ fn x86_64(qemu: &mut Command, boots: bool) {
         "com1=115200,8n1 console=com1 maxcpus=1 dom0_mem=384M,max:384M dom0_max_vcpus=1 bootscrub=0 \
          loglvl=warning guest_loglvl=all",
     ]);
-    let linux = "console=hvc0 quiet mitigations=off nokaslr tsc=reliable";
+    let linux = format!("{} mitigations=off nokaslr tsc=reliable", linux_arguments(hardware));
     qemu.args(["-initrd", &format!("{KERNEL} {linux},{DOM0}")]);
 }
 
+/// What every dom0's kernel is told, and what `init.sh` reads from there.
+fn linux_arguments(hardware: &Hardware) -> String {
+    format!("console=hvc0 quiet lab.store={}", hardware.store.program())
+}
+
 /// The device `guest-loader` puts files into memory and tells of them in the device tree.
-fn aarch64(qemu: &mut Command, gic: u8) {
-    of_arm(qemu, gic, 1024);
-    load_on_arm(qemu, 512, 0x4900_0000, 0x5000_0000);
+fn aarch64(qemu: &mut Command, hardware: &Hardware) {
+    of_arm(qemu, hardware.gic, 1024);
+    load_on_arm(qemu, hardware, 512, 0x4900_0000, 0x5000_0000);
 }
 
 /// Peripherals have to be where 32 bits reach, and the processor has a GICv2 of its own.
-fn armv7(qemu: &mut Command) {
+fn armv7(qemu: &mut Command, hardware: &Hardware) {
     qemu.args(["-machine", "virt,virtualization=on,gic-version=2,highmem=off"]);
     qemu.args(["-cpu", "cortex-a15", "-m", "1024"]);
-    load_on_arm(qemu, 384, 0x4400_0000, 0x4700_0000);
+    load_on_arm(qemu, hardware, 384, 0x4400_0000, 0x4700_0000);
 }
 
 /// Xen, dom0 with so many MiB, and where its kernel and its file system are put. Without
 /// `xsm=dummy`, guests of Debian's Xen for ARM have nothing to do with each other.
-fn load_on_arm(qemu: &mut Command, memory: u64, kernel: u64, file_system: u64) {
+fn load_on_arm(
+    qemu: &mut Command,
+    hardware: &Hardware,
+    memory: u64,
+    kernel: u64,
+    file_system: u64,
+) {
     qemu.args(["-kernel", HYPERVISOR]);
     let options = format!(
         "console=dtuart dtuart=/pl011@9000000 maxcpus=1 dom0_mem={memory}M dom0_max_vcpus=1 \
          bootscrub=0 guest_loglvl=all xsm=dummy"
     );
     qemu.args(["-append", &options]);
+    let linux = linux_arguments(hardware);
     for loaded in [
-        format!("addr={kernel:#x},kernel={KERNEL},bootargs=console=hvc0 quiet"),
+        format!("addr={kernel:#x},kernel={KERNEL},bootargs={linux}"),
         format!("addr={file_system:#x},initrd={DOM0}"),
     ] {
         qemu.args(["-device", &format!("guest-loader,{loaded}")]);

@@ -100,6 +100,26 @@ impl Xen {
     }
 }
 
+/// A daemon that keeps XenStore. Guests can tell them apart, and both are in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Store {
+    /// Xen's own, in C.
+    #[default]
+    Xenstored,
+    /// That in OCaml, which XenServer and XCP-ng run.
+    Oxenstored,
+}
+
+impl Store {
+    /// What the program is called.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Xenstored => "xenstored",
+            Self::Oxenstored => "oxenstored",
+        }
+    }
+}
+
 /// The version of ARM's interrupt controller when none is asked for.
 const DEFAULT_GIC: u8 = 3;
 
@@ -112,6 +132,9 @@ pub struct Hardware {
     /// Interrupt controller on ARM: GICv2 or GICv3. Guests see the same.
     #[arg(long, value_name = "VERSION", default_value_t = DEFAULT_GIC, value_parser = clap::value_parser!(u8).range(2..=3))]
     gic: u8,
+    /// The daemon that keeps XenStore.
+    #[arg(long, value_enum, value_name = "DAEMON", default_value = "xenstored")]
+    store: Store,
     /// Boots, instead of going on from where an earlier boot had come to.
     #[arg(long)]
     fresh: bool,
@@ -140,7 +163,17 @@ impl Hardware {
     /// A machine with a certain version of ARM's interrupt controller.
     pub fn with_gic(arch: Xen, gic: u8) -> Self {
         let (network, extra, disks) = (Network::None, Vec::new(), Vec::new());
-        Self { arch, gic, fresh: false, network, extra, disks }
+        Self { arch, gic, store: Store::default(), fresh: false, network, extra, disks }
+    }
+
+    /// The same machine with another daemon for XenStore.
+    pub fn with_store(self, store: Store) -> Self {
+        Self { store, ..self }
+    }
+
+    /// The same machine with nothing attached.
+    fn without_devices(&self) -> Self {
+        Self { store: self.store, ..Self::with_gic(self.arch, self.gic) }
     }
 
     /// The same machine with a network card, which is on the bridge that guests are on. The network

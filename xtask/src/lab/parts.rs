@@ -83,10 +83,11 @@ pub const MODULES: [&str; 23] = [
 pub const OTHERS: [(&str, &str); 1] = [("sbin/losetup", "usr/sbin/losetup")];
 
 /// Programs of Xen's, below `usr/lib/xen-VERSION/bin`; not all are there on each architecture.
-pub const PROGRAMS: [&str; 10] = [
+pub const PROGRAMS: [&str; 11] = [
     "init-dom0less",
     "libxl-save-helper",
     "lsevtchn",
+    "oxenstored",
     "vchan-socket-proxy",
     "xen-init-dom0",
     "xenconsole",

@@ -46,7 +46,7 @@ impl Snapshot {
         (VERSION, shape, ports).hash(&mut hasher);
         let qemu = Command::new(lab.xen.arch().qemu());
         version(&qemu)?.hash(&mut hasher);
-        let usual = machine::command(lab, &Hardware::with_gic(lab.xen, hardware.gic), true);
+        let usual = machine::command(lab, &hardware.without_devices(), true);
         usual.get_args().collect::<Vec<_>>().hash(&mut hasher);
         // These stay as they are as long as the packages do.
         for file in [HYPERVISOR, KERNEL] {

@@ -42,13 +42,25 @@ pub(super) async fn read(nodes: &Nodes, path: &str) -> Result<Vec<u8>, StoreErro
     Err(StoreError::Again)
 }
 
+/// What the error means if it is that the daemon knows no `DIRECTORY_PART`, as oxenstored of Xen 4.17:
+/// then nobody can have the list.
+fn unknown(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Other(name) if name.as_str() == "ENOSYS" => StoreError::TooLarge,
+        error => error,
+    }
+}
+
 /// As [`read`]; `None` if the directory changes meanwhile.
 async fn read_once(nodes: &Nodes, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let mut list = Vec::new();
     let mut generation = None;
     loop {
         let offset = format!("{}\0", list.len());
-        let reply = nodes.ask(Kind::DirectoryPart, path, offset.as_bytes())?.await?;
+        let reply = nodes
+            .ask(Kind::DirectoryPart, path, offset.as_bytes())?
+            .await
+            .map_err(|error| unknown(error.into()))?;
         let end = reply.iter().position(|byte| *byte == 0).ok_or(StoreError::Protocol)?;
         let (number, part) = reply.split_at(end);
         if *generation.get_or_insert_with(|| number.to_vec()) != *number {

@@ -15,7 +15,8 @@ pub enum StoreError {
     /// Others changed the same nodes meanwhile, more often than it pays to try again (EAGAIN).
     Again,
     /// The request is longer than one may be: 4096 bytes, of which a path may have 3072, or 2048 if
-    /// it is relative. It was not sent. Or a directory has more names than this side takes.
+    /// it is relative. It was not sent. Or a directory has more names than this side takes, or than XenStore can
+    /// tell.
     TooLarge,
     /// The guest has as many nodes, watches or transactions, or as large ones, as it may have
     /// (ENOSPC, EQUOTA, E2BIG, ENOMEM).

@@ -24,7 +24,8 @@ while read -r module; do
 done </modules/order
 mount -t xenfs xenfs /proc/xen
 grep -q control_d /proc/xen/capabilities || say "this is not dom0"
-xenstored --pid-file=/run/xenstored.pid || say "xenstored failed"
+store=$(sed -n 's/.*lab\.store=\([a-z]*\).*/\1/p' /proc/cmdline)
+"${store:-xenstored}" --pid-file=/run/xenstored.pid || say "$store failed"
 tries=0
 until xenstore-read -s / >/dev/null 2>&1 || [ $tries -gt 100 ]; do
     tries=$((tries + 1))

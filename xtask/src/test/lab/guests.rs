@@ -30,6 +30,13 @@ const BRIEFLY: Duration = Duration::from_secs(2);
 /// The memory that a guest of ours has to make do with, in MiB.
 const LITTLE: u64 = 4;
 
+/// What the names of tests end with where XenStore is kept by the daemon in OCaml.
+const WITH_OXENSTORED: &str = "-oxenstored";
+
+/// The test guests that are run there: they use much of XenStore, or its watches and permissions.
+const STORE_GUESTS: [&str; 6] =
+    ["attached_network", "balloon", "conduit", "connects", "vchan", "xenstore"];
+
 /// The tests with examples.
 pub fn examples(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
     vec![
@@ -47,20 +54,31 @@ pub fn examples(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
 /// # Errors
 /// If the sources of the test guests cannot be read.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
+    let guests = package()?.guests()?;
+    let wanted = guests.iter().filter(|(_, directives)| directives.under_xen(arch));
+    wanted.map(|(binary, _)| case(machine, binary, "", arch, how)).collect()
+}
+
+/// The tests with those test guests that notice which daemon keeps XenStore, on a machine with that
+/// in OCaml.
+///
+/// # Errors
+/// If the sources of the test guests cannot be read.
+pub fn with_oxenstored(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
+    let wanted = STORE_GUESTS.into_iter();
+    wanted.map(|binary| case(machine, binary, WITH_OXENSTORED, arch, how)).collect()
+}
+
+/// A test with a test guest, whose name ends with `suffix`.
+fn case(machine: &Shared, binary: &str, suffix: &str, arch: Arch, how: &How) -> Result<Case> {
     let package = package()?;
-    for (binary, directives) in package.guests()? {
-        if !directives.under_xen(arch) {
-            continue;
-        }
-        let app = App { binary: binary.clone(), ..package.app.clone() };
-        let how = how.clone();
-        cases.push(machine.case(format!("lab/xen/{binary}/{arch}"), move |session| {
-            let guest = Guest::of(&app, arch, &how);
-            guest.judged(session, &directives)
-        }));
-    }
-    Ok(cases)
+    let found = package.guests()?.into_iter().find(|(name, _)| name == binary);
+    let (_, directives) = found.with_context(|| format!("there is no test guest {binary}"))?;
+    let app = App { binary: binary.to_owned(), ..package.app };
+    let how = how.clone();
+    Ok(machine.case(format!("lab/xen/{binary}{suffix}/{arch}"), move |session| {
+        Guest::of(&app, arch, &how).judged(session, &directives)
+    }))
 }
 
 /// Builds the test guests that the tests called `names` use.
@@ -71,8 +89,10 @@ pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
     let package = package()?;
     // Others may be called as an example is, whose image would be replaced.
     let used = |(binary, directives): (String, Directives)| {
-        let name = format!("lab/xen/{binary}/{arch}");
-        (directives.under_xen(arch) && names.contains(&name)).then_some(binary)
+        let is_used = ["", WITH_OXENSTORED]
+            .into_iter()
+            .any(|suffix| names.contains(&format!("lab/xen/{binary}{suffix}/{arch}")));
+        (directives.under_xen(arch) && is_used).then_some(binary)
     };
     let binaries: Vec<String> = package.guests()?.into_iter().filter_map(used).collect();
     if !binaries.is_empty() {

@@ -17,7 +17,7 @@ use super::guest::failure;
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
-use crate::lab::{Hardware, Session, Xen};
+use crate::lab::{Hardware, Session, Store, Xen};
 
 mod bulk;
 mod commands;
@@ -80,6 +80,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         groups.push(cases);
         if !how.release {
             groups.push(commands::own_machines(&arches));
+            groups.push(with_oxenstored(xen, &arches, how)?);
         }
         if xen == Xen::Aarch64 {
             groups.push(with_gicv2(&arches, how)?);
@@ -98,6 +99,17 @@ fn with_gicv2(arches: &[Arch], how: &How) -> Result<Vec<Case>> {
         .map(|&arch| guests::example(&machine, "timer-gic2", "timer", arch, how))
         .collect();
     cases.push(logs::case(&machine, "logs-gic2"));
+    Ok(cases)
+}
+
+/// What is run on a machine whose XenStore is kept by the daemon in OCaml.
+fn with_oxenstored(xen: Xen, arches: &[Arch], how: &How) -> Result<Vec<Case>> {
+    let machine = Machine::new(xen, Hardware::default_of(xen).with_store(Store::Oxenstored))?;
+    let mut cases = Vec::new();
+    for &arch in arches {
+        cases.extend(guests::with_oxenstored(&machine, arch, how)?);
+    }
+    cases.push(logs::case(&machine, "logs-oxenstored"));
     Ok(cases)
 }
 

@@ -82,6 +82,8 @@ pub(in crate::store) struct Server {
     pub(in crate::store) conflicts: u32,
     /// How often directories change while they are read.
     pub(in crate::store) restless: u32,
+    /// Whether it has `DIRECTORY_PART`.
+    pub(in crate::store) knows_parts: bool,
     pub(in crate::store) watch_quota: usize,
     is_busy: bool,
     /// Requests so far.
@@ -108,6 +110,7 @@ impl Server {
             is_reversed: false,
             conflicts: 0,
             restless: 0,
+            knows_parts: true,
             watch_quota: 100,
             is_busy: false,
             served: 0,
@@ -265,7 +268,7 @@ impl Server {
                 tree.get_mut(&path)?.permissions = permissions;
                 true
             }
-            22 => {
+            22 if self.knows_parts => {
                 let list = tree.list(&path)?;
                 return self.list_part(&list, rest);
             }

@@ -107,6 +107,8 @@ fn long_directories_are_read_in_parts() {
         assert_eq!(store.directory("data").await.unwrap(), names());
         bench.server.borrow_mut().restless = 1000;
         assert_eq!(store.directory("data").await, Err(StoreError::Again));
+        bench.server.borrow_mut().knows_parts = false;
+        assert_eq!(store.directory("data").await, Err(StoreError::TooLarge));
     });
 }
 

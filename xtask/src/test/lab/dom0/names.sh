@@ -1,6 +1,6 @@
 #!/bin/sh
 # What dom0 does while the guest `xenstore` runs, whose name is the first argument: makes a directory
-# for it whose names do not fit into one message of XenStore's, which has 4096 bytes.
+# for it whose names do not fit into one message of XenStore's, which has 4096 bytes. That in OCaml does not know how to tell them in parts.
 until id=$(xl domid "$1" 2>/dev/null) && xenstore-exists "/local/domain/$id/data/greeting"; do
     sleep 0.1
 done
@@ -11,4 +11,8 @@ for number in $(seq 100 699); do
 done
 # shellcheck disable=SC2086 # They are words.
 xenstore-write $nodes
-xenstore-write "$data/ready" 1
+case $(xenstore-read /tool/xenstored) in
+*oxenstored) how=whole ;;
+*) how=parts ;;
+esac
+xenstore-write "$data/ready" $how
