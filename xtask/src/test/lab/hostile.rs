@@ -32,26 +32,42 @@ const NETWORKS: usize = 40;
 /// What is played, and how many lines the guest may print meanwhile: a few for each device, however
 /// often its back end does what it does.
 const TESTS: [(&str, usize); 4] = [("disk", 200), ("net", 250), ("keys", 250), ("store", 60)];
+/// What is played beside oxenstored.
+const BESIDE: (&str, usize) = ("oxenstored", 60);
 
 /// The tests of an architecture.
 ///
 /// # Errors
 /// If the test guests cannot be found.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
+    TESTS.into_iter().map(|test| case(machine, test, arch, how)).collect()
+}
+
+/// The test with a XenStore that means harm, beside oxenstored, which mends it.
+///
+/// # Errors
+/// If the test guest cannot be found.
+pub fn with_oxenstored(machine: &Shared, arch: Arch, how: &How) -> Result<Case> {
+    case(machine, BESIDE, arch, how)
+}
+
+fn case(
+    machine: &Shared,
+    (what, lines): (&'static str, usize),
+    arch: Arch,
+    how: &How,
+) -> Result<Case> {
     let app = App { binary: GUEST.into(), ..package()?.app };
-    let case = |(what, lines): (&'static str, usize)| {
-        let (app, how) = (app.clone(), how.clone());
-        machine.case(name(what, arch), move |session| {
-            let image = build::image_of(&app, arch, &how, &app.binary);
-            with_console(&image, |console| {
-                run(session, &app, &image, what, console)?;
-                let printed = console.iter().filter(|byte| **byte == b'\n').count();
-                ensure!(printed <= lines, "it has printed {printed} lines");
-                Ok(())
-            })
+    let how = how.clone();
+    Ok(machine.case(name(what, arch), move |session| {
+        let image = build::image_of(&app, arch, &how, &app.binary);
+        with_console(&image, |console| {
+            run(session, &app, &image, what, console)?;
+            let printed = console.iter().filter(|byte| **byte == b'\n').count();
+            ensure!(printed <= lines, "it has printed {printed} lines");
+            Ok(())
         })
-    };
-    Ok(TESTS.into_iter().map(case).collect())
+    }))
 }
 
 fn name(what: &str, arch: Arch) -> String {
@@ -60,7 +76,7 @@ fn name(what: &str, arch: Arch) -> String {
 
 /// Whether these tests are among those called `names`.
 pub fn are_among(names: &[String], arch: Arch) -> bool {
-    TESTS.iter().any(|(what, _)| names.contains(&name(what, arch)))
+    TESTS.into_iter().chain([BESIDE]).any(|(what, _)| names.contains(&name(what, arch)))
 }
 
 /// Builds the guest and the program.

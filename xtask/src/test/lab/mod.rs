@@ -108,6 +108,7 @@ fn with_oxenstored(xen: Xen, arches: &[Arch], how: &How) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for &arch in arches {
         cases.extend(guests::with_oxenstored(&machine, arch, how)?);
+        cases.push(hostile::with_oxenstored(&machine, arch, how)?);
     }
     cases.push(logs::case(&machine, "logs-oxenstored"));
     Ok(cases)

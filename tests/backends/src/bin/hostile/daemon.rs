@@ -1,9 +1,10 @@
 //! A XenStore daemon that breaks its protocol, and begins anew when the guest asks for that.
 //!
-//! dom0's own daemon does neither. So this writes to the rings beside it
-//! (xen/include/public/io/xs_wire.h) while it has nothing to do for the guest, and empties them in its
-//! name: it keeps the guest's watches, and refuses them when they are registered again. If it looked
-//! meanwhile, it would find indices that make no sense, and never serve the guest again.
+//! dom0's own daemon does not break it. So this writes to the rings beside it
+//! (xen/include/public/io/xs_wire.h) while it has nothing to do for the guest. That in OCaml begins
+//! anew by itself. Where that in C runs, this empties the rings in its name: it keeps the guest's
+//! watches, and refuses them when they are registered again. If it looked meanwhile, it would find
+//! indices that make no sense, and never serve the guest again.
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
@@ -21,7 +22,9 @@ const FEATURES: usize = 0x810;
 const CONNECTION: usize = 0x814;
 const ERROR: usize = 0x818;
 
-/// `XENSTORE_SERVER_FEATURE_RECONNECTION` and `XENSTORE_SERVER_FEATURE_ERROR`.
+/// `XENSTORE_SERVER_FEATURE_RECONNECTION`
+const RECONNECTION: u32 = 1;
+/// That and `XENSTORE_SERVER_FEATURE_ERROR`.
 const OFFERED: u32 = 3;
 /// `XENSTORE_ERROR_RINGIDX`
 const RING_INDEX: u32 = 2;
@@ -40,7 +43,7 @@ const CASES: [(&str, Option<Header>); 5] = [
     ("error-of-the-ring", None),
 ];
 
-/// Does all of it, or what has one of the names.
+/// Does all of it, or what has one of the names, and begins anew in the daemon's name.
 pub fn run(
     guest: &Guest,
     names: &[String],
@@ -49,13 +52,39 @@ pub fn run(
     let page = Page::map(guest.domain, RINGS)?;
     guest.ask("ping")?;
     page.word(FEATURES).store(OFFERED, SeqCst);
-    for (name, message) in CASES {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            report(name, break_off(guest, &page, message))?;
-        }
+    for (name, message) in wanted(names) {
+        report(name, break_off(guest, &page, message))?;
     }
     page.word(FEATURES).store(0, SeqCst);
     crate::harm::is_idle(guest)
+}
+
+/// As [`run`], where the daemon is to begin anew by itself.
+pub fn run_with_able(
+    guest: &Guest,
+    names: &[String],
+    report: &mut dyn FnMut(&str, Outcome) -> Outcome,
+) -> Outcome {
+    let page = Page::map(guest.domain, RINGS)?;
+    guest.ask("ping")?;
+    let features = page.word(FEATURES).load(SeqCst);
+    if features & RECONNECTION == 0 {
+        return Err(format!("the daemon cannot begin anew, its features are {features}").into());
+    }
+    for (name, message) in wanted(names) {
+        // It does not tell of errors.
+        if let Some(header) = message {
+            report(name, break_reply(guest, &page, header))?;
+        }
+    }
+    crate::harm::is_idle(guest)
+}
+
+/// The cases with these names, or all.
+fn wanted(names: &[String]) -> impl Iterator<Item = (&'static str, Option<Header>)> {
+    CASES
+        .into_iter()
+        .filter(move |(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name))
 }
 
 /// Waits until nothing is under way between the guest and the daemon: the guest sleeps, and the daemon,
@@ -69,6 +98,18 @@ fn settle(guest: &Guest, page: &Page) -> Outcome {
         }
         guest.store.read("/")?;
         Ok((indices() == before).then_some(()))
+    })
+}
+
+/// Breaks the protocol, and waits until the daemon has begun anew, as the guest asks it to.
+fn break_reply(guest: &Guest, page: &Page, header: Header) -> Outcome {
+    settle(guest, page)?;
+    reply(page, header);
+    let produced = page.word(PRODUCED).load(SeqCst);
+    guest.wake()?;
+    until("that the daemon begins anew", || {
+        let has_emptied = page.word(PRODUCED).load(SeqCst) < produced;
+        Ok((has_emptied && page.word(CONNECTION).load(SeqCst) == 0).then_some(()))
     })
 }
 

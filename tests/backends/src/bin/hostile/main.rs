@@ -1,4 +1,4 @@
-//! Plays back ends that mean harm, in dom0: `hostile DOMAIN disk|net|keys|store [NAME...]`.
+//! Plays back ends that mean harm, in dom0: `hostile DOMAIN disk|net|keys|store|oxenstored [NAME...]`.
 //!
 //! The guest is `tests/guests/src/bin/hostile_agent.rs`, created without devices. What belongs to
 //! devices in XenStore is written here, for both sides, and back ends are where no driver of dom0
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 /// Returns how many have failed.
 fn run(arguments: &[String]) -> Outcome<usize> {
     let [domain, what, names @ ..] = arguments else {
-        return Err("what it needs: DOMAIN disk|net|keys|store [NAME...]".into());
+        return Err("what it needs: DOMAIN disk|net|keys|store|oxenstored [NAME...]".into());
     };
     let guest = Guest::new(domain.parse()?)?;
     let mut failures = 0;
@@ -71,7 +71,8 @@ fn run(arguments: &[String]) -> Outcome<usize> {
         "net" => each::<Net<'_>>(&guest, &net::scenarios(), names, &mut report),
         "keys" => keys::run(&guest, names, &mut report),
         "store" => daemon::run(&guest, names, &mut report),
-        other => Err(format!("`{other}` is none of disk, net, keys, store").into()),
+        "oxenstored" => daemon::run_with_able(&guest, names, &mut report),
+        other => Err(format!("`{other}` is none of disk, net, keys, store, oxenstored").into()),
     };
     guest.clear()?;
     outcome.map(|()| failures)
