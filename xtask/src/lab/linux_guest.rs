@@ -80,6 +80,7 @@ impl LinuxGuest {
             mac: Some(MAC),
             disks,
             preserve: true,
+            more: String::new(),
         }
     }
 }

@@ -18,7 +18,6 @@ use crate::debian::{self, Packages};
 use crate::run::Network;
 use crate::{setup, shared, tools, ui};
 
-mod clients;
 mod dom0;
 mod dom0less;
 mod domain;
@@ -28,13 +27,14 @@ mod linux_guest;
 mod machine;
 mod monitor;
 mod parts;
+mod programs;
 mod session;
 mod snapshot;
 
-pub use clients::{Clients, PLACE as CLIENTS};
 pub use dom0less::{DirectEnding, Dom0less};
 pub use domain::{Domain, Ending, Reason};
 pub use linux_guest::{ADDRESS as LINUX_ADDRESS, LinuxGuest};
+pub use programs::{CLIENTS, QEMU};
 pub use session::Session;
 
 /// Boots real Xen with a Linux dom0 under QEMU.

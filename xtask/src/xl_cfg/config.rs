@@ -33,6 +33,8 @@ pub struct Config {
     pub disks: Vec<String>,
     /// Whether it stays for others to look at it, however it ends.
     pub preserve: bool,
+    /// More lines.
+    pub more: String,
 }
 
 impl Config {
@@ -91,7 +93,7 @@ impl Config {
                  on_crash = \"preserve\"\n"
             }
         };
-        text
+        text + &self.more
     }
 }
 
@@ -137,6 +139,7 @@ mod tests {
             mac: None,
             disks: Vec::new(),
             preserve: false,
+            more: String::new(),
         }
     }
 
@@ -178,6 +181,7 @@ on_crash = "preserve"
             mac: Some("00:16:3e:00:00:01"),
             disks: vec!["/srv/a".into(), "/srv/b".into()],
             preserve: true,
+            more: "nomigrate = 1\n".into(),
         };
         let expected = r#"# A Mayfly guest for armv7. xl.cfg(5) explains each line.
 name = "http"
@@ -196,6 +200,7 @@ disk = ["format=raw,vdev=xvda,access=rw,target=/srv/a", "format=raw,vdev=xvdb,ac
 on_poweroff = "preserve"
 on_reboot = "preserve"
 on_crash = "preserve"
+nomigrate = 1
 "#;
         assert_eq!(config.text(), expected);
     }

@@ -95,6 +95,7 @@ impl Config {
             mac: None,
             disks: Vec::new(),
             preserve: false,
+            more: String::new(),
         })
     }
 

@@ -1,5 +1,5 @@
 //! A console beside the first: who is at its other end in dom0 types at it and sees what it answers,
-//! more than the rings hold, and removes it at last.
+//! more than the rings hold, and removes it at last, if it was not there from the beginning.
 //@ machine: xen
 //@ network: none
 //@ dom0: console.sh
@@ -11,7 +11,7 @@
 use core::time::Duration;
 
 use mayfly::{
-    Machine, println, time,
+    BootArguments, Machine, println, time,
     xen::{Channel, ChannelError, Xen},
 };
 
@@ -19,8 +19,15 @@ use mayfly::{
 const MANY: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(40);
 
+#[derive(BootArguments)]
+struct Args {
+    /// Nobody removes the console.
+    stays: bool,
+}
+
 #[mayfly::main]
 async fn main(machine: Machine) -> mayfly::Result {
+    let args: Args = machine.arguments()?;
     let xen = machine.xen().ok_or("there is no Xen")?;
     let missing = xen.console("nobody").await.err();
     guests::check(missing == Some(ChannelError::NotFound), "a console of no name was found")?;
@@ -44,6 +51,9 @@ async fn main(machine: Machine) -> mayfly::Result {
     }
     console.flush().await?;
     println!("all of it");
+    if args.stays {
+        return guests::pass();
+    }
     // The tools remove it.
     let end = soon(console.read(&mut buffer)).await?;
     guests::check(end == Err(ChannelError::Gone), "it does not notice that it was removed")?;

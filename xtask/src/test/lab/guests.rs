@@ -21,6 +21,10 @@ use crate::test::guests::{judge, package};
 use crate::tools::quote;
 use crate::xl_cfg::{Config, least};
 
+mod channel;
+
+pub use channel::case as channel;
+
 /// How long an example may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -92,7 +96,9 @@ pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
         let is_used = ["", WITH_OXENSTORED]
             .into_iter()
             .any(|suffix| names.contains(&format!("lab/xen/{binary}{suffix}/{arch}")));
-        (directives.under_xen(arch) && is_used).then_some(binary)
+        let has_channel =
+            binary == channel::GUEST && names.iter().any(|name| name == channel::NAME);
+        (directives.under_xen(arch) && (is_used || has_channel)).then_some(binary)
     };
     let binaries: Vec<String> = package.guests()?.into_iter().filter_map(used).collect();
     if !binaries.is_empty() {
@@ -184,6 +190,8 @@ struct Guest {
     network: bool,
     /// What dom0 does while it runs.
     script: Option<Script>,
+    /// More lines of its configuration.
+    more: String,
 }
 
 /// Seconds that a script may take, and after the end of its guest, which some do much after: less than
@@ -228,6 +236,7 @@ impl Guest {
             disks: Vec::new(),
             network: false,
             script: None,
+            more: String::new(),
         }
     }
 
@@ -315,6 +324,7 @@ impl Guest {
         config.name = format!("{}-{}", config.name, self.image.arch);
         config.disks.clone_from(&self.disks);
         config.network = self.network;
+        config.more.clone_from(&self.more);
         session.send_file(&quote(&config.kernel), &self.image.path)?;
         if let Some(Script { peer: Some(peer), .. }) = self.script {
             peer.bring(session, Xen::of(self.image.arch))?;

@@ -9,7 +9,7 @@ use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
-use crate::lab::{CLIENTS, Clients, Domain, LINUX_ADDRESS, LinuxGuest, Session};
+use crate::lab::{CLIENTS, Domain, LINUX_ADDRESS, LinuxGuest, Session};
 use crate::test::case::{Case, Failure};
 use crate::test::guests::package;
 use crate::tools::quote;
@@ -41,14 +41,14 @@ pub fn case(machine: &Shared, arches: &[Arch], how: &How) -> Case {
     let (xen, arches, how) = (machine.xen, arches.to_vec(), how.clone());
     machine.case(format!("{NAME}{}", xen.arch()), move |session| {
         let linux = LinuxGuest::prepare(xen.arch())?;
-        let clients = Clients::fetch(xen)?;
+        let clients = CLIENTS.fetch(xen)?;
         linux.send(session)?;
         clients.send(session)?;
         let mut running = Domain::create(session, &linux.config(Vec::new()), false)?;
         let result = beside(session, &mut running, &arches, &how);
         running.destroy(session)?;
         LinuxGuest::remove(session)?;
-        Clients::remove(session)?;
+        CLIENTS.remove(session)?;
         result
     })
 }
@@ -129,7 +129,8 @@ fn linux_reaches_it(session: &mut Session) -> Result<()> {
 
 fn dom0_reaches_it(session: &mut Session) -> Result<()> {
     for (command, expected) in CLIENT_COMMANDS {
-        let printed = session.succeed(&format!("LD_LIBRARY_PATH={CLIENTS} {CLIENTS}/{command}"))?;
+        let printed =
+            session.succeed(&format!("LD_LIBRARY_PATH={0} {0}/{command}", CLIENTS.place))?;
         ensure!(printed.contains(expected), "`{command}` prints:\n{printed}");
     }
     Ok(())

@@ -70,6 +70,9 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
                 cases.extend(early::case(&machine, arch, how));
                 cases.extend(hostile::cases(&machine, arch, how)?);
                 cases.push(commands::xl_cfg(&machine, arch));
+                if arch == Arch::X86_64 {
+                    cases.push(guests::channel(&machine, how)?);
+                }
             }
         }
         cases.push(together::case(&machine, &arches, how));

@@ -18,7 +18,7 @@ use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
-use crate::lab::{CLIENTS as PROGRAMS, Clients, Domain, Session, Xen};
+use crate::lab::{CLIENTS as PROGRAMS, Domain, Session, Xen};
 use crate::linux;
 use crate::test::case::Case;
 use crate::tools::quote;
@@ -64,7 +64,7 @@ fn recorder(arch: Arch) -> Result<PathBuf> {
 pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
     let how = how.clone();
     machine.case(format!("lab/xen/{EXAMPLE}/{arch}"), move |session| {
-        Clients::fetch(Xen::of(arch))?.send(session)?;
+        PROGRAMS.fetch(Xen::of(arch))?.send(session)?;
         let app = App::find(EXAMPLE, None)?;
         let image = build::image_of(&app, arch, &how, &app.binary);
         with_console(&image, |console| {
@@ -82,7 +82,7 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
                  echo 5 >/proc/sys/net/ipv4/neigh/xenbr0/delay_first_probe_time; \
                  rm -f recorder* client* page*; xenstore-rm /ip"
             ))?;
-            result.and(Clients::remove(session))
+            result.and(PROGRAMS.remove(session))
         })
     })
 }
@@ -111,7 +111,7 @@ fn record(session: &mut Session, arch: Arch) -> Result<()> {
 
 /// Starts clients that ask for the page, one after the other.
 fn clients(session: &mut Session, count: usize) -> Result<()> {
-    let get = format!("LD_LIBRARY_PATH={PROGRAMS} {PROGRAMS}/curl --silent --max-time 60");
+    let get = format!("LD_LIBRARY_PATH={0} {0}/curl --silent --max-time 60", PROGRAMS.place);
     session.succeed(&format!(
         "rm -f page* client.pid; \
          for i in $(seq {count}); do \
