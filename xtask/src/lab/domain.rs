@@ -19,6 +19,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// ms, and as much again.
 const SILENCE: Duration = Duration::from_millis(400);
 
+/// Where dom0 keeps what xl has said of earlier guests, among the files `NAME.xl` of the last ones.
+const XL_LOG: &str = "earlier.xl";
+
 /// What a guest prints as its last line, before its exit status.
 const STATUS: &str = "mayfly: exit status ";
 
@@ -88,7 +91,7 @@ impl Domain {
         session.send(&format!("{name}.cfg"), config.text().as_bytes())?;
         let options = if paused { "-F -p" } else { "-F" };
         session.succeed(&format!(
-            "rm -f {name}.end {log}; \
+            "[ ! -e {name}.xl ] || cat {name}.xl >>{XL_LOG}; rm -f {name}.end {log}; \
              {{ xl create {options} {name}.cfg >{name}.xl 2>&1; echo $? >{name}.end; }} &",
             log = domain.log()
         ))?;
