@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use core::{cell::Cell, sync::atomic::Ordering, task::Poll};
+use core::{cell::Cell, sync::atomic::Ordering, task::Poll, time::Duration};
 use std::{boxed::Box, rc::Rc, vec, vec::Vec};
 
 use proptest::prelude::*;
@@ -190,6 +190,17 @@ fn of_two_who_open_it_at_the_same_time_one_gets_it() {
     assert_eq!(third.take(), Some(Ok(())));
 }
 
+/// The other end, which has closed, begins again.
+fn come_back(console: &mut Console<'_>) {
+    console.back.set_state(6);
+    console.back.set_state(2);
+    assert_eq!(console.back.front_state().as_deref(), Some("4"));
+    console.peer = Peer::map(&console.back);
+    console.back.set_state(4);
+    // It stays.
+    console.back.guest.elapse(Duration::from_secs(10));
+}
+
 #[test]
 fn it_comes_back_with_its_back_end() {
     let guest = Guest::new();
@@ -197,16 +208,28 @@ fn it_comes_back_with_its_back_end() {
     assert_eq!(console.write(b"lost"), Poll::Ready(Ok(4)));
     assert_eq!(console.read(), Poll::Pending);
     console.back.set_state(5);
-    console.back.set_state(6);
     assert_eq!(console.write(b"later"), Poll::Pending);
-    console.back.set_state(2);
-    assert_eq!(console.back.front_state().as_deref(), Some("4"));
-    let old = core::mem::replace(&mut console.peer, Peer::map(&console.back));
-    drop(old);
-    console.back.set_state(4);
+    come_back(&mut console);
     assert!(console.waiter.is_woken());
     assert_eq!(console.write(b"later"), Poll::Ready(Ok(5)));
     assert_eq!(console.peer.takes(), b"later");
+}
+
+#[test]
+fn ten_thousand_reconnects_leave_as_much_as_before() {
+    let guest = Guest::new();
+    let mut console = connect(&guest);
+    let in_use = guest.resources();
+    for _ in 0..10_000 {
+        assert!(console.write(b"lost").is_ready());
+        console.back.set_state(5);
+        assert_eq!(console.read(), Poll::Pending);
+        come_back(&mut console);
+    }
+    // What the last one is served by is all that there is.
+    assert!(console.write(b"kept").is_ready());
+    assert_eq!(console.peer.takes(), b"kept");
+    assert_eq!((guest.resources(), guest.bench.in_use()), (in_use, (2, 0)));
 }
 
 #[test]
