@@ -3,6 +3,13 @@
 # directory of the back end in XenStore; `params` is the file or device (docs/misc/block-scripts in
 # Xen).
 PATH=/bin
+
+# xl shows this when it fails.
+fail() {
+    xenstore-write "$XENBUS_PATH/hotplug-error" "$*" "$XENBUS_PATH/hotplug-status" error
+    exit 1
+}
+
 case "$1" in
 add)
     file=$(xenstore-read "$XENBUS_PATH/params")
@@ -11,16 +18,16 @@ add)
     else
         # Another disk may take the same one: xl runs this for all disks of a guest at once.
         tries=0
-        until device=$(losetup -f) && losetup "$device" "$file"; do
+        until device=$(losetup -f) && said=$(losetup "$device" "$file" 2>&1); do
             tries=$((tries + 1))
-            [ $tries -lt 50 ] || exit 1
+            [ $tries -lt 50 ] || fail "no loop device for $file: $said"
             sleep 0.1
         done
     fi
     xenstore-write "$XENBUS_PATH/node" "$device" \
         "$XENBUS_PATH/physical-device" "$(stat -L -c '%t:%T' "$device")" \
         "$XENBUS_PATH/physical-device-path" "$device" \
-        "$XENBUS_PATH/hotplug-status" connected
+        "$XENBUS_PATH/hotplug-status" connected || fail "XenStore does not take $device"
     ;;
 remove)
     device=$(xenstore-read "$XENBUS_PATH/node")
