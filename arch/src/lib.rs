@@ -50,7 +50,7 @@ pub use fault::{Fault, StackFrame};
 pub use kernel_entry::{Interrupt, Irq};
 #[cfg(target_os = "none")]
 pub use local::Local;
-pub use local::{IrqLock, in_interrupt, uninterrupted};
+pub use local::{IrqLock, in_interrupt};
 
 #[cfg(all(target_os = "none", target_arch = "x86_64"))]
 #[path = "x86_64/ports.rs"]

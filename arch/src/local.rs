@@ -85,17 +85,6 @@ pub(crate) fn run_handler(handler: impl FnOnce()) {
     IN_INTERRUPT.store(false, Ordering::Relaxed);
 }
 
-/// Runs `f` with interrupts off. Keep it short.
-pub fn uninterrupted<R>(f: impl FnOnce() -> R) -> R {
-    let were_enabled = crate::cpu::interrupts_enabled();
-    crate::cpu::interrupts_disable();
-    let result = f();
-    if were_enabled {
-        crate::cpu::interrupts_enable();
-    }
-    result
-}
-
 /// A lock that keeps interrupts off while it is held, for what interrupt handlers share with tasks.
 pub struct IrqLock<T>(spin::Mutex<T>);
 
@@ -109,12 +98,24 @@ impl<T> IrqLock<T> {
     ///
     /// Not reentrant: calling it from within `f` on the same lock hangs the guest.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        uninterrupted(|| f(&mut self.0.lock()))
+        let were_enabled = crate::cpu::interrupts_enabled();
+        crate::cpu::interrupts_disable();
+        let result = f(&mut self.0.lock());
+        if were_enabled {
+            crate::cpu::interrupts_enable();
+        }
+        result
     }
 
     /// As [`with`](Self::with), but gives up when the lock is held: for the fault report, which
     /// may have interrupted the holder.
     pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        uninterrupted(|| self.0.try_lock().map(|mut value| f(&mut value)))
+        let were_enabled = crate::cpu::interrupts_enabled();
+        crate::cpu::interrupts_disable();
+        let result = self.0.try_lock().map(|mut value| f(&mut value));
+        if were_enabled {
+            crate::cpu::interrupts_enable();
+        }
+        result
     }
 }

@@ -21,6 +21,7 @@
 
 mod input;
 mod output;
+mod pieces;
 mod port;
 mod task;
 
@@ -31,9 +32,10 @@ use core::{
     future::poll_fn,
 };
 
-use mayfly_arch::{console as polled, uninterrupted};
+use mayfly_arch::console as polled;
 use mayfly_device::ConsoleDevice;
 
+pub(crate) use self::pieces::write_in_pieces;
 use self::{
     input::Input,
     output::SharedOutput,
@@ -119,7 +121,8 @@ pub async fn read_line() -> String {
 
 /// The console as a [`fmt::Write`]: `writeln!(Console, …)`. See also [`println!`](crate::println).
 ///
-/// Text that is formatted is written in one piece, with interrupts off meanwhile.
+/// What an interrupt handler writes comes before or after a text that is formatted, not into it,
+/// unless the text is longer than 256 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Console;
 
@@ -129,9 +132,8 @@ impl fmt::Write for Console {
         Ok(())
     }
 
-    /// The whole of it, before an interrupt handler writes anything.
     fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> fmt::Result {
-        uninterrupted(|| fmt::write(self, text))
+        write_in_pieces(text, |piece| write(piece.as_bytes()))
     }
 }
 

@@ -4,10 +4,8 @@
 //! `log=info` sets the level of everything, `log=warn,net=debug,mayfly::block=trace` that of
 //! modules: a name matches the path of a module or one of its segments.
 
-use core::fmt::{self, Write as _};
-
 use log::{LevelFilter, Metadata, Record};
-use mayfly_arch::{IrqLock, clock, uninterrupted};
+use mayfly_arch::{IrqLock, clock};
 
 /// The log macros, so that an app needs no dependency of its own on the `log` crate.
 pub use log::{debug, error, info, trace, warn};
@@ -17,6 +15,8 @@ mod history;
 
 use filter::Filter;
 use history::History;
+
+use crate::console::write_in_pieces;
 
 static FILTER: IrqLock<Filter> = IrqLock::new(Filter::new(LevelFilter::Info));
 static HISTORY: IrqLock<History> = IrqLock::new(History::new());
@@ -60,25 +60,17 @@ impl log::Log for Logger {
         let micros = clock::now() / 1_000;
         let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
         let (level, target) = (record.level(), record.target());
-        // `Line` never fails.
-        let _ = writeln!(Line, "[{seconds:4}.{micros:06}] {level:5} {target}: {}", record.args());
+        let line =
+            format_args!("[{seconds:4}.{micros:06}] {level:5} {target}: {}\n", record.args());
+        // What an app has to show may fail to be shown; the rest of the line is there.
+        let _ = write_in_pieces(line, show);
     }
 
     fn flush(&self) {}
 }
 
 /// Sends text to the console, which never blocks, and to the history.
-struct Line;
-
-impl fmt::Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        HISTORY.with(|history| history.push(text));
-        crate::console::write(text.as_bytes());
-        Ok(())
-    }
-
-    /// The whole of it, before an interrupt handler writes anything.
-    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> fmt::Result {
-        uninterrupted(|| fmt::write(self, text))
-    }
+fn show(text: &str) {
+    HISTORY.with(|history| history.push(text));
+    crate::console::write(text.as_bytes());
 }
