@@ -1,7 +1,7 @@
 //! The devices that XenStore tells of.
 
-use alloc::{boxed::Box, format, string::String, vec::Vec};
-use core::time::Duration;
+use alloc::{boxed::Box, string::String, vec::Vec};
+use core::{pin::pin, time::Duration};
 
 use mayfly_device::{BlockDevice, NetDevice};
 use mayfly_xen::{
@@ -15,7 +15,6 @@ use super::not_used;
 use crate::{
     chart,
     config::System,
-    executor::{self, JoinHandle},
     memory, time,
     xen::{Detached, Xen},
 };
@@ -82,8 +81,8 @@ impl Found {
     /// Connects a network card, as soon as its back end is ready.
     pub(super) async fn start_net(self) -> Option<Box<dyn NetDevice>> {
         let sharing = mayfly_xen::sharing()?;
-        let _reminder = self.reminder();
-        let started = net::start(&self.store, sharing, &self.directory, self.queues).await;
+        let connecting = net::start(&self.store, sharing, &self.directory, self.queues);
+        let started = self.patiently(connecting).await;
         chart::mark("netfront");
         self.watch_over("netfront", started)
     }
@@ -91,29 +90,27 @@ impl Found {
     /// Connects a disk, as soon as its back end is ready.
     pub(super) async fn start_block(self) -> Option<Box<dyn BlockDevice>> {
         let sharing = mayfly_xen::sharing()?;
-        let _reminder = self.reminder();
         let budget = MOST_KEPT.min(memory::stats().total_frames / KEPT_SHARE);
-        let started =
-            block::start(&self.store, sharing, &self.directory, budget, self.queues).await;
+        let connecting = block::start(&self.store, sharing, &self.directory, budget, self.queues);
+        let started = self.patiently(connecting).await;
         chart::mark("blkfront");
         self.watch_over("blkfront", started)
     }
 
-    /// Says in the log that the device has not connected for a while, unless it is dropped before. An
-    /// app that waits for it says nothing. `None` without the memory for that.
-    fn reminder(&self) -> Option<JoinHandle<()>> {
-        let (store, directory) = (self.store.clone(), self.directory.clone());
-        let reminding = async move {
-            time::sleep(PATIENCE).await;
-            let backend = store.read_text(&format!("{directory}/backend")).await;
-            log::warn!(
-                "{directory}: its back end has not connected for {} s; what it waits for may be seen \
-                 in dom0: xenstore-ls {}",
-                PATIENCE.as_secs(),
-                backend.as_deref().unwrap_or("/local/domain/0/backend")
-            );
-        };
-        executor::try_spawn("reminder", reminding).ok()
+    /// Waits for the device to connect. The log tells when that takes long, as an app that waits for
+    /// it says nothing.
+    async fn patiently<T>(&self, connecting: impl Future<Output = T>) -> T {
+        let mut connecting = pin!(connecting);
+        if let Ok(started) = time::timeout(PATIENCE, connecting.as_mut()).await {
+            return started;
+        }
+        log::warn!(
+            "{}: its back end has not connected for {} s; what it waits for may be seen in dom0: \
+             xenstore-ls /local/domain/0/backend",
+            self.directory,
+            PATIENCE.as_secs()
+        );
+        connecting.await
     }
 
     /// Starts the task that watches over a device, or says in the log why there is none.
