@@ -197,7 +197,7 @@ fn come_back(console: &mut Console<'_>) {
     assert_eq!(console.back.front_state().as_deref(), Some("4"));
     console.peer = Peer::map(&console.back);
     console.back.set_state(4);
-    // It stays.
+    // Who loses a connection often within ten seconds is left alone for a while.
     console.back.guest.elapse(Duration::from_secs(10));
 }
 
@@ -226,7 +226,8 @@ fn ten_thousand_reconnects_leave_as_much_as_before() {
         assert_eq!(console.read(), Poll::Pending);
         come_back(&mut console);
     }
-    // What the last one is served by is all that there is.
+    // The page and the event channel of the last one are all that there is, and in XenStore the two
+    // watches of who minds it.
     assert!(console.write(b"kept").is_ready());
     assert_eq!(console.peer.takes(), b"kept");
     assert_eq!((guest.resources(), guest.bench.in_use()), (in_use, (2, 0)));

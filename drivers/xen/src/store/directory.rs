@@ -1,8 +1,8 @@
 //! Lists of the names in a directory, and those that do not fit into one message (`DIRECTORY_PART`,
 //! docs/misc/xenstore.txt).
 //!
-//! The reply to that is a number that changes when the directory does, and a part of the list; another NUL
-//! marks the last part.
+//! The reply to that is a number that changes when the directory does, and a part of the list; another
+//! NUL marks the last part.
 
 use alloc::{format, string::String, vec::Vec};
 
@@ -42,9 +42,9 @@ pub(super) async fn read(nodes: &Nodes, path: &str) -> Result<Vec<u8>, StoreErro
     Err(StoreError::Again)
 }
 
-/// What the error means if it is that the daemon knows no `DIRECTORY_PART`, as oxenstored of Xen 4.17:
-/// then nobody can have the list.
-fn unknown(error: StoreError) -> StoreError {
+/// What an error means here: a daemon that has no `DIRECTORY_PART`, as oxenstored of Xen 4.17, cannot
+/// give the list to anybody.
+fn without_parts(error: StoreError) -> StoreError {
     match error {
         StoreError::Other(name) if name.as_str() == "ENOSYS" => StoreError::TooLarge,
         error => error,
@@ -60,7 +60,7 @@ async fn read_once(nodes: &Nodes, path: &str) -> Result<Option<Vec<u8>>, StoreEr
         let reply = nodes
             .ask(Kind::DirectoryPart, path, offset.as_bytes())?
             .await
-            .map_err(|error| unknown(error.into()))?;
+            .map_err(|error| without_parts(error.into()))?;
         let end = reply.iter().position(|byte| *byte == 0).ok_or(StoreError::Protocol)?;
         let (number, part) = reply.split_at(end);
         if *generation.get_or_insert_with(|| number.to_vec()) != *number {

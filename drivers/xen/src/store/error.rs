@@ -15,8 +15,8 @@ pub enum StoreError {
     /// Others changed the same nodes meanwhile, more often than it pays to try again (EAGAIN).
     Again,
     /// The request is longer than one may be: 4096 bytes, of which a path may have 3072, or 2048 if
-    /// it is relative. It was not sent. Or a directory has more names than this side takes, or than XenStore can
-    /// tell.
+    /// it is relative. It was not sent. Or a directory has more names than this side takes, or
+    /// than the daemon of XenStore can list.
     TooLarge,
     /// The guest has as many nodes, watches or transactions, or as large ones, as it may have
     /// (ENOSPC, EQUOTA, E2BIG, ENOMEM).
@@ -84,7 +84,7 @@ impl fmt::Display for StoreError {
             }
             Self::Exists => "XenStore has it already (EEXIST)",
             Self::Again => "others keep changing the same nodes of XenStore; try later (EAGAIN)",
-            Self::TooLarge => "that is longer than XenStore takes; split it",
+            Self::TooLarge => "that is longer than XenStore takes, or can list; split it",
             Self::Quota => {
                 "the guest has used up its quota of XenStore; remove nodes, watches or transactions"
             }

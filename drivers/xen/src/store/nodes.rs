@@ -104,7 +104,8 @@ impl Nodes {
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Again`] if it keeps changing while it is read in parts, and
-    /// [`StoreError::TooLarge`] if all names take more than 64 KiB, or more memory than there is.
+    /// [`StoreError::TooLarge`] if all names take more than 64 KiB, more memory than there is, or
+    /// more than the daemon can list.
     pub async fn directory(&self, path: &str) -> Result<Vec<String>, StoreError> {
         let list = match self.ask(Kind::Directory, path, b"")?.await {
             Err(RequestError { is_too_big: true, .. }) => directory::read(self, path).await?,

@@ -1,10 +1,10 @@
 //! A XenStore daemon that breaks its protocol, and begins anew when the guest asks for that.
 //!
-//! dom0's own daemon does not break it. So this writes to the rings beside it
-//! (xen/include/public/io/xs_wire.h) while it has nothing to do for the guest. That in OCaml begins
-//! anew by itself. Where that in C runs, this empties the rings in its name: it keeps the guest's
-//! watches, and refuses them when they are registered again. If it looked meanwhile, it would find
-//! indices that make no sense, and never serve the guest again.
+//! dom0's own daemon does not break it. So this program writes to the rings beside it
+//! (xen/include/public/io/xs_wire.h) while it has nothing to do for the guest. oxenstored begins anew
+//! by itself. xenstored does not, so there this program empties the rings in its name: xenstored keeps
+//! the guest's watches, and refuses them when they are registered again. If it looked meanwhile, it
+//! would find indices that make no sense, and never serve the guest again.
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
@@ -60,7 +60,7 @@ pub fn run(
 }
 
 /// As [`run`], where the daemon is to begin anew by itself.
-pub fn run_with_able(
+pub fn run_beside_oxenstored(
     guest: &Guest,
     names: &[String],
     report: &mut dyn FnMut(&str, Outcome) -> Outcome,
@@ -72,9 +72,9 @@ pub fn run_with_able(
         return Err(format!("the daemon cannot begin anew, its features are {features}").into());
     }
     for (name, message) in wanted(names) {
-        // It does not tell of errors.
-        if let Some(header) = message {
-            report(name, break_reply(guest, &page, header))?;
+        match message {
+            Some(header) => report(name, break_reply(guest, &page, header))?,
+            None => println!("left out {name}: the daemon does not tell of errors"),
         }
     }
     crate::harm::is_idle(guest)

@@ -71,7 +71,7 @@ fn run(arguments: &[String]) -> Outcome<usize> {
         "net" => each::<Net<'_>>(&guest, &net::scenarios(), names, &mut report),
         "keys" => keys::run(&guest, names, &mut report),
         "store" => daemon::run(&guest, names, &mut report),
-        "oxenstored" => daemon::run_with_able(&guest, names, &mut report),
+        "oxenstored" => daemon::run_beside_oxenstored(&guest, names, &mut report),
         other => Err(format!("`{other}` is none of disk, net, keys, store, oxenstored").into()),
     };
     guest.clear()?;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What dom0 does while the guest `xenstore` runs, whose name is the first argument: makes a directory
-# for it whose names do not fit into one message of XenStore's, which has 4096 bytes. That in OCaml does not know how to tell them in parts.
+# for it whose names do not fit into one message of XenStore's, which has 4096
+# bytes. oxenstored has no way to tell them in parts.
 until id=$(xl domid "$1" 2>/dev/null) && xenstore-exists "/local/domain/$id/data/greeting"; do
     sleep 0.1
 done
