@@ -19,7 +19,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// ms, and as much again.
 const SILENCE: Duration = Duration::from_millis(400);
 
-/// Where dom0 keeps what xl has said of earlier guests, among the files `NAME.xl` of the last ones.
+/// Where dom0 keeps what xl has said of earlier guests of a name, beside the files `NAME.xl` of the
+/// last ones. The tests of the logs look at all files whose names end so.
 const XL_LOG: &str = "earlier.xl";
 
 /// What a guest prints as its last line, before its exit status.

@@ -115,7 +115,7 @@ pub const QEMU: Programs = Programs {
     ],
 };
 
-/// Some programs.
+/// Programs that are fetched and sent together.
 pub struct Programs {
     /// What they are called together.
     name: &'static str,

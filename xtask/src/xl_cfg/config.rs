@@ -33,7 +33,7 @@ pub struct Config {
     pub disks: Vec<String>,
     /// Whether it stays for others to look at it, however it ends.
     pub preserve: bool,
-    /// More lines.
+    /// More lines of the file, each with its end.
     pub more: String,
 }
 

@@ -4,8 +4,9 @@
 # Xen).
 PATH=/bin
 
-# xl shows this when it fails.
+# xl shows this when it fails. A back end that was removed meanwhile is not made anew.
 fail() {
+    xenstore-exists "$XENBUS_PATH" || exit 1
     xenstore-write "$XENBUS_PATH/hotplug-error" "$*" "$XENBUS_PATH/hotplug-status" error
     exit 1
 }
@@ -18,9 +19,9 @@ add)
     else
         # Another disk may take the same one: xl runs this for all disks of a guest at once.
         tries=0
-        until device=$(losetup -f) && said=$(losetup "$device" "$file" 2>&1); do
+        until device=$(losetup -f 2>&1) && said=$(losetup "$device" "$file" 2>&1); do
             tries=$((tries + 1))
-            [ $tries -lt 50 ] || fail "no loop device for $file: $said"
+            [ $tries -lt 50 ] || fail "no loop device for $file: $device: $said"
             sleep 0.1
         done
     fi

@@ -3,8 +3,9 @@
 # end in XenStore, vif the name of the interface (docs/misc/xl-network-configuration in Xen).
 PATH=/bin
 
-# xl shows this when it fails.
+# xl shows this when it fails. A back end that was removed meanwhile is not made anew.
 fail() {
+    xenstore-exists "$XENBUS_PATH" || exit 1
     xenstore-write "$XENBUS_PATH/hotplug-error" "$*" "$XENBUS_PATH/hotplug-status" error
     exit 1
 }
@@ -17,9 +18,10 @@ online | add)
         tries=$((tries + 1))
         sleep 0.1
     done
-    said=$(ip link set "$vif" up 2>&1) &&
-        said=$(brctl addif "$(xenstore-read "$XENBUS_PATH/bridge")" "$vif" 2>&1) &&
-        xenstore-write "$XENBUS_PATH/hotplug-status" connected || fail "$vif: $said"
+    said=$(ip link set "$vif" up 2>&1) || fail "$vif: $said"
+    bridge=$(xenstore-read "$XENBUS_PATH/bridge" 2>&1) || fail "$vif: $bridge"
+    said=$(brctl addif "$bridge" "$vif" 2>&1) || fail "$vif: $said"
+    said=$(xenstore-write "$XENBUS_PATH/hotplug-status" connected 2>&1) || fail "$vif: $said"
     ;;
 offline | remove)
     ip link set "$vif" down 2>/dev/null

@@ -58,9 +58,7 @@ pub fn examples(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
 /// # Errors
 /// If the sources of the test guests cannot be read.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
-    let guests = package()?.guests()?;
-    let wanted = guests.iter().filter(|(_, directives)| directives.under_xen(arch));
-    wanted.map(|(binary, _)| case(machine, binary, "", arch, how)).collect()
+    cases_of(machine, "", arch, how, |_| true)
 }
 
 /// The tests with those test guests that notice which daemon keeps XenStore, on a machine with that
@@ -69,20 +67,32 @@ pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
 /// # Errors
 /// If the sources of the test guests cannot be read.
 pub fn with_oxenstored(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
-    let wanted = STORE_GUESTS.into_iter();
-    wanted.map(|binary| case(machine, binary, WITH_OXENSTORED, arch, how)).collect()
+    cases_of(machine, WITH_OXENSTORED, arch, how, |binary| STORE_GUESTS.contains(&binary))
 }
 
-/// A test with a test guest, whose name ends with `suffix`.
-fn case(machine: &Shared, binary: &str, suffix: &str, arch: Arch, how: &How) -> Result<Case> {
+/// A test with each test guest for Xen that is wanted; their names end with `suffix`.
+fn cases_of(
+    machine: &Shared,
+    suffix: &str,
+    arch: Arch,
+    how: &How,
+    is_wanted: fn(&str) -> bool,
+) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
     let package = package()?;
-    let found = package.guests()?.into_iter().find(|(name, _)| name == binary);
-    let (_, directives) = found.with_context(|| format!("there is no test guest {binary}"))?;
-    let app = App { binary: binary.to_owned(), ..package.app };
-    let how = how.clone();
-    Ok(machine.case(format!("lab/xen/{binary}{suffix}/{arch}"), move |session| {
-        Guest::of(&app, arch, &how).judged(session, &directives)
-    }))
+    for (binary, directives) in package.guests()? {
+        if !directives.under_xen(arch) || !is_wanted(&binary) {
+            continue;
+        }
+        let name = format!("lab/xen/{binary}{suffix}/{arch}");
+        let (app, how) = (App { binary, ..package.app.clone() }, how.clone());
+        cases.push(
+            machine.case(name, move |session| {
+                Guest::of(&app, arch, &how).judged(session, &directives)
+            }),
+        );
+    }
+    Ok(cases)
 }
 
 /// Builds the test guests that the tests called `names` use.
@@ -190,7 +200,7 @@ struct Guest {
     network: bool,
     /// What dom0 does while it runs.
     script: Option<Script>,
-    /// More lines of its configuration.
+    /// More lines of its configuration, each with its end.
     more: String,
 }
 

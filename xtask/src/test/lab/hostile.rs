@@ -40,7 +40,8 @@ const BESIDE: (&str, usize) = ("oxenstored", 60);
 /// # Errors
 /// If the test guests cannot be found.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
-    TESTS.into_iter().map(|test| case(machine, test, arch, how)).collect()
+    let app = guest()?;
+    Ok(TESTS.into_iter().map(|test| case(machine, &app, test, arch, how)).collect())
 }
 
 /// The test with a XenStore that means harm, beside oxenstored, which mends it.
@@ -48,18 +49,22 @@ pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
 /// # Errors
 /// If the test guest cannot be found.
 pub fn with_oxenstored(machine: &Shared, arch: Arch, how: &How) -> Result<Case> {
-    case(machine, BESIDE, arch, how)
+    Ok(case(machine, &guest()?, BESIDE, arch, how))
+}
+
+fn guest() -> Result<App> {
+    Ok(App { binary: GUEST.into(), ..package()?.app })
 }
 
 fn case(
     machine: &Shared,
+    app: &App,
     (what, lines): (&'static str, usize),
     arch: Arch,
     how: &How,
-) -> Result<Case> {
-    let app = App { binary: GUEST.into(), ..package()?.app };
-    let how = how.clone();
-    Ok(machine.case(name(what, arch), move |session| {
+) -> Case {
+    let (app, how) = (app.clone(), how.clone());
+    machine.case(name(what, arch), move |session| {
         let image = build::image_of(&app, arch, &how, &app.binary);
         with_console(&image, |console| {
             run(session, &app, &image, what, console)?;
@@ -67,7 +72,7 @@ fn case(
             ensure!(printed <= lines, "it has printed {printed} lines");
             Ok(())
         })
-    }))
+    })
 }
 
 fn name(what: &str, arch: Arch) -> String {

@@ -84,7 +84,8 @@ fn check_remains(session: &mut Session) -> Result<()> {
 }
 
 /// What xl has said of guests that were created, and the daemons of anything: errors and warnings.
-const TOOLS: &str = "cat /guests/*.xl /var/log/xen/*.log 2>/dev/null | grep -iE 'error|warn|fatal'";
+const TOOLS: &str =
+    "cat /guests/*.xl /var/log/xen/*.log 2>/dev/null | grep -iE 'error:|warning:|fatal'";
 
 fn check(session: &mut Session) -> Result<()> {
     let kernel = session.succeed("dmesg")?;

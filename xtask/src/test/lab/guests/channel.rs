@@ -25,10 +25,12 @@ pub fn case(machine: &Shared, how: &How) -> Result<Case> {
     let app = App { binary: GUEST.to_owned(), ..package()?.app };
     let how = how.clone();
     Ok(machine.case(NAME.to_owned(), move |session| {
-        bring(session)?;
-        let result = run(Guest::of(&app, Arch::X86_64, &how), session);
-        QEMU.remove(session)?;
-        result
+        let result = match bring(session) {
+            Ok(()) => run(Guest::of(&app, Arch::X86_64, &how), session),
+            Err(error) => Err(error.into()),
+        };
+        let removed = QEMU.remove(session);
+        result.and(removed.map_err(Failure::from))
     }))
 }
 
