@@ -23,7 +23,7 @@ use super::{
     port::Port,
     port_map::PortMap,
     random::Random,
-    tcp::{Connection, Crowd, Listener, TimeWait},
+    tcp::{Connection, Crowd, LATE, Listener, TimeWait},
     udp::{self, Binding},
     waker::{WakerList, WakerSlot},
     wire::{Class, PROTOCOL_TCP, PROTOCOL_UDP, classify},
@@ -126,6 +126,11 @@ impl Stack {
     pub(super) fn run(&mut self, now: Instant) -> bool {
         self.now = now;
         self.port.stats.runs += 1;
+        if let Some(first) = self.deadlines.first()
+            && now > first + LATE
+        {
+            self.make_up_for(now - first);
+        }
         while let Some(slot) = self.deadlines.take_due(now) {
             if let Some(id) = self.connections.id_of_slot(slot) {
                 self.line_up_to_send(id);

@@ -12,8 +12,9 @@ use crate::net::{flow_map::Id, stack::Stack};
 
 /// Time between the moment when there are too many and the search for those that take long.
 const DELAY: Duration = Duration::from_millis(100);
-/// With the search so much later than that, the guest has stood still again.
-const LATE: Duration = Duration::from_millis(500);
+/// What is done so much later than it was to be is done after a standstill: the host had no processor
+/// for the guest, or the app kept it.
+pub(in crate::net) const LATE: Duration = Duration::from_millis(500);
 /// How often the search is put off for that: an app may keep the stack from running all the time.
 const POSTPONEMENTS: u8 = 2;
 /// How long it is put off because there is more to be taken in: in a flood there always is.
@@ -56,6 +57,19 @@ impl Stack {
             self.crowd = Some(Crowd::new(self.now, 0));
             self.upkeep_is_due = true;
         }
+    }
+
+    /// Gives those who may take too long as much more time as the stack stood still. Some of what they
+    /// have sent meanwhile may be lost, and takes as long to be sent again.
+    #[cold]
+    pub(in crate::net) fn make_up_for(&mut self, standstill: Duration) {
+        self.for_each_connection(|stack, id| {
+            if let Some(connection) = stack.connections.get_mut(id)
+                && matches!(connection.owner, Owner::HalfOpen(_) | Owner::Orphan)
+            {
+                connection.since = stack.now.min(connection.since + standstill);
+            }
+        });
     }
 
     /// Gives up who takes long. To be called when it is time for that, and puts it off if not all has

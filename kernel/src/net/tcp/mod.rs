@@ -28,7 +28,7 @@ mod window;
 pub use adopt::{AdoptError, SynRecord};
 pub(super) use backlog::Listener;
 pub(super) use connection::Connection;
-pub(super) use crowd::Crowd;
+pub(super) use crowd::{Crowd, LATE};
 pub use listener::TcpListener;
 pub use options::TcpOptions;
 pub(super) use revision::Revision;
