@@ -8,7 +8,7 @@ use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use mayfly_device::{NetDevice, Received};
 use smoltcp::{
     iface::{Config, Interface, PollResult, SocketSet},
-    time::Instant,
+    time::{Duration, Instant},
     wire::{EthernetAddress, IpAddress},
 };
 
@@ -31,6 +31,8 @@ use super::{
 
 /// Frames that are taken in before other tasks have their turn.
 const MAX_BURST: usize = 64;
+/// As often, frames are taken in and nothing else is done after a standstill: more than devices keep.
+const MOST_BURSTS_BEHIND: u8 = 8;
 
 /// See the module.
 pub(super) struct Stack {
@@ -55,6 +57,8 @@ pub(super) struct Stack {
     pub(super) neighbor_waiters: Vec<Id>,
     /// Connections without an owner.
     pub(super) orphans: usize,
+    /// How often frames were taken in since the last standstill.
+    bursts_behind: u8,
     /// There are too many connections of a kind.
     pub(super) crowd: Option<Crowd>,
     pub(super) time_wait: TimeWait,
@@ -101,6 +105,7 @@ impl Stack {
             line: VecDeque::new(),
             neighbor_waiters: Vec::new(),
             orphans: 0,
+            bursts_behind: 0,
             crowd: None,
             time_wait: TimeWait::new(random.next()),
             listeners: PortMap::new(),
@@ -126,23 +131,9 @@ impl Stack {
     pub(super) fn run(&mut self, now: Instant) -> bool {
         self.now = now;
         self.port.stats.runs += 1;
-        if let Some(first) = self.deadlines.first()
-            && now > first + LATE
-        {
-            self.make_up_for(now - first);
-        }
-        while let Some(slot) = self.deadlines.take_due(now) {
-            if let Some(id) = self.connections.id_of_slot(slot) {
-                self.line_up_to_send(id);
-            }
-        }
-        let has_room = self.serve_line();
-        if self.upkeep_is_due || self.upkeep_at.is_some_and(|at| at <= now) {
-            self.upkeep();
-        }
-        if has_room {
-            self.room_waiters.wake();
-        }
+        let overdue = self.deadlines.first().filter(|first| now > *first + LATE);
+        let catches_up = overdue.is_some_and(|first| self.catches_up(now - first));
+        let has_room = !catches_up && self.do_what_is_due();
         let mut budget = MAX_BURST;
         while budget > 0
             && let Some(received) = self.port.receive()
@@ -155,7 +146,36 @@ impl Stack {
         }
         self.port.flush();
         let goes_on = self.port.has_found_room() || has_room && !self.line.is_empty();
-        budget == 0 || self.upkeep_is_due || goes_on
+        budget == 0 || self.upkeep_is_due || goes_on || catches_up
+    }
+
+    /// Sends what is due. Returns whether the device has room for more.
+    #[inline(always)]
+    fn do_what_is_due(&mut self) -> bool {
+        while let Some(slot) = self.deadlines.take_due(self.now) {
+            if let Some(id) = self.connections.id_of_slot(slot) {
+                self.line_up_to_send(id);
+            }
+        }
+        let has_room = self.serve_line();
+        if self.upkeep_is_due || self.upkeep_at.is_some_and(|at| at <= self.now) {
+            self.upkeep();
+        }
+        if has_room {
+            self.room_waiters.wake();
+        }
+        has_room
+    }
+
+    /// Whether to take in first what has come while the stack stood still, because something is late
+    /// by that time: it may be to give up somebody who has not been heard.
+    #[cold]
+    fn catches_up(&mut self, standstill: Duration) -> bool {
+        if self.bursts_behind == 0 {
+            self.make_up_for(standstill);
+        }
+        self.bursts_behind = (self.bursts_behind + 1) % MOST_BURSTS_BEHIND;
+        self.bursts_behind > 0
     }
 
     /// When `run` is to be called again, if nothing else happens.
@@ -267,7 +287,7 @@ impl Stack {
             let servers = self.addressing.name_servers.clone();
             servers.iter().for_each(|server| self.ask_for(server));
         }
-        let soon = self.now + smoltcp::time::Duration::from_millis(100);
+        let soon = self.now + Duration::from_millis(100);
         self.base_deadline = wanted.map(|at| if at > self.now { at } else { soon });
     }
 

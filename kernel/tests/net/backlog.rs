@@ -115,6 +115,7 @@ fn last_of(number: u32) -> Vec<u8> {
 /// Sends something on the first connection, which must not be reset for that.
 async fn goes_on(asking: &mut Asking, mut last: Vec<u8>) {
     last[47] = ACK | PSH;
+    repair(&mut last);
     asking.peer.send(&last);
     let is_reset = async {
         loop {
@@ -154,6 +155,29 @@ fn who_has_to_answer_again_after_a_standstill_has_time_for_that() {
         asking.peer.send(&last);
         sleep(Duration::from_millis(10)).await;
         goes_on(&mut asking, last).await;
+    });
+}
+
+#[test]
+fn what_came_in_a_standstill_counts_before_what_was_due_in_it() {
+    simulate(async {
+        let (link, a, b) = Link::new(Faults::default(), 1);
+        let network = Network::start(a.boxed(), static_config(1));
+        let mut listener = TcpListener::bind(&network, 80).await.unwrap();
+        let mut asking = Asking { network, peer: Raw(b), next: FIRST };
+        asking.ask(1).await;
+        let number = own_number(&mut asking).await;
+        asking.peer.send(&last_of(number));
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.set_timeout(Some(Duration::from_secs(3)));
+        stream.write_all(b"x").await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        // The peer has answered early, and the guest hears it late.
+        simulation::advance(10_000_000_000);
+        let acknowledgement = last_of(number + 1);
+        link.inject(0, &acknowledgement);
+        goes_on(&mut asking, acknowledgement).await;
+        stream.write_all(b"y").await.unwrap();
     });
 }
 
