@@ -19,6 +19,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// ms, and as much again.
 const SILENCE: Duration = Duration::from_millis(400);
 
+/// How long the xl that watches a guest may take to end once the guest is gone.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
 /// Where dom0 keeps what xl has said of earlier guests of a name, beside the files `NAME.xl` of the
 /// last ones. The tests of the logs look at all files whose names end so.
 const XL_LOG: &str = "earlier.xl";
@@ -92,7 +95,7 @@ impl Domain {
         session.send(&format!("{name}.cfg"), config.text().as_bytes())?;
         let options = if paused { "-F -p" } else { "-F" };
         session.succeed(&format!(
-            "[ ! -e {name}.xl ] || cat {name}.xl >>{XL_LOG}; rm -f {name}.end {log}; \
+            "[ ! -e {name}.xl ] || cat {name}.xl >>{XL_LOG}; rm -f {name}.xl {name}.end {log}; \
              {{ xl create {options} {name}.cfg >{name}.xl 2>&1; echo $? >{name}.end; }} &",
             log = domain.log()
         ))?;
@@ -208,11 +211,18 @@ impl Domain {
 
     /// Removes the guest, whatever it does. That it is not there is no error.
     ///
+    /// The xl that watches it then ends, too, which is waited for: what that writes last would be taken
+    /// for the words of the next guest of this name.
+    ///
     /// # Errors
     /// If dom0 does not answer.
     pub fn destroy(self, session: &mut Session) -> Result<()> {
+        let name = quote(&self.name);
+        let ended = quote(&format!("until [ -e {name}.end ]; do sleep 0.05; done"));
+        let patience = LAST_WORDS.as_secs();
+        // An xl that still tries to make the guest does not end. That is what its caller complains of.
         session
-            .run(&format!("xl destroy {}", quote(&self.name)))
+            .run(&format!("xl destroy {name}; timeout {patience} sh -c {ended}"))
             .context("cannot end the guest")?;
         Ok(())
     }
