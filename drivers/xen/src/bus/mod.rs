@@ -29,6 +29,7 @@
 //! `Connector`, in which nothing waits: so all that waits is written, and in an image, once.
 
 mod arrivals;
+mod device;
 mod error;
 mod frontend;
 mod held;
@@ -43,13 +44,14 @@ mod stages;
 mod state;
 
 pub use arrivals::{Arrivals, Start};
+pub(crate) use device::Connector;
 pub use error::{BusError, ConnectError};
 #[doc(hidden)]
 pub use frontend::Frontend;
 #[doc(hidden)]
 pub use link::Link;
 pub use link::devices;
-pub(crate) use minder::{Connector, start};
+pub(crate) use minder::start;
 pub use minder::{Minder, Sleep, Starting};
 #[doc(hidden)]
 pub use nodes::Offer;

@@ -1,0 +1,136 @@
+//! A device that connects: what its driver knows how to do, and what the minder sees of it.
+
+use core::task::Context;
+
+use super::{BusError, ConnectError, Line, Node, Offer, Seen, session::News};
+use crate::grants::{DomainId, GrantTable};
+
+/// How a device of some kind connects: all of it that does not wait, for that is the same for all.
+pub(crate) trait Connector: 'static {
+    /// What the device is, which must not change.
+    type Info: Copy + PartialEq;
+    /// What it uses while it is connected.
+    type Connection: 'static;
+
+    /// What it has to know of a back end that waits for its rings.
+    const FEATURES: &'static [Node];
+    /// What it has to know of one that has connected.
+    const PROPERTIES: &'static [Node];
+
+    /// Where its pages are granted.
+    fn grants(&self) -> &'static GrantTable;
+
+    /// Sets up rings, and an event channel, which goes to `line`, and says so in what the back end
+    /// is to be told.
+    ///
+    /// # Errors
+    /// [`ConnectError`]
+    fn offer(
+        &self,
+        features: &Seen,
+        domain: DomainId,
+        line: &Line<Self::Connection>,
+        offer: &mut Offer,
+    ) -> Result<Self::Connection, ConnectError>;
+
+    /// Says what the device is, now that the back end has connected. `seen` are both features and
+    /// properties.
+    ///
+    /// # Errors
+    /// [`ConnectError::Unsuitable`]
+    fn finish(
+        &self,
+        seen: &Seen,
+        connection: &mut Self::Connection,
+    ) -> Result<Self::Info, ConnectError>;
+}
+
+/// A device that connects, and what it has come to so far.
+pub(super) struct Slot<C: Connector> {
+    connector: C,
+    pub(super) line: Line<C::Connection>,
+    offered: Option<C::Connection>,
+    pub(super) info: Option<C::Info>,
+}
+
+impl<C: Connector> Slot<C> {
+    pub(super) fn new(connector: C) -> Self {
+        Self { connector, line: Line::new(), offered: None, info: None }
+    }
+}
+
+/// A [`Slot`] without its type: the code that waits is in the image once.
+pub(super) trait Connect {
+    fn features(&self) -> &'static [Node];
+    fn properties(&self) -> &'static [Node];
+    /// How many pages have ever been in use still when their grant ended.
+    fn deferrals(&self) -> u64;
+    /// How many of these, up to that number, the domain still uses.
+    fn held(&self, domain: DomainId, before: u64) -> usize;
+    /// See [`Connector::offer`].
+    fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError>;
+    /// Hands what was offered to the device.
+    fn finish(&mut self, seen: &Seen) -> Result<(), ConnectError>;
+    /// Tells the device that its back end has closed. Returns whether it still wants to hear more.
+    fn lose(&mut self) -> bool;
+    /// Tells the device that its back end has heard of the end.
+    fn let_go(&mut self);
+    /// Tells the device that its back end does not come back.
+    fn end(&mut self);
+    /// Whether the device has been given up, because its back end broke the protocol. Wakes the task
+    /// of `cx` when it is.
+    fn is_broken(&self, cx: &mut Context<'_>) -> bool;
+}
+
+impl<C: Connector> Connect for Slot<C> {
+    fn features(&self) -> &'static [Node] {
+        C::FEATURES
+    }
+
+    fn properties(&self) -> &'static [Node] {
+        C::PROPERTIES
+    }
+
+    fn deferrals(&self) -> u64 {
+        self.connector.grants().deferrals()
+    }
+
+    fn held(&self, domain: DomainId, before: u64) -> usize {
+        self.connector.grants().deferred_to(domain, before)
+    }
+
+    fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError> {
+        // An earlier offer that came to nothing.
+        self.offered = None;
+        let mut offer = Offer::default();
+        self.offered = Some(self.connector.offer(seen, domain, &self.line, &mut offer)?);
+        Ok(offer)
+    }
+
+    fn finish(&mut self, seen: &Seen) -> Result<(), ConnectError> {
+        let Some(mut connection) = self.offered.take() else { return Ok(()) };
+        let info = self.connector.finish(seen, &mut connection)?;
+        if *self.info.get_or_insert(info) != info {
+            return Err(BusError::Changed.into());
+        }
+        self.line.post(News::Connected(connection));
+        Ok(())
+    }
+
+    fn lose(&mut self) -> bool {
+        self.line.post(News::Lost);
+        !self.line.is_unheard()
+    }
+
+    fn let_go(&mut self) {
+        self.line.post(News::Heard);
+    }
+
+    fn end(&mut self) {
+        self.line.post(News::Gone);
+    }
+
+    fn is_broken(&self, cx: &mut Context<'_>) -> bool {
+        self.line.is_broken(cx)
+    }
+}
