@@ -3,7 +3,7 @@
 //! ```text
 //! //@ dies: 2                    it must not pass its verdict, but end with this status
 //! //@ report: NULL page          the console must show this text, as `xtask run` shows it: with
-//!                                places in the source; may be repeated
+//!                                places in the source; of several, in their order
 //! //@ status: 7                  exit status of a guest that passes; 0 if not given
 //! //@ arguments: key=value       boot arguments, in which {memory} stands for the KiB that there are,
 //!                                under QEMU
@@ -64,7 +64,7 @@ pub struct Directives {
     pub status: u8,
     /// Whether it must end by a fault or panic, and not with the verdict that it has passed.
     pub dies: bool,
-    /// Texts that must appear on the console.
+    /// Texts that must appear on the console, each behind the one before.
     pub reports: Vec<String>,
     /// Boot arguments.
     pub arguments: Vec<String>,

@@ -170,8 +170,13 @@ pub fn judge(directives: &Directives, status: u8, console: &str) -> Result<()> {
     } else {
         ensure!(passed, "it ended with status {status} and without a verdict");
     }
+    let mut rest = console;
     for report in &directives.reports {
-        ensure!(console.contains(report), "the console does not show `{report}`");
+        let (_, behind) = rest.split_once(report).with_context(|| {
+            let place = if console.contains(report) { " where it belongs" } else { "" };
+            format!("the console does not show `{report}`{place}")
+        })?;
+        rest = behind;
     }
     ensure!(
         status == directives.status,

@@ -3,8 +3,8 @@
 //@ machine: microvm gic3 xen
 //@ dies: 101
 //@ report: panic: memory allocation of 1073741824 bytes failed
-//@ report: last failed allocation: no memory for the heap: 1073741824 bytes asked for,
 //@ report: out_of_memory::hoard
+//@ report: last failed allocation: no memory for the heap: 1073741824 bytes asked for,
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

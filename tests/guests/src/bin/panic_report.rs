@@ -2,11 +2,14 @@
 //@ machine: microvm gic3 xen
 //@ dies: 101
 //@ report: mayfly: panic: the number is 7
-//@ report: guests/src/bin/panic_report.rs:36
+//@ report: guests/src/bin/panic_report.rs:39
 //@ report: panic_report::inner
 //@ report: panic_report::outer
+//@ report: memory:
+//@ report: #0 main: running
+//@ report: sleeper: waits for its timer at
+//@ report: last log lines:
 //@ report: a line of the log
-//@ report: sleeper
 //@ report: end of report
 #![no_std]
 #![no_main]
