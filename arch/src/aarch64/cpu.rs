@@ -66,6 +66,14 @@ pub fn frame_pointer() -> usize {
     fp
 }
 
+/// Executes an instruction that is defined to be undefined, which ends the guest with a report. It is
+/// for the test of that.
+#[inline(always)]
+pub fn undefined_instruction() -> ! {
+    // SAFETY: nothing behind it is executed: the handler of the exception does not return.
+    unsafe { asm!("udf #0", options(nomem, nostack, noreturn)) }
+}
+
 /// A counter for measuring short times: the virtual counter, in ticks of the generic timer. The
 /// processor's own cycle counter is not available to guests in general.
 pub fn cycles() -> u64 {

@@ -86,6 +86,14 @@ pub fn frame_pointer() -> usize {
     value
 }
 
+/// Executes an instruction that is defined to be undefined, which ends the guest with a report. It is
+/// for the test of that.
+#[inline(always)]
+pub fn undefined_instruction() -> ! {
+    // SAFETY: nothing behind it is executed: the handler of the exception does not return.
+    unsafe { asm!("ud2", options(nomem, nostack, noreturn)) }
+}
+
 /// The time stamp counter. Its rate is whatever the machine has; see `clock` for time.
 pub fn cycles() -> u64 {
     // SAFETY: every 64-bit processor has RDTSC, and CR4.TSD, which would forbid it, is clear.

@@ -33,6 +33,12 @@ pub fn execute(address: usize) -> Result {
     crate::fail("the call went unnoticed")
 }
 
+/// Executes an instruction that there is not.
+#[inline(never)]
+pub fn undefined() -> Result {
+    mayfly_arch::cpu::undefined_instruction()
+}
+
 /// A text that faults when it is read.
 pub fn unreadable_text() -> &'static str {
     let bytes = ptr::without_provenance(black_box(NOWHERE));
