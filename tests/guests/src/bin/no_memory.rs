@@ -34,14 +34,15 @@ async fn main(machine: Machine) -> Result {
     // Whatever is still being set up takes its memory now.
     time::sleep(time::Duration::from_secs(1)).await;
     let before = memory::stats().free_frames;
+    too_much_fails()?;
 
     let hoard = hoard();
     check(memory::stats().free_frames == 0, "there is memory left")?;
     everything_fails(&network, &disk, &mut buffer).await?;
     // Nothing has stopped that was there before.
     time::sleep(time::Duration::from_millis(10)).await;
-    let who = memory::last_failure().map(|failure| (failure.who, failure.free));
-    check(who.is_some_and(|(_, free)| free == 0), "the last failure is another one")?;
+    let failure = memory::last_failure();
+    check(failure.is_some_and(|it| it.free == 0), "the last failure is another one")?;
     drop(hoard);
 
     everything_works(&network, &disk, &mut buffer).await?;
@@ -49,6 +50,20 @@ async fn main(machine: Machine) -> Result {
     // The heap, tables of sockets and pools of frames may keep a few.
     check(memory::stats().free_frames + 32 > before, "memory did not come back")?;
     guests::pass()
+}
+
+/// Who asks for more than there is gets an error that says who asked, for how much, and how much was
+/// left; the fault report would say the same.
+fn too_much_fails() -> Result {
+    const TOO_MUCH: usize = 1 << 30;
+    const WHO: &str = "a test";
+    let Err(error) = memory::try_zeroed(TOO_MUCH, WHO) else {
+        return check(false, "there is more memory than there is");
+    };
+    check((error.who, error.requested) == (WHO, TOO_MUCH), "another one has asked")?;
+    let free = memory::stats().free_frames * memory::PAGE_SIZE;
+    check(error.free == free, "the error has another amount of free memory")?;
+    check(memory::last_failure() == Some(error), "the report would tell of another failure")
 }
 
 /// Takes all memory, down to the smallest blocks.
