@@ -1,5 +1,5 @@
 //! A crash ends at once with its status.
-//@ machine: microvm gic3 xen
+//@ machine: qemu hyp-gic2 hyp-gic3 xen
 //@ status: 7
 //@ shutdown: crash
 #![no_std]

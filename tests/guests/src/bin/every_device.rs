@@ -1,6 +1,7 @@
 //! A device of each kind works: network, disk, entropy, console, with virtio as it is and, by MMIO, as
 //! it was before version 1.0; on microvm found on the command line and in ACPI tables.
 //@ machine: qemu legacy acpi
+//@ smp: 4
 //@ disk: 1M
 //@ randomness: device
 //@ type: virtio

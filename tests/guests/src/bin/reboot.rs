@@ -1,5 +1,5 @@
 //! A reboot ends the run, which does not start the machine again.
-//@ machine: qemu hyp-gic2 xen
+//@ machine: qemu hyp-gic2 hyp-gic3 xen
 //@ shutdown: reboot
 
 #![no_std]

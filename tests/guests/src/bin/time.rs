@@ -1,5 +1,6 @@
 //! Time passes at the right speed, timers fire in order, and never early.
 //@ machine: qemu hyp-gic2 hyp-gic3 xen
+//@ smp: 4
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
