@@ -8,9 +8,8 @@ use anyhow::{Context, Result, ensure};
 use super::case::{Case, Failure};
 use super::guest::TestGuest;
 use super::guests;
-use super::loader;
 use super::stub::{self, Stub};
-use super::variant;
+use super::variant::{self, Variant};
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
 use crate::run::{Hardware, Network};
@@ -30,25 +29,32 @@ const GUEST: &str = "finished_tables";
 const READY: &str = "The page tables are finished.";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The tests of an architecture: a machine is enough, the last one of those to test on.
+/// Sizes of memory: with the larger one, there are mappings of all sizes, and memory in two places on
+/// x86-64.
+const MEMORY: [&str; 2] = ["64M", "8G"];
+
+/// The tests of an architecture: all its machines, as what devices have mapped is different.
 ///
 /// # Errors
 /// If the test guests cannot be found.
 pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {
     let image = build::image_of(&guests::package()?.app, arch, how, GUEST);
-    let usual = if arch == Arch::X86_64 { "microvm" } else { "gic3" };
-    let machine = variant::of(arch).iter().find(|machine| machine.name == usual);
-    let machine = machine.context("no machine")?.hardware();
-    let name = format!("guests/{GUEST}/{arch}/{usual}");
-    Ok(vec![Case::new(name, move || run(&image, &machine))])
+    let case = |(machine, memory): (&Variant, &str)| {
+        let hardware = Hardware { memory: memory.into(), ..machine.hardware() };
+        let image = image.clone();
+        let name = format!("guests/{GUEST}/{arch}/{}/{memory}", machine.name);
+        Case::new(name, move || run(&image, &hardware))
+    };
+    let with_memory = |machine| MEMORY.map(|memory| (machine, memory));
+    Ok(variant::of(arch).iter().flat_map(with_memory).map(case).collect())
 }
 
-fn run(image: &Image, machine: &Hardware) -> Result<(), Failure> {
+fn run(image: &Image, hardware: &Hardware) -> Result<(), Failure> {
     let place = TemporaryDirectory::new()?;
     let socket = place.path().join("stub");
-    let hardware = Hardware { memory: loader::memory(), ..machine.clone() };
     let network = Network::User(Vec::new());
-    let mut guest = TestGuest::start_with(image, hardware, network, &[], stub::later(&socket))?;
+    let extra = stub::later(&socket);
+    let mut guest = TestGuest::start_with(image, hardware.clone(), network, &[], extra)?;
     let judged = (|| {
         let file = std::fs::read(&image.elf)?;
         let layout = Layout::read(&object::File::parse(file.as_slice())?)?;
@@ -82,7 +88,7 @@ fn registers(stub: &mut Stub, arch: Arch) -> Result<(Box<dyn Format>, u64)> {
     }
     let names = stub.registers()?;
     let mut value = |name| stub.named(&names, name);
-    ensure!(value("SCTLR")? & 1 != 0, "the MMU is off");
+    arm(value("SCTLR")?, arch)?;
     let (format, root) = match arch {
         Arch::Armv7 => (armv7(value("TTBCR")?)?, value("TTBR0")?),
         _ => (aarch64(value("TCR_EL1")?)?, value("TTBR0_EL1")?),
@@ -98,17 +104,33 @@ fn printed_value(printed: &str, name: &str) -> Result<u64> {
     Ok(u64::from_str_radix(&value, 16)?)
 }
 
-/// Fails unless tables have four levels and their permissions hold for the kernel.
+/// Fails unless tables have four levels, their permissions hold for the kernel, and caches are on.
 fn x86_64(cr0: u64, cr4: u64, efer: u64) -> Result<()> {
     const PAGING: u64 = 1 << 31;
+    const CACHES_OFF: u64 = 3 << 29;
     const WRITE_PROTECT: u64 = 1 << 16;
     const FIVE_LEVELS: u64 = 1 << 12;
     const LONG_MODE: u64 = 1 << 10;
     const NO_EXECUTE: u64 = 1 << 11;
     ensure!(cr0 & PAGING != 0 && efer & LONG_MODE != 0, "it is not in long mode");
+    ensure!(cr0 & CACHES_OFF == 0, "caches are off (CR0.CD, CR0.NW)");
     ensure!(cr4 & FIVE_LEVELS == 0, "its tables have five levels");
     ensure!(cr0 & WRITE_PROTECT != 0, "the kernel may write what is read-only");
     ensure!(efer & NO_EXECUTE != 0, "all that is mapped may be executed");
+    Ok(())
+}
+
+/// By SCTLR: fails unless the MMU, both caches and, on ARMv7, where that can be said, the prediction of
+/// branches are on (ARM DDI 0487, SCTLR_EL1; DDI 0406C, B4.1.130).
+fn arm(control: u64, arch: Arch) -> Result<()> {
+    const MMU: u64 = 1;
+    const DATA_CACHE: u64 = 1 << 2;
+    const BRANCHES: u64 = 1 << 11;
+    const INSTRUCTION_CACHE: u64 = 1 << 12;
+    ensure!(control & MMU != 0, "the MMU is off");
+    ensure!(control & DATA_CACHE != 0, "the data cache is off");
+    ensure!(control & INSTRUCTION_CACHE != 0, "the instruction cache is off");
+    ensure!(arch != Arch::Armv7 || control & BRANCHES != 0, "branches are not predicted");
     Ok(())
 }
 
