@@ -216,7 +216,8 @@ impl Guest {
         for (index, disk) in self.hardware.disks_in_full()?.iter().enumerate() {
             // A comma ends a value on QEMU's command line, two are one comma.
             let file = disk.to_string_lossy().replace(',', ",,");
-            add(&["-drive", &format!("if=none,id=disk{index},format=raw,file={file}")]);
+            let what = "if=none,format=raw,discard=unmap";
+            add(&["-drive", &format!("{what},id=disk{index},file={file}")]);
             add(&["-device", &format!("virtio-blk-{transport},drive=disk{index}")]);
         }
         let exit = exit_device(self.arch);

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 use alloc::{vec, vec::Vec};
+use core::ops::Range;
 
 use mayfly::{
     Machine, Result,
@@ -24,6 +25,7 @@ async fn main(machine: Machine) -> Result {
         whole_disk(&disk).await?;
         many_tasks(&disk).await?;
         refusals(&disk).await?;
+        discards(&disk).await?;
     }
     guests::pass()
 }
@@ -66,7 +68,16 @@ async fn refusals(disk: &Disk) -> Result {
     let beyond = disk.read(disk.size(), &mut sector).await;
     guests::check(beyond == Err(Error::OutOfRange { size: disk.size() }), "beyond the end")?;
     let misaligned = disk.write(1, &sector).await;
-    guests::check(matches!(misaligned, Err(Error::Misaligned { .. })), "misaligned")?;
-    disk.discard(0, disk.sector_size() as u64).await?;
-    Ok(())
+    guests::check(matches!(misaligned, Err(Error::Misaligned { .. })), "misaligned")
+}
+
+/// What is discarded reads as zeroes, as QEMU makes a hole in the file, and all else is as it was.
+async fn discards(disk: &Disk) -> Result {
+    const HOLE: Range<usize> = 65_536..196_608;
+    disk.discard(HOLE.start as u64, HOLE.len() as u64).await?;
+    let mut read = vec![0; disk.size() as usize];
+    disk.read(0, &mut read).await?;
+    let expected = |at| if HOLE.contains(&at) { 0 } else { pattern(at) };
+    let is_right = (0..).zip(&read).all(|(at, byte)| *byte == expected(at));
+    guests::check(is_right, "another part than that which was discarded has changed, or none has")
 }
