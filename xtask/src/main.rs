@@ -62,6 +62,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    ui::end_with_reader();
     let arguments: Vec<String> = std::env::args().collect();
     if build::wrapper::is_linker_call(&arguments) {
         return ui::exit(build::wrapper::save(&arguments[1..]).map(|()| 0));

@@ -17,6 +17,7 @@ mod reports;
 pub mod run;
 pub mod site;
 pub mod typed;
+mod unread;
 
 /// The programs that the tests use.
 pub const PROGRAMS: [&str; 3] = ["curl", "gcc", "passt"];
@@ -55,6 +56,7 @@ pub fn groups(arch: Arch) -> Vec<Vec<Case>> {
         case("run/disk", || run::keeps_data(&[])),
         case("reports", reports::are_symbolized),
         case("build", build::prints_paths),
+        case("unread", unread::ends_without_complaint),
     ];
     // The one that takes longest comes first.
     vec![vec![case("new", new::guide)], hello, http, others]
