@@ -20,6 +20,7 @@ mod names;
 mod neighbors;
 mod peer;
 mod plain;
+mod routes;
 mod sender;
 mod stale;
 mod support;
