@@ -2,13 +2,13 @@
 //! more, since the tests' network is in a namespace that only a new process can enter.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use clap::Args;
 
 /// How long each step of a connection may take. A client whose first segment is not answered asks
@@ -26,6 +26,12 @@ pub struct Options {
     path: String,
     /// What must be the answer.
     file: PathBuf,
+    /// Closes each connection first, as far as it goes to the server.
+    #[arg(long)]
+    close: bool,
+    /// Does all of it so many times.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    rounds: usize,
 }
 
 impl Options {
@@ -35,6 +41,14 @@ impl Options {
     /// If any connection is refused, reset, not answered, or answered wrongly.
     pub fn execute(&self) -> Result<u8> {
         let file = std::fs::read(&self.file)?;
+        let served =
+            (0..self.rounds).try_fold(0, |sum, _| Ok::<_, Error>(sum + self.round(&file)?));
+        println!("{} served", served?);
+        Ok(0)
+    }
+
+    /// Opens all connections, and asks over each. Returns how many were served, which is all.
+    fn round(&self, file: &[u8]) -> Result<usize> {
         let start = Barrier::new(self.connections);
         let streams = self.together((0..self.connections).collect(), |_| {
             start.wait();
@@ -42,9 +56,7 @@ impl Options {
             stream.set_read_timeout(Some(PATIENCE))?;
             Ok(stream)
         })?;
-        let answers = self.together(streams, |stream| self.ask(stream, &file))?;
-        println!("{} served", answers.len());
-        Ok(0)
+        Ok(self.together(streams, |stream| self.ask(stream, file))?.len())
     }
 
     /// Does `work` with each of `inputs` in a thread of its own.
@@ -69,6 +81,9 @@ impl Options {
     fn ask(&self, mut stream: TcpStream, file: &[u8]) -> Result<()> {
         let request = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", self.path);
         stream.write_all(request.as_bytes())?;
+        if self.close {
+            stream.shutdown(Shutdown::Write)?;
+        }
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         ensure!(answer.starts_with(b"HTTP/1.1 200 "), "an answer is no success");

@@ -16,6 +16,7 @@ use crate::run::Hardware;
 mod autoconfigured;
 mod dnsmasq;
 mod resolve;
+mod short_connections;
 mod two_networks;
 
 /// Tests a guest: this is its image, and what it is to run on.
@@ -27,38 +28,50 @@ pub const PROGRAMS: [&str; 4] = ["nc", "ping", "dig", "dnsmasq"];
 /// Whether a test can be run here: an error says why not.
 type Permitted = fn() -> Result<()>;
 
-/// The guests.
-const GUESTS: [(&str, Test, Permitted); 3] = [
-    ("two_networks", two_networks::test, Namespace::permitted),
-    ("resolve", resolve::test, Namespace::permitted),
-    ("autoconfigured", autoconfigured::test, autoconfigured::permitted),
+/// A test with a guest.
+struct Peer {
+    /// The guest, and what else the test is called if it is not the only one with that guest.
+    guest: &'static str,
+    suffix: &'static str,
+    test: Test,
+    permitted: Permitted,
+    /// Whether it takes so long that one machine of an architecture is enough, and development images.
+    is_long: bool,
+}
+
+const fn peer(guest: &'static str, test: Test) -> Peer {
+    Peer { guest, suffix: "", test, permitted: Namespace::permitted, is_long: false }
+}
+
+const PEERS: [Peer; 5] = [
+    peer("two_networks", two_networks::test),
+    peer("resolve", resolve::test),
+    Peer { suffix: "/far", ..peer("resolve", resolve::far) },
+    Peer { permitted: autoconfigured::permitted, ..peer("autoconfigured", autoconfigured::test) },
+    Peer { is_long: true, ..peer("short_connections", short_connections::test) },
 ];
 
 /// The tests with guests of an architecture.
 pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {
     let app = guests::package()?.app;
     let mut cases = Vec::new();
-    for (guest, test, permitted) in GUESTS {
-        for &machine in variant::of(arch) {
-            let image = build::image_of(&app, arch, how, guest);
-            let name = format!("guests/{guest}/{arch}/{}", machine.name);
+    for peer in PEERS.iter().filter(|peer| !(peer.is_long && how.release)) {
+        let machines = variant::of(arch).iter().take(if peer.is_long { 1 } else { usize::MAX });
+        for &machine in machines {
+            let image = build::image_of(&app, arch, how, peer.guest);
+            let name = format!("guests/{}/{arch}/{}{}", peer.guest, machine.name, peer.suffix);
             cases.push(Case::counting(name, move || {
-                run(test, permitted, &image, machine.hardware()).unwrap_or_else(Verdict::Failed)
+                run(peer, &image, machine.hardware()).unwrap_or_else(Verdict::Failed)
             }));
         }
     }
     Ok(cases)
 }
 
-fn run(
-    test: Test,
-    permitted: Permitted,
-    image: &Image,
-    hardware: Hardware,
-) -> Result<Verdict, Failure> {
-    if let Err(error) = permitted() {
+fn run(peer: &Peer, image: &Image, hardware: Hardware) -> Result<Verdict, Failure> {
+    if let Err(error) = (peer.permitted)() {
         return Ok(Verdict::Skipped(format!("{error:#}")));
     }
-    test(image, hardware, Namespace::new()?)?;
+    (peer.test)(image, hardware, Namespace::new()?)?;
     Ok(Verdict::Passed(1))
 }

@@ -1,5 +1,5 @@
-//! A guest that gets its address and its name server from dnsmasq, by DHCP, learns the same from it
-//! as dig does.
+//! A guest learns the same from dnsmasq as dig does: when that has given it its address and named
+//! itself as name server, by DHCP; and when boot arguments have, and dnsmasq is behind a gateway.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,10 +15,13 @@ use crate::test::case::Failure;
 use crate::test::examples::client;
 use crate::test::guest::TestGuest;
 use crate::test::guests;
-use crate::test::namespace::Namespace;
+use crate::test::namespace::{GUEST_ADDRESS, Namespace};
 
 /// Our address in the namespace, where dnsmasq listens.
 const SERVER: &str = "10.77.0.1";
+
+/// An address of ours on another network, to which the first one is the gateway.
+const FAR: &str = "10.99.0.1";
 
 /// The address that dnsmasq gives the guest, the only one that it has to give.
 const GUEST: &str = "10.77.0.50";
@@ -34,12 +37,22 @@ const NAMES: [(&str, bool, bool); 4] = [
 /// Seconds that the guest may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// With DHCP.
 pub fn test(image: &Image, hardware: Hardware, namespace: Namespace) -> Result<(), Failure> {
     let _server = Dnsmasq::start(&namespace, &settings())?;
     // The last argument of a name counts.
     let arguments = ["ip=dhcp".to_owned()];
     let mut guest = TestGuest::start_in(namespace, image, hardware, &arguments)?;
-    agrees_with_dig(&mut guest).map_err(|error| guest.failure(&error))
+    agrees_with_dig(&mut guest, GUEST, SERVER).map_err(|error| guest.failure(&error))
+}
+
+/// With boot arguments, and a gateway.
+pub fn far(image: &Image, hardware: Hardware, namespace: Namespace) -> Result<(), Failure> {
+    namespace.ip(&format!("address add {FAR}/32 dev lo"))?;
+    let _server = Dnsmasq::start(&namespace, &settings())?;
+    let arguments = [format!("gateway={SERVER}"), format!("dns={FAR}")];
+    let mut guest = TestGuest::start_in(namespace, image, hardware, &arguments)?;
+    agrees_with_dig(&mut guest, GUEST_ADDRESS, FAR).map_err(|error| guest.failure(&error))
 }
 
 /// What dnsmasq gives out.
@@ -60,7 +73,7 @@ fn settings() -> Vec<String> {
     settings
 }
 
-fn agrees_with_dig(guest: &mut TestGuest) -> Result<()> {
+fn agrees_with_dig(guest: &mut TestGuest, address: &str, server: &str) -> Result<()> {
     ensure!(guest.wait(PATIENCE)? == 0, "it failed");
     let console = guest.console();
     guests::judge(&Default::default(), 0, &console)?;
@@ -68,8 +81,8 @@ fn agrees_with_dig(guest: &mut TestGuest) -> Result<()> {
         let mut lines = console.lines().filter_map(|line| line.strip_prefix(start));
         lines.next().with_context(|| format!("the guest does not tell `{start}`"))
     };
-    ensure!(line("address ")?.contains(GUEST), "DHCP has not given it {GUEST}");
-    ensure!(line("name servers ")?.contains(SERVER), "DHCP has not named {SERVER}");
+    ensure!(line("address ")?.contains(address), "its address is not {address}");
+    ensure!(line("name servers ")?.contains(server), "its name server is not {server}");
     for (name, has_v4, has_v6) in NAMES {
         for (record, exists) in [("A", has_v4), ("AAAA", has_v6)] {
             let theirs = dig(guest, name, record)?;
