@@ -20,6 +20,8 @@ mod soak;
 mod table;
 mod xen;
 
+pub use burst::Tally;
+
 /// Measures how an app boots, serves and idles.
 #[derive(Args)]
 #[command(after_help = "Examples:

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::client::{self, curl, curl_text};
 use super::{Check, check};
+use crate::bench::Tally;
 use crate::paths;
 use crate::run::Protocol;
 use crate::test::guest::TestGuest;
@@ -24,6 +25,7 @@ pub const CHECKS: &[Check] = &[
     Check { own_network: true, ..check("a-thousand-at-once", a_thousand_at_once) },
     Check { own_network: true, ..check("stands-still", stands_still) },
     Check { own_network: true, ..check("load", load) },
+    Check { own_network: true, ..check("bursts", bursts) },
     Check { own_network: true, ..check("boots-amid-traffic", boots_amid_traffic) },
     Check { memory: "4M", ..check("in-4-mebibytes", serves_every_file) },
 ];
@@ -188,6 +190,23 @@ fn burst(guest: &mut TestGuest) -> Result<Command> {
 fn served_all(output: &Output) -> Result<()> {
     let output = String::from_utf8_lossy(&output.stdout);
     ensure!(output == "1000 served\n", "of 1000 connections, {output}");
+    Ok(())
+}
+
+/// What `bench soak` does for an hour, for a few seconds: 16 and 256 connections in turns, with pauses
+/// or without, ask for file after file, and each answer comes, and is right. wrk would not see that
+/// one never comes.
+fn bursts(guest: &mut TestGuest) -> Result<()> {
+    const SECONDS: &str = "3";
+    const PATIENCE: &str = "30";
+    client::http_url(guest)?;
+    let (address, port) = guest.address(80, Protocol::Http)?;
+    let mut burst = Command::new(std::env::current_exe()?);
+    burst.args(["bench", "burst", &format!("{address}:{port}")]).arg(site());
+    let output = client::run(&mut guest.client(burst.args([SECONDS, PATIENCE])), &[])?;
+    let tally: Tally = String::from_utf8_lossy(&output.stdout).trim().parse()?;
+    // One burst of each kind at least.
+    ensure!(tally.requests >= 8 * (16 + 256), "only {} requests were made", tally.requests);
     Ok(())
 }
 
