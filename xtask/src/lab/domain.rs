@@ -186,7 +186,19 @@ impl Domain {
         self.heard = Instant::now();
     }
 
-    /// As [`follow`](Self::follow) until the guest has ended.
+    /// What Xen and xl know of a guest that does not end: how much it has run within a second, the
+    /// registers of its vCPU and what is on its stack, and its event channels.
+    fn state(&self, session: &mut Session) -> String {
+        let name = quote(&self.name);
+        let command = format!(
+            "xl vcpu-list {name}; sleep 1; xl vcpu-list {name}; id=$(xl domid {name}); \
+             lsevtchn $id; xenctx $id | head -n 24"
+        );
+        session.run(&command).map_or_else(|error| format!("{error:#}"), |said| said.text())
+    }
+
+    /// As [`follow`](Self::follow) until the guest has ended. `console` is also given what Xen knows of
+    /// one that does not.
     ///
     /// # Errors
     /// If that takes longer than `patience`, too.
@@ -201,11 +213,10 @@ impl Domain {
             if let Some(ending) = self.follow(session, console)? {
                 return Ok(ending);
             }
-            ensure!(
-                start.elapsed() < patience,
-                "it was still running after {} s",
-                patience.as_secs()
-            );
+            if start.elapsed() >= patience {
+                console(format!("\nXen says:\n{}\n", self.state(session)).as_bytes());
+                bail!("it was still running after {} s", patience.as_secs());
+            }
         }
     }
 
