@@ -2,7 +2,14 @@
 
 pub use alloc::boxed::Box;
 
-use crate::{Error, power::ExitStatus};
+use crate::{Error, machine::Machine, power::ExitStatus};
+
+/// Has the guest do what its host asks for: `xl shutdown` and the like. For apps that take the machine,
+/// so that one that only prints has nothing of XenStore in its image.
+pub fn obey_host(machine: &Machine) {
+    // Who starts it is of no interest, and whether there is one, neither.
+    let _ = machine.xen();
+}
 
 /// What a main function may return.
 #[diagnostic::on_unimplemented(

@@ -30,8 +30,8 @@
 //! # }
 //! ```
 //!
-//! `xl shutdown`, `xl reboot`, `xl mem-set` and `xl sysrq` are obeyed from the moment on when the app
-//! first asks for Xen, a network or a disk; `xl destroy` always works. The letters of `xl sysrq` are
+//! `xl shutdown`, `xl reboot`, `xl mem-set` and `xl sysrq` are obeyed by every app whose main function
+//! takes the machine; `xl destroy` always works. The letters of `xl sysrq` are
 //! `t` for what the tasks wait for, `m` for the memory, `c` for a report and the end, `b` for a reboot
 //! and `o` for the end.
 

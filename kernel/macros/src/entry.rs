@@ -54,7 +54,11 @@ fn check(function: &ItemFn) -> Result<()> {
 /// On bare metal the kernel declares `__mayfly_main` and calls it once the machine is up. On the
 /// host the C library calls `main`, unless the app is being compiled as its own unit tests.
 fn entry(function: &ItemFn) -> TokenStream {
-    let arguments = if function.sig.inputs.is_empty() { quote!() } else { quote!(machine) };
+    let (arguments, obey) = if function.sig.inputs.is_empty() {
+        (quote!(), quote!())
+    } else {
+        (quote!(machine), quote!(::mayfly::macro_support::obey_host(&machine);))
+    };
     let returns = match &function.sig.output {
         ReturnType::Default => function.sig.ident.span(),
         ReturnType::Type(_, result) => result.span(),
@@ -76,6 +80,7 @@ fn entry(function: &ItemFn) -> TokenStream {
             fn start(machine: ::mayfly::Machine) -> #future {
                 let _ = &machine;
                 ::mayfly::macro_support::Box::pin(async move {
+                    #obey
                     let result = main(#arguments).await;
                     #result
                 })

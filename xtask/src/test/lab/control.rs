@@ -36,13 +36,32 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
             (&[], (Some("reboot"), Ending { status: 0, reason: Reason::Reboot })),
             (&["c"], (None, Ending { status: 101, reason: Reason::Crash })),
         ] {
-            let mut guest = Guest::create(session, &app, &image, port)?;
+            let config = Config::for_lab(&app, &image, Some(MEMORY), &[])?;
+            let config = Config { network: true, ..config };
+            let mut guest = Guest::create(session, config, arch, port)?;
             let result = guest.obeys(session, orders, end);
             let console = guest.console();
             guest.domain.destroy(session)?;
             result.map_err(|error| failure(&error, &console, Some(&image)))?;
         }
         Ok(is_made_anew(session, &app, &image, port)?)
+    })
+}
+
+/// The test with an app that has no devices.
+pub fn without_devices(machine: &Shared, arch: Arch, how: &How) -> Case {
+    let how = how.clone();
+    machine.case(format!("lab/xen/xl-timer/{arch}"), move |session| {
+        let app = App::find("timer", None)?;
+        let image = build::image_of(&app, arch, &how, &app.binary);
+        let arguments = ["count=1000000", "period=100ms"].map(str::to_owned);
+        let config = Config::for_lab(&app, &image, Some(MEMORY), &arguments)?;
+        session.send_file(&quote(&config.kernel), &image.path)?;
+        let mut guest = Guest::create(session, config, arch, 0)?;
+        let result = guest.is_shut_down(session);
+        let console = guest.console();
+        guest.domain.destroy(session)?;
+        result.map_err(|error| failure(&error, &console, Some(&image)))
     })
 }
 
@@ -88,15 +107,11 @@ struct Guest {
 }
 
 impl Guest {
-    fn create(session: &mut Session, app: &App, image: &Image, port: u16) -> Result<Self> {
-        let name = format!("xl-{}", image.arch);
-        let config = Config {
-            name: name.clone(),
-            network: true,
-            ..Config::for_lab(app, image, Some(MEMORY), &[])?
-        };
+    fn create(session: &mut Session, config: Config, arch: Arch, port: u16) -> Result<Self> {
+        let name = format!("xl-{arch}");
+        let config = Config { name: name.clone(), ..config };
         let domain = Domain::create(session, &config, false)?;
-        Ok(Self { domain, arch: image.arch, name, port, console: Vec::new() })
+        Ok(Self { domain, arch, name, port, console: Vec::new() })
     }
 
     fn console(&self) -> String {
@@ -146,6 +161,16 @@ impl Guest {
             session.succeed(&end)?;
         }
         let ending = self.ending(session)?;
+        ensure!(ending == expected, "it ended with {ending:?} instead of {expected:?}");
+        Ok(())
+    }
+
+    /// Ends when xl tells it to, in the middle of what it does.
+    fn is_shut_down(&mut self, session: &mut Session) -> Result<()> {
+        self.until(session, "it does not tick", &|console| console.contains("tick 3"))?;
+        session.succeed(&format!("xl shutdown {}", quote(&self.name)))?;
+        let (ending, expected) =
+            (self.ending(session)?, Ending { status: 0, reason: Reason::PowerOff });
         ensure!(ending == expected, "it ended with {ending:?} instead of {expected:?}");
         Ok(())
     }

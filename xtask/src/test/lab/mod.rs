@@ -69,6 +69,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
                 cases.extend(save::case(&machine, arch, how)?);
                 cases.extend(early::case(&machine, arch, how));
                 cases.extend(hostile::cases(&machine, arch, how)?);
+                cases.push(control::without_devices(&machine, arch, how));
                 cases.push(commands::xl_cfg(&machine, arch));
                 if arch == Arch::X86_64 {
                     cases.push(guests::channel(&machine, how)?);
