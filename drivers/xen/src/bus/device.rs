@@ -63,10 +63,8 @@ impl<C: Connector> Slot<C> {
 pub(super) trait Connect {
     fn features(&self) -> &'static [Node];
     fn properties(&self) -> &'static [Node];
-    /// How many pages have ever been in use still when their grant ended.
-    fn deferrals(&self) -> u64;
-    /// How many of these, up to that number, the domain still uses.
-    fn held(&self, domain: DomainId, before: u64) -> usize;
+    /// See [`Connector::grants`].
+    fn grants(&self) -> &'static GrantTable;
     /// See [`Connector::offer`].
     fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError>;
     /// Hands what was offered to the device.
@@ -91,12 +89,8 @@ impl<C: Connector> Connect for Slot<C> {
         C::PROPERTIES
     }
 
-    fn deferrals(&self) -> u64 {
-        self.connector.grants().deferrals()
-    }
-
-    fn held(&self, domain: DomainId, before: u64) -> usize {
-        self.connector.grants().deferred_to(domain, before)
+    fn grants(&self) -> &'static GrantTable {
+        self.connector.grants()
     }
 
     fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError> {

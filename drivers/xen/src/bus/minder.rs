@@ -1,17 +1,22 @@
 //! Who connects a device, again and again.
 
 use alloc::{boxed::Box, rc::Rc};
-use core::{convert::Infallible, fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
+use core::{convert::Infallible, fmt, future::poll_fn, mem, pin::pin, task::Poll, time::Duration};
 
 use mayfly_device::Boxed;
 
 use super::{
-    BusError, ConnectError, Connected, Connector, Frontend, Link, Negotiating, Session,
+    BusError, ConnectError, Connected, Connector, Frontend, Link, Negotiating, Offer, Seen,
+    Session,
     device::{Connect, Slot},
     held::Held,
     pace::{self, Pace},
 };
-use crate::{grants::DomainId, incarnation::Incarnation, store::Store};
+use crate::{
+    grants::{DomainId, GrantError},
+    incarnation::Incarnation,
+    store::Store,
+};
 
 /// Connects the device whose front end has this directory.
 ///
@@ -117,7 +122,7 @@ async fn mind_here(
             log::warn!("{link}: its back end has closed; the device waits for it");
         }
         frontend = again(&link, device, sleep, &mut past, pause).await?;
-        past.held.connected(device.deferrals());
+        past.held.connected(device.grants().deferrals());
         if past.pace.is_told() {
             log::warn!("{link}: its back end is back");
         }
@@ -194,7 +199,8 @@ async fn again(
         device.let_go();
         let connected = async {
             let frontend = frontend.negotiate().await?;
-            let held = |before| device.held(DomainId(link.domain()), before);
+            let grants = device.grants();
+            let held = |before| grants.deferred_to(DomainId(link.domain()), before);
             past.held.wait(link, &held, sleep, past.pace.is_told()).await?;
             connect(frontend, device).await
         };
@@ -216,9 +222,26 @@ async fn connect(
 ) -> Result<Frontend<Connected>, ConnectError> {
     let link = Rc::clone(frontend.link());
     let mut seen = link.read(device.features()).await?;
-    let offer = device.offer(&seen, DomainId(link.domain()))?;
+    let offer = offer(&link, &seen, device).await?;
     let frontend = frontend.connect(offer).await?;
     seen.extend(link.read(device.properties()).await?);
     device.finish(&seen)?;
     Ok(frontend)
+}
+
+/// Sets up what the device offers its back end. If others have all entries of the grant table, it waits
+/// for them: the table is shared, and what they hold is theirs for as long as they need it.
+async fn offer(link: &Link, seen: &Seen, device: &mut dyn Connect) -> Result<Offer, ConnectError> {
+    let mut is_told = false;
+    loop {
+        match device.offer(seen, DomainId(link.domain())) {
+            Err(ConnectError::Grants(GrantError::Full)) => {}
+            offered => return offered,
+        }
+        if !mem::replace(&mut is_told, true) {
+            log::warn!("{link}: {}; the device waits", GrantError::Full);
+        }
+        let grants = device.grants();
+        grants.wait_for_free(grants.free() + 1).await?;
+    }
 }

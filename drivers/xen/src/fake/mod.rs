@@ -14,6 +14,7 @@ mod ring;
 use std::{
     boxed::Box,
     cell::{Cell, RefCell},
+    iter,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -32,9 +33,9 @@ pub(crate) use self::{
 use crate::{
     Sharing,
     events::EventChannels,
-    grants::{DomainId, ForeignPages, fake},
+    grants::{Access, DomainId, ForeignPages, Grant, fake},
     incarnation::Incarnation,
-    shared_page::{SharedPage, Window},
+    shared_page::{HeapPage, SharedPage, Window},
     store::fake::{Bench, Flag},
 };
 
@@ -171,6 +172,15 @@ impl Guest {
     /// Sends the guest an event.
     pub(crate) fn raise(&self, port: u32) {
         self.channels.raise(self.page, self.sharing.events, port);
+    }
+
+    /// Takes all entries of the grant table but so many, until what it gives is dropped.
+    pub(crate) fn take_grants(&self, left: usize) -> Vec<Grant<HeapPage>> {
+        let page = || HeapPage::zeroed().expect("there is memory");
+        let take = || self.sharing.grants.grant(DOM0, page(), Access::ReadOnly).ok();
+        let mut taken: Vec<_> = iter::from_fn(take).collect();
+        taken.truncate(taken.len().saturating_sub(left));
+        taken
     }
 
     /// How many events the guest has sent through a channel since the last call.

@@ -119,6 +119,9 @@ impl Listener {
 
     /// Makes a channel, and tells the client.
     async fn publish(&self) -> Result<End, VchanError> {
+        // The first page, and those of the rings. Nothing waits before they are granted, so that nobody
+        // else takes the entries.
+        self.sharing.grants.wait_for_free(1 + self.orders.grants()).await?;
         let end = self.make()?;
         let Page::Granted(first) = &end.first else { return Err(VchanError::OutOfMemory) };
         let values = [

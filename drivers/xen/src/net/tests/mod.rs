@@ -3,6 +3,7 @@
 extern crate std;
 
 mod again;
+mod alone;
 mod back;
 mod copies;
 mod frames;

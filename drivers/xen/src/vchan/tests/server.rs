@@ -62,6 +62,21 @@ pub(super) fn met(guest: &Guest) -> (Client<'_>, Vchan) {
 }
 
 #[test]
+fn a_server_waits_for_entries_that_others_have() {
+    let guest = Guest::new();
+    let sizes = RingSizes { input: 2 << 12, output: 4 << 12 };
+    // One page, two, and four.
+    let mut taken = guest.take_grants(6);
+    let _accepted = accept(&guest, DOM0, sizes);
+    guest.settle();
+    assert!(Client::find(&guest).is_none());
+    taken.pop();
+    guest.settle();
+    assert!(Client::find(&guest).is_some());
+    assert_eq!(guest.sharing.grants.free(), 0);
+}
+
+#[test]
 fn what_is_published_is_what_libxenvchan_looks_for() {
     let guest = Guest::new();
     let accepted = accept(&guest, DOM0, RingSizes::default());
