@@ -15,7 +15,7 @@ use super::{
 use crate::{
     grants::{DomainId, GrantError},
     incarnation::Incarnation,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// Connects the device whose front end has this directory.
@@ -53,6 +53,9 @@ impl Minder {
     /// in another domain. Ends when it was detached, or cannot be connected again, with the reason.
     /// One whose back end keeps going and coming back is left alone for a while before each try, for
     /// which `sleep` waits.
+    ///
+    /// Without XenStore, a device that has connected goes on for as long as its back end does: rings and
+    /// events need no XenStore.
     pub fn run(self, sleep: Box<Sleep>) -> Boxed<'static, ConnectError> {
         Box::pin(self.mind(sleep))
     }
@@ -112,7 +115,13 @@ async fn mind_here(
     };
     let (link, mut past) = (Rc::clone(frontend.link()), Past::default());
     loop {
-        let reason = lost(frontend, device, sleep, &mut past.pace).await;
+        let mut reason = lost(frontend, device, sleep, &mut past.pace).await;
+        if let BusError::Store(error @ (StoreError::Disconnected | StoreError::Protocol)) = reason {
+            log::error!(
+                "{link}: {error}; it goes on, but nobody tells it of its back end any more"
+            );
+            reason = broken(device).await;
+        }
         let is_heard = device.lose();
         if reason != BusError::Closed || !is_heard {
             return Err(reason.into());
@@ -158,6 +167,12 @@ async fn lost(
         Poll::Pending
     })
     .await
+}
+
+/// Waits until the device has been given up.
+async fn broken(device: &dyn Connect) -> BusError {
+    poll_fn(|cx| if device.is_broken(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+    BusError::Broken
 }
 
 /// Connects for the first time.

@@ -1,6 +1,28 @@
-//! A card whose guest lacks what it shares with others: entries of the grant table.
+//! A card whose guest lacks what it shares with others: XenStore, or entries of the grant table.
+
+use core::task::Poll;
 
 use super::*;
+
+#[test]
+fn a_card_goes_on_without_xenstore() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    guest.bench.break_down();
+    guest.settle();
+    assert_eq!(card.end.take(), None);
+    assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
+    for round in 0..200 {
+        let sent = frame(&*card.device, &pattern(round, 60));
+        card.device.transmit(sent).unwrap();
+        card.device.flush();
+        assert_eq!(card.netback.drain(), [pattern(round, 60)]);
+        assert!(card.netback.deliver(&pattern(round, 70), 0));
+        assert_eq!(card.waiter.poll(|cx| card.device.poll_ready(cx)), Poll::Ready(Ok(())));
+        let received = card.device.receive().unwrap();
+        assert_eq!(received.frame.bytes(), pattern(round, 70));
+    }
+}
 
 #[test]
 fn a_card_waits_for_entries_that_others_have() {

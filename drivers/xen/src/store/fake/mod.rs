@@ -118,6 +118,12 @@ impl Bench {
         self.store.resume_requests();
     }
 
+    /// Has the connection end, because the server breaks the protocol.
+    pub(crate) fn break_down(&self) {
+        self.page.word(0x80c).store(u32::MAX, Ordering::Relaxed);
+        self.notify_guest();
+    }
+
     /// Has the server offer these features (`server_features`), and tell of an error.
     pub(super) fn offer(&self, features: u32, error: u32) {
         self.page.word(0x810).store(features, Ordering::Relaxed);
