@@ -9,7 +9,7 @@ use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
-use crate::lab::{Domain, Session};
+use crate::lab::{Domain, Reason, Session};
 use crate::run::answers;
 use crate::test::case::Case;
 use crate::tools::quote;
@@ -36,7 +36,12 @@ const LONG_PING: &str = "ping -c 2 -W 2 -s 8900";
 /// The examples http, which serves a client on this machine, and echo, which serves dom0, also with
 /// packets as long as can be.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
-    vec![http(machine, arch, how), echo(machine, arch, how), jumbo(machine, arch, how)]
+    vec![
+        http(machine, arch, how),
+        echo(machine, arch, how),
+        jumbo(machine, arch, how),
+        silent_store(machine, arch, how),
+    ]
 }
 
 fn http(machine: &Shared, arch: Arch, how: &How) -> Case {
@@ -63,6 +68,31 @@ fn echo(machine: &Shared, arch: Arch, how: &How) -> Case {
                 let result = echoes(session, FILE);
                 domain.follow(session, &mut |part| console.extend_from_slice(part))?;
                 result
+            })
+        })
+    })
+}
+
+/// While the daemon of XenStore does nothing, a guest works that has connected; and when it does again,
+/// the guest hears what it is told.
+fn silent_store(machine: &Shared, arch: Arch, how: &How) -> Case {
+    let how = how.clone();
+    machine.case(format!("lab/xen/silent-store/{arch}"), move |session| {
+        let app = App::find("echo", None)?;
+        let image = build::image_of(&app, arch, &how, &app.binary);
+        let arguments = [format!("ip={ECHO}/24")];
+        with_console(&image, |console| {
+            run(session, &app, &image, &arguments, &mut |session, domain| {
+                echoes(session, SHORT_FILE)?;
+                session.succeed("kill -STOP $(pidof xenstored)")?;
+                let echoed = echoes(session, SHORT_FILE);
+                session.succeed("kill -CONT $(pidof xenstored)")?;
+                echoed?;
+                session.succeed(&format!("xl shutdown {}-{arch}", app.binary))?;
+                let mut keep = |part: &[u8]| console.extend_from_slice(part);
+                let ending = domain.wait(session, PATIENCE, &mut keep)?;
+                ensure!(ending.reason == Reason::PowerOff, "it ended with {ending:?}");
+                Ok(())
             })
         })
     })
