@@ -11,6 +11,7 @@ use crate::arch::Arch;
 
 mod build;
 mod debugger;
+mod missing;
 mod mistakes;
 mod new;
 mod reports;
@@ -39,6 +40,7 @@ pub fn groups(arch: Arch) -> Vec<Vec<Case>> {
         debug,
         case("size", build::tells_sizes),
         case("bench-boot", build::counts_instructions),
+        case("missing", missing::is_installed),
     ];
     hello.extend(mistakes::MISTAKES.iter().map(|mistake| {
         Case::new(name(&format!("mistakes/{}", mistake.name)), || Ok(mistake.is_explained()?))

@@ -1,0 +1,96 @@
+//! Machines that lack a program: it is installed, or what installs it is said.
+//!
+//! Such a machine is this one with another search path, which leads to links to all programs but QEMU,
+//! and to an apt-get that installs a link to that.
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+
+use super::GREETING;
+use super::typed::{Ended, Typed, xtask};
+use crate::temporary::TemporaryDirectory;
+use crate::tools;
+
+/// What is missing, and the package that it is in.
+const MISSING: &str = "qemu-system-x86_64";
+const PACKAGE: &str = "qemu-system-x86";
+/// What may be on the machine that is not to be asked here.
+const HIDDEN: [&str; 3] = [MISSING, "apt-get", "sudo"];
+
+/// A machine without the program.
+struct Bare {
+    programs: TemporaryDirectory,
+}
+
+impl Bare {
+    fn new() -> Result<Self> {
+        let programs = TemporaryDirectory::new()?;
+        let path = std::env::var_os("PATH").context("there is no search path")?;
+        for directory in std::env::split_paths(&path) {
+            for program in fs::read_dir(directory).into_iter().flatten().flatten() {
+                let name = program.file_name();
+                if HIDDEN.iter().all(|hidden| name != *hidden) {
+                    // That there is one of this name already is as it is with search paths.
+                    symlink(program.path(), programs.path().join(name)).ok();
+                }
+            }
+        }
+        Ok(Self { programs })
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.programs.path().join(name)
+    }
+
+    fn script(&self, name: &str, text: &str) -> Result<()> {
+        fs::write(self.program(name), format!("#!/bin/sh\n{text}\n"))?;
+        Ok(fs::set_permissions(self.program(name), Permissions::from_mode(0o755))?)
+    }
+
+    /// Adds an apt-get, and a sudo in case that we are not root. Returns where apt-get writes what it
+    /// was asked for.
+    fn with_apt(&self) -> Result<PathBuf> {
+        let (log, link) = (self.program("asked"), self.program(MISSING));
+        let real = tools::find(MISSING).with_context(|| format!("there is no {MISSING}"))?;
+        self.script("sudo", "[ \"$1\" = -n ] && shift\nexec \"$@\"")?;
+        self.script(
+            "apt-get",
+            &format!(
+                "echo \"$*\" >>{}\n[ \"$1\" != install ] || ln -s {} {}",
+                log.display(),
+                real.display(),
+                link.display()
+            ),
+        )?;
+        Ok(log)
+    }
+
+    /// Types a command there.
+    fn types(&self, words: &[&str]) -> Result<Ended> {
+        let mut command = xtask(words)?;
+        command.env("PATH", OsString::from(self.programs.path()));
+        Typed::start(command, Stdio::null())?.end()
+    }
+}
+
+/// `doctor` finds out, `run` cannot go on without apt-get, and with it installs what it needs.
+pub fn is_installed() -> Result<()> {
+    let bare = Bare::new()?;
+    let line = format!("MISSING  {MISSING}");
+    let remedy = format!("apt-get install {PACKAGE}");
+    bare.types(&["doctor"])?.with(1)?.saying(&line)?.saying(&remedy)?.saying("1 missing")?;
+    let missing = format!("missing: {PACKAGE}; install");
+    bare.types(&["run", "hello"])?.with(1)?.saying(&missing)?;
+    let log = bare.with_apt()?;
+    let installing = format!("Installing {PACKAGE}");
+    bare.types(&["run", "hello"])?.with(0)?.saying(&installing)?.saying(GREETING)?;
+    let asked = fs::read_to_string(log)?;
+    let is_right = |line: &str| line.starts_with("install ") && line.ends_with(PACKAGE);
+    ensure!(asked.lines().any(is_right), "apt-get was asked for:\n{asked}");
+    bare.types(&["doctor"])?.with(0)?.saying("everything needed is here").map(drop)
+}
