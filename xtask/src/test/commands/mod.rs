@@ -11,6 +11,7 @@ use crate::arch::Arch;
 
 mod build;
 mod debugger;
+mod elsewhere;
 mod missing;
 mod mistakes;
 mod new;
@@ -60,6 +61,13 @@ pub fn groups(arch: Arch) -> Vec<Vec<Case>> {
         case("build", build::prints_paths),
         case("unread", unread::ends_without_complaint),
     ];
-    // The one that takes longest comes first.
-    vec![vec![case("new", new::guide)], hello, http, others]
+    // Those that take longest come first.
+    let long = |what, work| vec![case(what, work)];
+    vec![
+        long("new", new::guide),
+        long("elsewhere", elsewhere::builds_the_same),
+        hello,
+        http,
+        others,
+    ]
 }
