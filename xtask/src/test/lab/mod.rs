@@ -61,6 +61,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
             cases.push(control::case(&machine, arch, how));
             cases.extend(bulk::cases(&machine, arch, how));
             cases.push(summon::case(&machine, arch, how));
+            cases.push(together::case(&machine, arch, how));
             // What the test guests show does not depend on how they were compiled so much that it
             // would be worth another two minutes.
             if !how.release {
@@ -76,7 +77,6 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
                 }
             }
         }
-        cases.push(together::case(&machine, &arches, how));
         if !how.release {
             cases.push(linux::case(&machine, &arches, how));
         }

@@ -52,18 +52,17 @@ const STATE: &str = "
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The examples echo, of all architectures that the machine has guests of, at the same time.
-pub fn case(machine: &Shared, arches: &[Arch], how: &How) -> Case {
-    let (arches, how) = (arches.to_vec(), how.clone());
-    machine.case(format!("lab/xen/eight-at-once/{}", machine.xen.arch()), move |session| {
-        Ok(run(session, &arches, &how)?)
-    })
+/// The example echo, many times.
+pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
+    let how = how.clone();
+    machine
+        .case(format!("lab/xen/eight-at-once/{arch}"), move |session| Ok(run(session, arch, &how)?))
 }
 
-fn run(session: &mut Session, arches: &[Arch], how: &How) -> Result<()> {
+fn run(session: &mut Session, arch: Arch, how: &How) -> Result<()> {
     let mut domains = Vec::new();
     let result =
-        create(session, arches, how, &mut domains).and_then(|()| run_all(session, &mut domains));
+        create(session, arch, how, &mut domains).and_then(|()| run_all(session, &mut domains));
     for domain in domains {
         domain.destroy(session)?;
     }
@@ -71,33 +70,20 @@ fn run(session: &mut Session, arches: &[Arch], how: &How) -> Result<()> {
 }
 
 /// Creates them, paused: dom0 takes longer to create eight than they take to run.
-fn create(
-    session: &mut Session,
-    arches: &[Arch],
-    how: &How,
-    domains: &mut Vec<Domain>,
-) -> Result<()> {
+fn create(session: &mut Session, arch: Arch, how: &How, domains: &mut Vec<Domain>) -> Result<()> {
     let app = App::find("echo", None)?;
-    for (at, &arch) in arches.iter().enumerate() {
-        let image = build::image_of(&app, arch, how, &app.binary);
-        let kernel = format!("echo-{arch}");
-        session.send_file(&quote(&kernel), &image.path)?;
-        for number in (at..COUNT).step_by(arches.len()) {
-            let config = Config {
-                name: format!("echo-{number}"),
-                kernel: kernel.clone(),
-                network: true,
-                // Each its own.
-                mac: None,
-                ..Config::for_lab(
-                    &app,
-                    &image,
-                    Some(MEMORY),
-                    &[format!("ip={NETWORK}{number}/24")],
-                )?
-            };
-            domains.push(Domain::create(session, &config, true)?);
-        }
+    let image = build::image_of(&app, arch, how, &app.binary);
+    session.send_file(&quote(&app.binary), &image.path)?;
+    for number in 0..COUNT {
+        let address = [format!("ip={NETWORK}{number}/24")];
+        let config = Config {
+            name: format!("echo-{number}"),
+            network: true,
+            // Each its own.
+            mac: None,
+            ..Config::for_lab(&app, &image, Some(MEMORY), &address)?
+        };
+        domains.push(Domain::create(session, &config, true)?);
     }
     for domain in domains {
         domain.wait_until_there(session, PATIENCE)?;
