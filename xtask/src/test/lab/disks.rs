@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 
 use agent::Agent;
 
-use super::{Shared, with_console};
+use super::{Shared, WITH_GICV2, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -40,7 +40,7 @@ const MOST_REBINDS: usize = 30;
 type Test = fn(&mut Agent<'_>) -> Result<()>;
 
 const TESTS: [(&str, Test); 7] = [
-    ("disk-both-ways", both_ways),
+    BOTH_WAYS,
     ("disk-attached", attached),
     ("disk-discard", discard),
     ("disk-sectors", sectors),
@@ -48,6 +48,9 @@ const TESTS: [(&str, Test); 7] = [
     ("disks-rebound", rebound_together),
     (QUEUES, queues),
 ];
+
+/// The test that is run with the older interrupt controller, too.
+const BOTH_WAYS: (&str, Test) = ("disk-both-ways", both_ways);
 
 /// The test whose disk has several queues, how many, and where blkback reads how many it offers.
 const QUEUES: &str = "disk-queues";
@@ -59,21 +62,42 @@ const MAX_QUEUES: &str = "/sys/module/xen_blkback/parameters/max_queues";
 /// # Errors
 /// If the test guests cannot be found.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
-    let app = App { binary: GUEST.into(), ..package()?.app };
-    let case = |(name, test): (&'static str, Test)| {
-        let (app, how) = (app.clone(), how.clone());
-        machine.case(format!("lab/xen/{name}/{arch}"), move |session| {
-            let image = build::image_of(&app, arch, &how, &app.binary);
-            let queues = if name == QUEUES { MANY } else { 1 };
-            with_console(&image, |console| run(session, &app, &image, queues, test, console))
-        })
-    };
-    Ok(TESTS.into_iter().map(case).collect())
+    TESTS.into_iter().map(|test| case(machine, "", test, arch, how)).collect()
+}
+
+/// The test on a machine with the older interrupt controller.
+///
+/// # Errors
+/// If the test guests cannot be found.
+pub fn with_gicv2(machine: &Shared, arch: Arch, how: &How) -> Result<Case> {
+    case(machine, WITH_GICV2, BOTH_WAYS, arch, how)
+}
+
+/// A test whose name ends with `suffix`.
+fn case(
+    machine: &Shared,
+    suffix: &str,
+    (name, test): (&'static str, Test),
+    arch: Arch,
+    how: &How,
+) -> Result<Case> {
+    let (app, how) = (App { binary: GUEST.into(), ..package()?.app }, how.clone());
+    Ok(machine.case(called(name, suffix, arch), move |session| {
+        let image = build::image_of(&app, arch, &how, &app.binary);
+        let queues = if name == QUEUES { MANY } else { 1 };
+        with_console(&image, |console| run(session, &app, &image, queues, test, console))
+    }))
+}
+
+fn called(name: &str, suffix: &str, arch: Arch) -> String {
+    format!("lab/xen/{name}{suffix}/{arch}")
 }
 
 /// Whether these tests are among those called `names`.
 pub fn are_among(names: &[String], arch: Arch) -> bool {
-    TESTS.iter().any(|(name, _)| names.contains(&format!("lab/xen/{name}/{arch}")))
+    let older = called(BOTH_WAYS.0, WITH_GICV2, arch);
+    let usual = TESTS.iter().map(|(name, _)| called(name, "", arch));
+    usual.chain([older]).any(|name| names.contains(&name))
 }
 
 /// Builds the guest.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::logs::unusual;
-use super::{Shared, peer::Peer};
+use super::{Shared, WITH_GICV2, peer::Peer};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -41,6 +41,9 @@ const WITH_OXENSTORED: &str = "-oxenstored";
 const STORE_GUESTS: [&str; 6] =
     ["attached_network", "balloon", "conduit", "connects", "vchan", "xenstore"];
 
+/// The test guests that are run with the older interrupt controller, too.
+const GICV2_GUESTS: [&str; 1] = ["xenstore"];
+
 /// The tests with examples.
 pub fn examples(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
     vec![
@@ -68,6 +71,14 @@ pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
 /// If the sources of the test guests cannot be read.
 pub fn with_oxenstored(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
     cases_of(machine, WITH_OXENSTORED, arch, how, |binary| STORE_GUESTS.contains(&binary))
+}
+
+/// The tests with some test guests, on a machine with the older interrupt controller.
+///
+/// # Errors
+/// If the sources of the test guests cannot be read.
+pub fn with_gicv2(machine: &Shared, arch: Arch, how: &How) -> Result<Vec<Case>> {
+    cases_of(machine, WITH_GICV2, arch, how, |binary| GICV2_GUESTS.contains(&binary))
 }
 
 /// A test with each test guest for Xen that is wanted; their names end with `suffix`.
@@ -103,7 +114,7 @@ pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
     let package = package()?;
     // Others may be called as an example is, whose image would be replaced.
     let used = |(binary, directives): (String, Directives)| {
-        let is_used = ["", WITH_OXENSTORED]
+        let is_used = ["", WITH_OXENSTORED, WITH_GICV2]
             .into_iter()
             .any(|suffix| names.contains(&format!("lab/xen/{binary}{suffix}/{arch}")));
         let has_channel =

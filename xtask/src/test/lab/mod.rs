@@ -94,15 +94,24 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
     Ok(groups)
 }
 
+/// What the names of tests end with on a machine with the older interrupt controller.
+const WITH_GICV2: &str = "-gic2";
+
 /// What is run on a machine with the older interrupt controller: as much as shows that guests get
-/// along with it.
+/// along with it, whatever sends them events: the timer, a network card, XenStore, a disk.
 fn with_gicv2(arches: &[Arch], how: &How) -> Result<Vec<Case>> {
     let machine = Machine::new(Xen::Aarch64, Hardware::with_gic(Xen::Aarch64, 2))?;
-    let mut cases: Vec<Case> = arches
-        .iter()
-        .map(|&arch| guests::example(&machine, "timer-gic2", "timer", arch, how))
-        .collect();
-    cases.push(logs::case(&machine, "logs-gic2"));
+    let mut cases = Vec::new();
+    for &arch in arches {
+        let timer = format!("timer{WITH_GICV2}");
+        cases.push(guests::example(&machine, &timer, "timer", arch, how));
+        cases.push(network::with_gicv2(&machine, arch, how));
+        if !how.release {
+            cases.extend(guests::with_gicv2(&machine, arch, how)?);
+            cases.push(disks::with_gicv2(&machine, arch, how)?);
+        }
+    }
+    cases.push(logs::case(&machine, &format!("logs{WITH_GICV2}")));
     Ok(cases)
 }
 

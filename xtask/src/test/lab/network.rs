@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Shared, with_console};
+use super::{Shared, WITH_GICV2, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
@@ -37,16 +37,22 @@ const LONG_PING: &str = "ping -c 2 -W 2 -s 8900";
 /// packets as long as can be.
 pub fn cases(machine: &Shared, arch: Arch, how: &How) -> Vec<Case> {
     vec![
-        http(machine, arch, how),
+        http(machine, "", arch, how),
         echo(machine, arch, how),
         jumbo(machine, arch, how),
         silent_store(machine, arch, how),
     ]
 }
 
-fn http(machine: &Shared, arch: Arch, how: &How) -> Case {
+/// The example http, on a machine with the older interrupt controller.
+pub fn with_gicv2(machine: &Shared, arch: Arch, how: &How) -> Case {
+    http(machine, WITH_GICV2, arch, how)
+}
+
+/// A test whose name ends with `suffix`.
+fn http(machine: &Shared, suffix: &str, arch: Arch, how: &How) -> Case {
     let (port, how) = (machine.port, how.clone());
-    machine.case(format!("lab/xen/http/{arch}"), move |session| {
+    machine.case(format!("lab/xen/http{suffix}/{arch}"), move |session| {
         let app = App::find("http", None)?;
         let image = build::image_of(&app, arch, &how, &app.binary);
         with_console(&image, |console| {
