@@ -11,7 +11,8 @@ use mayfly::{
 
 use crate::{
     link::{Faults, Link},
-    support::{CLIENT, pair, pair_v6, pattern, server, server_v6, simulate},
+    sender::Sender,
+    support::{CLIENT, SERVER, pair, pair_v6, pattern, server, server_v6, simulate, static_config},
 };
 
 const SYN: u8 = 0x02;
@@ -202,5 +203,57 @@ fn a_client_that_has_sent_its_syn_again_meanwhile_is_served_once() {
         let mut got = [0; 4];
         stream.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"once");
+    });
+}
+
+/// A client whose window is never more than this, and the bytes that it gets.
+const WINDOW: usize = 1000;
+const LENGTH: usize = 20_000;
+
+/// Serves a client whose SYN was recorded with these options, and who tells its window shifted by the
+/// second one.
+async fn keeps_to(max_segment_size: Option<u16>, window_scale: Option<u8>) {
+    let (_link, a, b) = Link::new(Faults::default(), 1);
+    let mut client = Sender::new(a, 5000, window_scale);
+    let network = Network::start(b.boxed(), static_config(2));
+    let mut listener = TcpListener::bind(&network, 80).await.unwrap();
+    let field = (WINDOW >> window_scale.unwrap_or(0)) as u16;
+    let record = SynRecord {
+        local: SocketAddr::new(CLIENT, 80),
+        remote: SocketAddr::new(SERVER, 40_000),
+        sequence: 4999,
+        own_sequence: OWN_SEQUENCE,
+        window: WINDOW as u16,
+        max_segment_size,
+        window_scale,
+        allows_sack: false,
+    };
+    network.adopt(&record).unwrap();
+    let answer = client.be_answered(field).await;
+    assert_eq!(answer.max_segment_size, Some(1460));
+    // RFC 7323 section 2.2.
+    assert_eq!(answer.window_scale.is_some(), window_scale.is_some());
+    let writes = spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&[7; LENGTH]).await.unwrap();
+        stream
+    });
+    let sent = client.read_in_turns(LENGTH, field).await;
+    // What everybody takes who says nothing (RFC 9293 section 3.7.1).
+    let segment = usize::from(max_segment_size.unwrap_or(536));
+    assert_eq!(sent.longest, segment, "{record:?}");
+    let reach = sent.most > WINDOW - segment && sent.most <= WINDOW;
+    assert!(reach, "{} bytes are on their way: {record:?}", sent.most);
+    drop(writes.await);
+}
+
+#[test]
+fn what_a_client_has_said_of_itself_is_kept_to() {
+    simulate(async {
+        for window_scale in [None, Some(0), Some(3)] {
+            for max_segment_size in [Some(536), Some(300), None] {
+                keeps_to(max_segment_size, window_scale).await;
+            }
+        }
     });
 }

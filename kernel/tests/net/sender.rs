@@ -1,5 +1,7 @@
 //! A peer that sends as much as it has ever been allowed to, and keeps the accounts.
 
+mod recorded;
+
 use std::time::Duration;
 
 use mayfly::time::{sleep, timeout};

@@ -41,7 +41,8 @@ pub struct SynRecord {
     pub sequence: u32,
     /// The initial sequence number of this side.
     pub own_sequence: u32,
-    /// Its window field, in bytes.
+    /// Its window field, in bytes. It counts until the client's first acknowledgement, which has
+    /// another, and comes before any data can be sent.
     pub window: u16,
     /// The option that says how much payload a segment to the client may have, in bytes.
     pub max_segment_size: Option<u16>,

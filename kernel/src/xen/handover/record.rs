@@ -2,9 +2,11 @@
 //!
 //! Six nodes below `syn`: `sequence`, the client's initial sequence number, as a decimal number with
 //! a sign; `tx_isn`, that of this side; `tx_wnd`, the window field; `options`, the options, as an
-//! s-expression; `rx_wnd` and `rx_wnd_scaleoffer`, what this side may offer, which it decides for
-//! itself here. A recorder may add `time`, in seconds since 1970 as Xen counts them, and then the
-//! record has an end (an extension of Mayfly's).
+//! s-expression; `rx_wnd` and `rx_wnd_scaleoffer`, the window and the scale that this side offers.
+//! These two are not read: nothing was answered yet, so the client knows of neither, and the answer
+//! offers what the buffers are that the connection has here. Of the options, timestamps are not used,
+//! which the client sees by the answer (RFC 7323 section 3.2). A recorder may add `time`, in seconds
+//! since 1970 as Xen counts them, and then the record has an end (an extension of Mayfly's).
 
 use alloc::string::String;
 use core::{fmt, net::SocketAddr, str::FromStr, time::Duration};
