@@ -56,6 +56,17 @@ done
 for disk in /sys/block/vd*; do
     [ ! -e "$disk" ] || ln -s "${disk##*/}" "/dev/$(cat "$disk/serial")"
 done
+# Linux on ARM tells Xen the time of day as if both had started at once, so that Xen, and guests, are
+# ahead of it by the time that Xen took before. In seconds, that is:
+ahead=0
+if [ "$(uname -m)" != x86_64 ]; then
+    xl debug-keys r
+    now=$(xl dmesg | sed -n 's/.*NOW=\([0-9]*\).*/\1/p' | tail -n 1)
+    read -r up _ </proc/uptime
+    # Nanoseconds, and seconds with two places.
+    ahead=$(((${now%???????} - ${up%.*}${up#*.}) / 100))
+fi
+echo $ahead >/run/xen-ahead
 cd /guests || exit
 say "ready"
 # A serial port for commands, if there is one, has the prompt. The shell's input ends when nobody is
