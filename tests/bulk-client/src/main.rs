@@ -1,5 +1,5 @@
 //! Moves bytes between dom0 and the guest `checked`, both ways at the same time, and sees to it that
-//! all of them are checked: `bulk-client ADDRESS MEBIBYTES`.
+//! all of them are checked: `bulk-client ADDRESS MEBIBYTES [CONNECTIONS]`, which are of each way.
 //!
 //! The bytes are those of a generator of pseudo-random numbers that never repeats itself here, so
 //! that one that is lost, repeated, or in another place shows.
@@ -22,8 +22,9 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.as_slice() {
-        [address, mebibytes] => run(address, mebibytes),
-        _ => Err("what it needs: ADDRESS MEBIBYTES".into()),
+        [address, mebibytes] => run(address, mebibytes, "1"),
+        [address, mebibytes, connections] => run(address, mebibytes, connections),
+        _ => Err("what it needs: ADDRESS MEBIBYTES [CONNECTIONS]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,8 +35,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(address: &str, mebibytes: &str) -> Outcome<()> {
-    let (address, mebibytes): (IpAddr, usize) = (address.parse()?, mebibytes.parse()?);
+fn run(address: &str, mebibytes: &str, connections: &str) -> Outcome<()> {
+    let (address, mebibytes) = (address.parse()?, mebibytes.parse()?);
+    let count: usize = connections.parse()?;
+    let pairs = (0..count).map(|_| thread::spawn(move || both_ways(address, mebibytes)));
+    let pairs: Vec<_> = pairs.collect();
+    pairs.into_iter().try_for_each(|pair| pair.join().map_err(|_| "a thread has panicked")?)
+}
+
+fn both_ways(address: IpAddr, mebibytes: usize) -> Outcome<()> {
     let total = mebibytes.checked_mul(1 << 20).ok_or("that is too much")?;
     let sending = thread::spawn(move || send(SocketAddr::new(address, 9), total));
     let received = receive(SocketAddr::new(address, 19), total)?;

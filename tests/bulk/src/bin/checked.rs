@@ -1,6 +1,7 @@
 //! Moves bytes and checks them: what comes in at TCP port 9 must be the bytes of a generator of
 //! pseudo-random numbers, and a line at the end says whether it was; port 19 sends these bytes
-//! without end. `bulk-client` is the other side, in dom0 of the lab.
+//! without end. `bulk-client` is the other side, in dom0 of the lab. Any number of connections go on
+//! at the same time.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -22,17 +23,23 @@ async fn main(machine: Machine) -> mayfly::Result<()> {
     let mut given = TcpListener::bind(&network, 19).await?;
     mayfly::spawn_named("give", async move {
         while let Ok((stream, peer)) = given.accept().await {
-            if let Err(error) = give(stream).await {
-                log::debug!("{peer}: {error}");
-            }
+            mayfly::spawn(async move {
+                if let Err(error) = give(stream).await {
+                    log::debug!("{peer}: {error}");
+                }
+            })
+            .detach();
         }
     })
     .detach();
     loop {
         let (stream, peer) = taken.accept().await?;
-        if let Err(error) = take(stream).await {
-            log::error!("{peer}: {error}");
-        }
+        mayfly::spawn(async move {
+            if let Err(error) = take(stream).await {
+                log::error!("{peer}: {error}");
+            }
+        })
+        .detach();
     }
 }
 

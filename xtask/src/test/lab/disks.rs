@@ -56,6 +56,11 @@ const BOTH_WAYS: (&str, Test) = ("disk-both-ways", both_ways);
 const QUEUES: &str = "disk-queues";
 const MANY: u32 = 3;
 const MAX_QUEUES: &str = "/sys/module/xen_blkback/parameters/max_queues";
+/// How dom0 calls the interrupt of any queue of any disk, how often all of the disk is written, and
+/// events that a queue in use brings at least.
+const INTERRUPT: &str = "blkif-backend";
+const FILLS: u32 = 5;
+const EVENTS: u64 = 5;
 
 /// The tests of an architecture.
 ///
@@ -354,6 +359,11 @@ fn queues(agent: &mut Agent<'_>) -> Result<()> {
     };
     check(agent)?;
     both_ways(agent)?;
+    let file = agent.file.clone();
+    for seed in 0..FILLS {
+        agent.filled(0, 2 + seed, &file)?;
+    }
+    super::queues::are_in_use(agent.session, INTERRUPT, MANY as usize, EVENTS)?;
     rebound(agent, 1)?;
     check(agent)
 }

@@ -32,6 +32,7 @@ mod logs;
 mod machine;
 mod network;
 mod peer;
+mod queues;
 mod save;
 mod summon;
 mod together;
