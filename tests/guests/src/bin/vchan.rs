@@ -1,5 +1,6 @@
 //! vchan with dom0, which has libxenvchan: this guest as server and as client, and what happens when
-//! the process on the other side dies. What dom0 does meanwhile is in `vchan.sh`.
+//! the process on the other side dies, idle or in the middle of something. What dom0 does meanwhile is
+//! in `vchan.sh`.
 //@ machine: xen
 //@ memory: 8M
 //@ dom0: vchan.sh
@@ -12,11 +13,11 @@ use core::time::Duration;
 
 use guests::{check, fail};
 use mayfly::{
-    BootArguments, Machine, Result,
+    BootArguments, JoinHandle, Machine, Result,
     alloc::vec,
     println, spawn,
     time::{Instant, timeout},
-    xen::{RingSizes, Vchan, VchanError, Xen},
+    xen::{ReadHalf, RingSizes, Vchan, VchanError, WriteHalf, Xen},
 };
 
 #[derive(BootArguments)]
@@ -32,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes that dom0 sends, and gets back.
 const SMALL: usize = 256 << 10;
 const LARGE: usize = 8 << 20;
+/// Bytes that have come back when dom0 may kill who sends them.
+const AMID: usize = 1 << 20;
+/// Rings that hold more than one page.
+const LARGE_RINGS: RingSizes = RingSizes { input: 1 << 17, output: 1 << 16 };
 
 #[mayfly::main]
 async fn main(machine: Machine) -> Result {
@@ -43,16 +48,24 @@ async fn main(machine: Machine) -> Result {
     let before = resources();
     serve(&xen, "small", RingSizes::default(), SMALL).await?;
     serve(&xen, "mixed", RingSizes { input: 1 << 14, output: 0 }, SMALL).await?;
-    serve(&xen, "large", RingSizes { input: 1 << 17, output: 1 << 16 }, LARGE).await?;
+    serve(&xen, "large", LARGE_RINGS, LARGE).await?;
     connect(&xen, "client", SMALL).await?;
     for port in ["large-client", "largest-client"] {
         exchange(&xen, port, LARGE).await?;
     }
     killed(&xen).await?;
-    // The pages of the last channels are dom0's as long as it has them mapped.
+    are_back(before).await?;
+    killed_amid(&xen).await?;
+    are_back(before).await?;
+    guests::pass()
+}
+
+/// Waits until there are as many resources as before: the pages of the last channels are dom0's as
+/// long as it has them mapped.
+async fn are_back(before: Option<(usize, usize, usize)>) -> Result {
     for _ in 0..100 {
         if resources() == before {
-            return guests::pass();
+            return Ok(());
         }
         mayfly::time::sleep(Duration::from_millis(50)).await;
     }
@@ -91,6 +104,16 @@ fn byte(index: usize) -> u8 {
     ((index as u32).wrapping_mul(2_654_435_761) >> 24) as u8
 }
 
+/// Makes a part of what this guest sends, from the byte `first` on.
+fn fill(part: &mut [u8], first: usize) {
+    part.iter_mut().enumerate().for_each(|(at, place)| *place = byte(first + at));
+}
+
+/// Whether this is a part of what this guest sends.
+fn is_same(part: &[u8], first: usize) -> bool {
+    part.iter().enumerate().all(|(at, was)| *was == byte(first + at))
+}
+
 /// Sends, as client, and compares what dom0 sends back meanwhile.
 async fn exchange(xen: &Xen, port: &str, size: usize) -> Result {
     let Ok(stream) = timeout(PATIENCE, xen.vchan_connect(DOM0, port)).await else {
@@ -104,7 +127,7 @@ async fn exchange(xen: &Xen, port: &str, size: usize) -> Result {
         for first in (0..size).step_by(buffer.len()) {
             let count = buffer.len().min(size - first);
             let part = &mut buffer[..count];
-            part.iter_mut().enumerate().for_each(|(at, place)| *place = byte(first + at));
+            fill(part, first);
             writer.write_all(part).await?;
         }
         Ok::<_, VchanError>(writer)
@@ -116,8 +139,7 @@ async fn exchange(xen: &Xen, port: &str, size: usize) -> Result {
         };
         let count = count?;
         check(count > 0, "dom0 closes too early")?;
-        let is_same = buffer[..count].iter().enumerate().all(|(at, was)| *was == byte(got + at));
-        check(is_same, "dom0 sends back something else")?;
+        check(is_same(&buffer[..count], got), "dom0 sends back something else")?;
         got += count;
     }
     drop(writes.await??);
@@ -174,12 +196,73 @@ async fn ends(xen: &Xen, stage: &str, mut stream: Vchan) -> Result {
     check(written == Err(VchanError::Closed), "a write does not tell of the end")
 }
 
-/// Connects in both roles, and does nothing more.
+/// The same while it sends back what this guest sends.
+async fn killed_amid(xen: &Xen) -> Result {
+    let mut listener = xen.vchan_listen_with(DOM0, "busy-client", LARGE_RINGS).await?;
+    let accepted = timeout(PATIENCE, listener.accept()).await;
+    let Ok(stream) = accepted else { return fail("the client does not connect") };
+    breaks_off(xen, "busy-client", stream?).await?;
+    let connected = timeout(PATIENCE, xen.vchan_connect(DOM0, "busy-server")).await;
+    let Ok(stream) = connected else { return fail("the server does not listen") };
+    breaks_off(xen, "busy-server", stream?).await
+}
+
+/// Sends without end, and compares what comes back until that ends.
+async fn breaks_off(xen: &Xen, stage: &str, stream: Vchan) -> Result {
+    let (mut reader, writer) = stream.split();
+    let writes = write_on(writer);
+    let (mut got, mut buffer) = (0, vec![0; 50_000]);
+    let end = loop {
+        let Ok(read) = timeout(PATIENCE, reader.read(&mut buffer)).await else {
+            return fail("a read hangs when the other side is killed");
+        };
+        let Ok(count @ 1..) = read else { break read };
+        check(is_same(&buffer[..count], got), "dom0 sends back something else")?;
+        if (got..got + count).contains(&AMID) {
+            xen.store().write("data/stage", stage).await?;
+        }
+        got += count;
+    };
+    println!("{stage}: after {got} bytes, read gives {end:?}");
+    check(got > AMID, "the channel ends too early")?;
+    check(end == Ok(0), "a read does not tell of the end")?;
+    let Ok(written) = timeout(PATIENCE, writes).await else {
+        return fail("a write hangs when the other side is killed");
+    };
+    check(written? == VchanError::Closed, "a write does not tell of the end")
+}
+
+/// Writes until that fails.
+fn write_on(mut writer: WriteHalf) -> JoinHandle<VchanError> {
+    spawn(async move {
+        let (mut first, mut part) = (0, vec![0; 10_000]);
+        loop {
+            fill(&mut part, first);
+            if let Err(error) = writer.write_all(&part).await {
+                return error;
+            }
+            first += part.len();
+        }
+    })
+}
+
+/// Connects in both roles, and sends and gets bytes without end.
 async fn be_destroyed(xen: &Xen) -> Result {
     let mut listener = xen.vchan_listen(DOM0, "victim-server").await?;
-    let _accepted = listener.accept().await?;
-    let _connected = xen.vchan_connect(DOM0, "victim-client").await?;
+    let accepted = listener.accept().await?;
+    let connected = xen.vchan_connect(DOM0, "victim-client").await?;
+    for stream in [accepted, connected] {
+        let (reader, writer) = stream.split();
+        write_on(writer).detach();
+        spawn(read_on(reader)).detach();
+    }
     xen.store().write("data/stage", "victim").await?;
     mayfly::time::sleep(PATIENCE).await;
     fail("it was not destroyed")
+}
+
+/// Reads until there is no more.
+async fn read_on(mut reader: ReadHalf) {
+    let mut buffer = vec![0; 10_000];
+    while let Ok(1..) = reader.read(&mut buffer).await {}
 }

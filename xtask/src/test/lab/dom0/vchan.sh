@@ -53,7 +53,21 @@ vchan-socket-proxy -m server "$id" "$here/killed-server" - <>vchan.pipe >vchan.o
 await kill-server
 kill -9 $!
 
-# Another guest of the same image, which is destroyed while it is connected: both programs end.
+# Kills the last program in the middle of what it does, when the guest is at a stage.
+kill_at() {
+    await "$1"
+    kill -9 $!
+    wait $!
+    status=$?
+    [ $status = 137 ] || fail "$1: the program has ended before it was killed: $status"
+}
+
+./vchan-echo client "$id" "$own/vchan/0/busy-client" &
+kill_at busy-client
+./vchan-echo server "$id" "$here/busy-server" 131072 65536 &
+kill_at busy-server
+
+# Another guest of the same image, which is destroyed while bytes are on their way: both programs end.
 sed "s/^name = .*/name = \"$1-victim\"/; s/^extra = .*/extra = \"victim=yes\"/" "$1.cfg" >other.cfg
 xl create other.cfg >/dev/null || fail "the other guest cannot be created"
 id=$(xl domid "$1-victim")
