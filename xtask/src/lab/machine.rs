@@ -88,9 +88,11 @@ fn x86_64(qemu: &mut Command, hardware: &Hardware, boots: bool) {
     qemu.args(["-initrd", &format!("{KERNEL} {linux},{DOM0}")]);
 }
 
-/// What every dom0's kernel is told, and what `init.sh` reads from there.
+/// What every dom0's kernel is told, and what `init.sh` reads from there. Its console shows warnings,
+/// too, and its log has room for what all tests cause.
 fn linux_arguments(hardware: &Hardware) -> String {
-    format!("console=hvc0 quiet lab.store={}", hardware.store.program())
+    let store = hardware.store.program();
+    format!("console=hvc0 quiet loglevel=5 log_buf_len=1M lab.store={store}")
 }
 
 /// The device `guest-loader` puts files into memory and tells of them in the device tree.

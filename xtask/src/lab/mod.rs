@@ -36,7 +36,7 @@ pub use domain::{Domain, Ending, Reason};
 pub use hardware::{Hardware, Store, disk};
 pub use linux_guest::{ADDRESS as LINUX_ADDRESS, LinuxGuest};
 pub use programs::{CLIENTS, QEMU};
-pub use session::Session;
+pub use session::{CONSOLE_FILE, Session};
 
 /// Boots real Xen with a Linux dom0 under QEMU.
 #[derive(Args)]

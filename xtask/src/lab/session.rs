@@ -4,7 +4,8 @@
 //! There is another port for files, because the shell reads more of its input than the next line.
 //! What Xen and dom0 print on their console is kept, to be shown when something goes wrong.
 
-use std::fs;
+use std::env;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -41,6 +42,10 @@ const PORTS: [&str; 2] = ["commands", "files"];
 
 /// What dom0 prints when it is ready.
 const READY: &str = ": ready";
+
+/// The variable of the environment that names a file to which a session adds, when it ends, what Xen
+/// and dom0 have printed since dom0 was ready: for those who started the program that has the session.
+pub const CONSOLE_FILE: &str = "MAYFLY_LAB_CONSOLE";
 
 /// What ends the output of a command, with its number and its exit status.
 const MARK: &str = "lab-command-ended";
@@ -286,6 +291,15 @@ impl Session {
         })?;
         ensure!(text.trim() == size.to_string(), "{path} in dom0 has {text} bytes");
         Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(path) = env::var_os(CONSOLE_FILE) else { return };
+        let file = File::options().create(true).append(true).open(path);
+        // Who asked for it finds that there is none.
+        file.and_then(|mut file| file.write_all(self.console_since_ready().as_bytes())).ok();
     }
 }
 

@@ -1,5 +1,7 @@
-//! A command line of ours in a process of its own, as when somebody types it.
+//! A command line of ours in a process of its own, as when somebody types it. If it boots the lab, Xen
+//! and dom0 must not complain of anything meanwhile.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::lab::CONSOLE_FILE;
 use crate::run::interrupted;
+use crate::temporary::TemporaryFile;
+use crate::test::lab::logs;
 use crate::{paths, tools};
 
 /// How long a command may take; it may compile an app, or boot the lab.
@@ -25,6 +30,8 @@ pub struct Typed {
     /// What it has printed so far.
     stdout: Vec<u8>,
     all: Vec<u8>,
+    /// What Xen and dom0 have printed, if it has booted them, once it has ended.
+    console: TemporaryFile,
 }
 
 /// Some bytes that a command has printed.
@@ -59,6 +66,8 @@ impl Typed {
     pub fn start(command: Command, input: Stdio) -> Result<Self> {
         let mut command = tools::dying_with_us(command);
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let console = TemporaryFile::new("console")?;
+        command.env(CONSOLE_FILE, console.path());
         // As a shell does it, so that Ctrl-C reaches it and all that it has started.
         command.process_group(0);
         let mut child = command.spawn().with_context(|| tools::cannot_start(&command))?;
@@ -67,7 +76,7 @@ impl Typed {
         pass_on(stdout, true, sender.clone());
         let stderr = child.stderr.take().context("a command has an error output")?;
         pass_on(stderr, false, sender);
-        Ok(Self { child, output, stdout: Vec::new(), all: Vec::new() })
+        Ok(Self { child, output, stdout: Vec::new(), all: Vec::new(), console })
     }
 
     /// Waits until `look` finds something in what it has printed, or in how it has ended.
@@ -143,9 +152,12 @@ impl Typed {
     /// Waits for its end.
     ///
     /// # Errors
-    /// If it takes too long, or a signal has ended it.
+    /// If it takes too long, or a signal has ended it, or if Xen or dom0 complain.
     pub fn end(mut self) -> Result<Ended> {
         let status = self.until("end", |_, ended| ended)?;
+        if let Ok(console) = fs::read(self.console.path()) {
+            logs::ensure_usual(String::from_utf8_lossy(&console).lines())?;
+        }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Ended {
             status: status.code().context("a signal has ended it")?,
@@ -221,6 +233,13 @@ mod tests {
         assert_eq!(ended.stdout, "result\n");
         assert!(ended.text.contains("result"));
         assert!(shell("exit 3").end().unwrap().with(0).is_err());
+    }
+
+    #[test]
+    fn complaints_of_the_lab_are_failures() {
+        let say = |line: &str| shell(&format!("echo '{line}' >$MAYFLY_LAB_CONSOLE")).end();
+        assert!(say("[    1.2] device vif1.0 entered promiscuous mode").is_ok());
+        assert!(say("[    1.2] vif vif-1-0 vif1.0: Impossible number of credits").is_err());
     }
 
     #[test]

@@ -6,8 +6,12 @@ use super::{Shared, early};
 use crate::lab::Session;
 use crate::test::case::Case;
 
+/// What dom0's kernel logs before the first test.
+const MARK: &str = "lab: from here on it is about guests";
+
 /// What may be printed: parts of lines.
-const HARMLESS: [&str; 22] = [
+const HARMLESS: [&str; 23] = [
+    MARK,
     // What libxl makes of the first of two channels.
     "Primary console has invalid configuration",
     // oxenstored, of a tool of dom0 that has ended before its answer.
@@ -46,6 +50,14 @@ const HARMLESS: [&str; 22] = [
 
 /// Most lines that are shown.
 const SHOWN: usize = 20;
+
+/// Has dom0's kernel forget what it has logged, which is about dom0, and log a mark.
+///
+/// # Errors
+/// If dom0 does not answer.
+pub fn begin(session: &mut Session) -> Result<()> {
+    session.succeed(&format!("dmesg -c && echo '<6>{MARK}' >/dev/kmsg")).map(drop)
+}
 
 /// Nothing is in the logs but what is known to be harmless.
 pub fn case(machine: &Shared, name: &str) -> Case {
@@ -89,11 +101,19 @@ const TOOLS: &str =
 
 fn check(session: &mut Session) -> Result<()> {
     let kernel = session.succeed("dmesg")?;
+    ensure!(kernel.contains(MARK), "dom0's kernel has forgotten what it has logged first");
     // What is before that is about dom0.
     let xen = session.console_since_ready();
     let tools = session.run(TOOLS)?.text();
-    let all = kernel.lines().chain(xen.lines()).chain(tools.lines());
-    let lines: Vec<&str> = all.filter(|line| unusual(line)).collect();
+    ensure_usual(kernel.lines().chain(xen.lines()).chain(tools.lines()))
+}
+
+/// Fails if a line is not known to be harmless.
+///
+/// # Errors
+/// With these lines, or the first of them.
+pub fn ensure_usual<'a>(lines: impl Iterator<Item = &'a str>) -> Result<()> {
+    let lines: Vec<&str> = lines.filter(|line| unusual(line)).collect();
     let shown = lines.get(..SHOWN).unwrap_or(&lines).join("\n");
     ensure!(lines.is_empty(), "Xen or dom0 has printed {} lines:\n{shown}", lines.len());
     Ok(())

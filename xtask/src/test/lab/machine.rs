@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Shared;
+use super::{Shared, logs};
 use crate::lab::{Hardware, Lab, Session, Xen};
 use crate::run::{Forward, Network, Reserved, choose_host_ports};
 use crate::temporary::TemporaryFile;
@@ -94,8 +94,7 @@ impl Machine {
         };
         let lab = Lab::assemble(self.xen, &tree)?;
         let mut session = Session::start(&lab, &self.hardware)?;
-        // What is printed from now on is about guests.
-        session.succeed("dmesg -c")?;
+        logs::begin(&mut session)?;
         Ok(State::On(Box::new(session)))
     }
 

@@ -28,7 +28,7 @@ mod early;
 mod guests;
 mod hostile;
 mod linux;
-mod logs;
+pub(in crate::test) mod logs;
 mod machine;
 mod network;
 mod peer;
