@@ -7,7 +7,7 @@
 //! how INDEX      what has become of it: `connecting`, `works` and how often, `ended` and why
 //! stop INDEX     ends it, wherever it is
 //! rest, go       nobody asks a device for anything more, or again
-//! usage          free pages of memory, free and deferred grants
+//! usage          free pages of memory, free and deferred grants, bytes of the heap
 //! ping
 //! ```
 //@ machine: lab
@@ -120,7 +120,8 @@ fn said(what: &str, more: impl Display) -> String {
 fn usage() -> String {
     let Some(xen) = mayfly_xen::sharing() else { return String::new() };
     let deferred = xen.grants.poll_deferred();
-    format!("{} {} {deferred}", memory::stats().free_frames, xen.grants.free())
+    let memory = memory::stats();
+    format!("{} {} {deferred} {}", memory.free_frames, xen.grants.free(), memory.heap_in_use)
 }
 
 /// How a device is used.

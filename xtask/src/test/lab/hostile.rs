@@ -26,12 +26,14 @@ const PROGRAM: &str = "hostile";
 
 /// Memory, in MiB.
 const MEMORY: u64 = 64;
+/// How long all of it may take, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(240);
 /// Networks that have an address.
 const NETWORKS: usize = 40;
 
 /// What is played, and how many lines the guest may print meanwhile: a few for each device, however
 /// often its back end does what it does.
-const TESTS: [(&str, usize); 4] = [("disk", 200), ("net", 250), ("keys", 250), ("store", 60)];
+const TESTS: [(&str, usize); 4] = [("disk", 400), ("net", 450), ("keys", 250), ("store", 60)];
 /// What is played beside oxenstored.
 const BESIDE: (&str, usize) = ("oxenstored", 60);
 
@@ -113,7 +115,10 @@ fn run(
     let mut domain = Domain::create(session, &config, false)?;
     let result = domain.wait_until_there(session, Duration::from_secs(60)).and_then(|()| {
         let command = format!("chmod +x {PROGRAM}; ./{PROGRAM} $(xl domid {}) {what}", config.name);
-        let output = session.run(&command)?;
+        let before = std::mem::replace(&mut session.patience, PATIENCE);
+        let output = session.run(&command);
+        session.patience = before;
+        let output = output?;
         ensure!(output.status == 0, "dom0 says:\n{}", output.text());
         Ok(())
     });

@@ -86,12 +86,17 @@ fn each<'a, P: Peer<'a>>(
     report: &mut dyn FnMut(&str, Outcome) -> Outcome,
 ) -> Outcome {
     let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let all = harm::first().into_iter().chain(own.iter().copied()).chain(harm::all());
+    let all = own.iter().copied().chain(harm::all());
     let scenarios: Vec<_> = all.filter(|(name, _)| is_wanted(name)).collect();
-    guest.prepare(P::CLASS, (0..scenarios.len()).map(P::number))?;
-    let mut kept = Vec::new();
-    for (index, (name, scenario)) in scenarios.into_iter().enumerate() {
-        let mut peer = P::new(guest.device(P::CLASS, index, P::number(index)));
+    let group = if is_wanted(harm::AGAIN_AND_AGAIN) { harm::GROUP } else { 0 };
+    guest.prepare(P::CLASS, (0..group + scenarios.len()).map(P::number))?;
+    let peer = |index| P::new(guest.device(P::CLASS, index, P::number(index)));
+    let mut kept: Vec<P> = (0..group).map(peer).collect();
+    if group > 0 {
+        report(harm::AGAIN_AND_AGAIN, harm::come_back_again(&mut kept))?;
+    }
+    for (index, (name, scenario)) in (group..).zip(scenarios) {
+        let mut peer = peer(index);
         let outcome = peer.connect().and_then(|()| scenario(&mut peer));
         report(name, outcome)?;
         kept.push(peer);

@@ -272,4 +272,9 @@ impl<'a> Peer<'a> for Net<'a> {
         }
         Ok(())
     }
+
+    /// After a burst of what is received, the guest has more pages for it.
+    fn settle(&mut self) -> Outcome {
+        self.send_back()
+    }
 }
