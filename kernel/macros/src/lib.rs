@@ -21,7 +21,8 @@ use proc_macro::TokenStream;
 ///
 /// The function is called `main`, is async, takes the machine or nothing, and returns nothing or a
 /// `Result<(), E>` whose error converts into `mayfly::Error`. The guest ends when it returns, or when
-/// its host asks for that, of which only an app that takes the machine hears. The app's file starts with `#![no_std]` and `#![no_main]`.
+/// its host asks for that, of which only an app that takes the machine hears. The app's file starts
+/// with `#![no_std]` and `#![no_main]`.
 #[proc_macro_attribute]
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     entry::expand(arguments.into(), item.into())
