@@ -16,12 +16,16 @@ use crate::test::guest::{annotate, failure};
 use crate::test::guests::{judge, package};
 
 /// What the tests' names start with.
-pub const PREFIX: &str = "lab/dom0less/";
+const PREFIX: &str = "lab/dom0less/";
 
 /// How long a guest may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Memory, in MiB.
 const MEMORY: u64 = 16;
+/// The examples that are run: their arguments, and the version of the interrupt controller, of which
+/// each has one so that no other test is needed.
+const EXAMPLES: [(&str, Option<&str>, u8); 2] =
+    [("hello", None, 3), ("timer", Some("count=3 period=100ms"), 2)];
 /// What is run for the development: ends of all kinds.
 const GUESTS: [&str; 4] = ["crash", "exit_status", "panic_report", "reboot"];
 
@@ -29,9 +33,7 @@ const GUESTS: [&str; 4] = ["crash", "exit_status", "panic_report", "reboot"];
 pub fn cases(arch: Arch, how: &How) -> Vec<Case> {
     let name = |name: &str| format!("{PREFIX}{name}/{arch}");
     let mut cases = Vec::new();
-    // Both interrupt controllers, without another test for each.
-    for (example, argument, gic) in [("hello", None, 3), ("timer", Some("count=3 period=100ms"), 2)]
-    {
+    for (example, argument, gic) in EXAMPLES {
         let how = how.clone();
         cases.push(case(name(example), move |lab| {
             let app = App::find(example, None)?;
@@ -82,12 +84,15 @@ fn case(name: String, test: impl Fn(&Lab) -> Result<(), Failure> + Send + Sync +
     })
 }
 
-/// Builds what the tests called `names` use of test guests.
+/// Builds what those of these tests use that are called `names`.
 ///
 /// # Errors
 /// If one cannot be built.
 pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
     let used = |binary: &&str| names.contains(&format!("{PREFIX}{binary}/{arch}"));
+    for (example, ..) in EXAMPLES.into_iter().filter(|(example, ..)| used(example)) {
+        build::build(&App::find(example, None)?, arch, how)?;
+    }
     let binaries: Vec<String> =
         GUESTS.iter().copied().filter(|binary| used(binary)).map(str::to_owned).collect();
     if !binaries.is_empty() {

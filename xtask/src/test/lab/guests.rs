@@ -35,7 +35,7 @@ const BRIEFLY: Duration = Duration::from_secs(2);
 const LITTLE: u64 = 4;
 
 /// What the names of tests end with where XenStore is kept by the daemon in OCaml.
-const WITH_OXENSTORED: &str = "-oxenstored";
+pub const WITH_OXENSTORED: &str = "-oxenstored";
 
 /// The test guests that are run there: they use much of XenStore, or its watches and permissions.
 const STORE_GUESTS: [&str; 6] =
@@ -106,26 +106,39 @@ fn cases_of(
     Ok(cases)
 }
 
-/// Builds the test guests that the tests called `names` use.
+/// Builds the test guests that the tests called `names` use. Returns the names of those that use
+/// other images.
 ///
 /// # Errors
 /// If one cannot be built.
-pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<()> {
+pub fn compile(arch: Arch, how: &How, names: &[String]) -> Result<Vec<String>> {
     let package = package()?;
     // Others may be called as an example is, whose image would be replaced.
-    let used = |(binary, directives): (String, Directives)| {
-        let is_used = ["", WITH_OXENSTORED, WITH_GICV2]
-            .into_iter()
-            .any(|suffix| names.contains(&format!("lab/xen/{binary}{suffix}/{arch}")));
-        let has_channel =
-            binary == channel::GUEST && names.iter().any(|name| name == channel::NAME);
-        (directives.under_xen(arch) && (is_used || has_channel)).then_some(binary)
-    };
-    let binaries: Vec<String> = package.guests()?.into_iter().filter_map(used).collect();
+    let mut there = package.guests()?;
+    there.retain(|(_, directives)| directives.under_xen(arch));
+    let (mut binaries, mut others) = (Vec::new(), Vec::new());
+    for name in names {
+        let used =
+            guest_of(name, arch).filter(|&used| there.iter().any(|(guest, _)| guest == used));
+        match used {
+            Some(guest) => binaries.push(guest.to_owned()),
+            None => others.push(name.clone()),
+        }
+    }
     if !binaries.is_empty() {
         build::build_all(&package.app, arch, how, &binaries)?;
     }
-    Ok(())
+    Ok(others)
+}
+
+/// What the guest of a test is called if it is a test guest.
+fn guest_of(test: &str, arch: Arch) -> Option<&str> {
+    if test == channel::NAME {
+        return Some(channel::GUEST);
+    }
+    let name = test.strip_prefix("lab/xen/")?.strip_suffix(&format!("/{arch}"))?;
+    let mut suffixes = [WITH_OXENSTORED, WITH_GICV2].into_iter();
+    Some(suffixes.find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name))
 }
 
 /// A test that an example does what it does elsewhere.

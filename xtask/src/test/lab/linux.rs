@@ -9,7 +9,7 @@ use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{self, How, Image};
-use crate::lab::{CLIENTS, Domain, LINUX_ADDRESS, LinuxGuest, Session};
+use crate::lab::{CLIENTS, Domain, LINUX_ADDRESS, LinuxGuest, Session, Xen};
 use crate::test::case::{Case, Failure};
 use crate::test::guests::package;
 use crate::tools::quote;
@@ -53,9 +53,9 @@ pub fn case(machine: &Shared, arches: &[Arch], how: &How) -> Case {
     })
 }
 
-/// Whether these tests are among those called `names`.
-pub fn is_among(names: &[String]) -> bool {
-    names.iter().any(|name| name.starts_with(NAME))
+/// Whether a test called so has a guest of this architecture.
+pub fn has_guest(name: &str, arch: Arch) -> bool {
+    name.strip_prefix(NAME).is_some_and(|xen| xen == Xen::of(arch).arch().to_string())
 }
 
 /// Builds the guest.

@@ -59,12 +59,21 @@ pub fn begin(session: &mut Session) -> Result<()> {
     session.succeed(&format!("dmesg -c && echo '<6>{MARK}' >/dev/kmsg")).map(drop)
 }
 
-/// Nothing is in the logs but what is known to be harmless.
-pub fn case(machine: &Shared, name: &str) -> Case {
-    machine.case(format!("lab/xen/{name}/{}", machine.xen.arch()), |session| {
+/// What the names of the tests start with.
+const NAME: &str = "lab/xen/logs";
+
+/// Nothing is in the logs but what is known to be harmless. What the machine has that others have not
+/// is in the name of the test.
+pub fn case(machine: &Shared, suffix: &str) -> Case {
+    machine.case(format!("{NAME}{suffix}/{}", machine.xen.arch()), |session| {
         check(session)?;
         Ok(check_remains(session)?)
     })
+}
+
+/// Whether a test called so is one of these, which boot no guest.
+pub fn is(name: &str) -> bool {
+    name.starts_with(NAME)
 }
 
 /// What there is besides when all guests are gone: commands that list it, and what they print.

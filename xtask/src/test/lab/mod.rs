@@ -3,10 +3,11 @@
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
 //! others need it, then [`guests`] one by one, with [`disks`], over the [`network`], with many bytes
 //! ([`bulk`]), under the hand of xl ([`control`]), which also saves and restores them ([`save`]), without
-//! what they need ([`early`]), when they are needed ([`summon`]), with back ends that are [`hostile`], several of them [`together`] and
-//! beside a [`linux`], and at last whether Xen and dom0 have complained about any of it ([`logs`]).
-//! Guests that Xen starts without dom0 have a machine each ([`dom0less`]), and so have the
-//! [`commands`] that people type.
+//! what they need ([`early`]), when they are needed ([`summon`]), with back ends that are [`hostile`],
+//! several of them [`together`] and beside a [`linux`], and at last whether Xen and dom0 have
+//! complained about any of it ([`logs`]). Guests that Xen starts without dom0 have a machine each
+//! ([`dom0less`]), and so have the [`commands`] that people type. What tests boot is built before, as
+//! far as they need it ([`images`]).
 
 use std::sync::Arc;
 
@@ -14,9 +15,8 @@ use anyhow::{Result, ensure};
 
 use super::case::{Case, Failure};
 use super::guest::failure;
-use crate::app::App;
 use crate::arch::Arch;
-use crate::build::{self, How, Image};
+use crate::build::{How, Image};
 use crate::lab::{Hardware, Session, Store, Xen};
 
 mod bulk;
@@ -27,6 +27,7 @@ mod dom0less;
 mod early;
 mod guests;
 mod hostile;
+mod images;
 mod linux;
 pub(in crate::test) mod logs;
 mod machine;
@@ -37,10 +38,8 @@ mod save;
 mod summon;
 mod together;
 
+pub use images::compile;
 use machine::Machine;
-
-/// Examples that are run.
-const EXAMPLES: [&str; 6] = ["hello", "timer", "disk", "http", "echo", summon::EXAMPLE];
 
 /// The tests with guests of these architectures, in groups.
 ///
@@ -81,7 +80,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
         if !how.release {
             cases.push(linux::case(&machine, &arches, how));
         }
-        cases.push(logs::case(&machine, "logs"));
+        cases.push(logs::case(&machine, ""));
         groups.push(cases);
         if !how.release {
             groups.push(commands::own_machines(&arches));
@@ -112,7 +111,7 @@ fn with_gicv2(arches: &[Arch], how: &How) -> Result<Vec<Case>> {
             cases.push(disks::with_gicv2(&machine, arch, how)?);
         }
     }
-    cases.push(logs::case(&machine, &format!("logs{WITH_GICV2}")));
+    cases.push(logs::case(&machine, WITH_GICV2));
     Ok(cases)
 }
 
@@ -124,43 +123,8 @@ fn with_oxenstored(xen: Xen, arches: &[Arch], how: &How) -> Result<Vec<Case>> {
         cases.extend(guests::with_oxenstored(&machine, arch, how)?);
         cases.push(hostile::with_oxenstored(&machine, arch, how)?);
     }
-    cases.push(logs::case(&machine, "logs-oxenstored"));
+    cases.push(logs::case(&machine, guests::WITH_OXENSTORED));
     Ok(cases)
-}
-
-/// Builds the images that the tests called `names` use.
-///
-/// # Errors
-/// If one cannot be built.
-pub fn compile(arches: &[Arch], how: &How, names: &[String]) -> Result<()> {
-    let direct = names.iter().any(|name| name.starts_with(dom0less::PREFIX));
-    let under_xl = names.iter().any(|name| name.starts_with("lab/xen/"));
-    for &arch in arches {
-        // Those without dom0 use the first two of them.
-        for (index, example) in EXAMPLES.into_iter().enumerate() {
-            if under_xl || direct && index < 2 && Xen::of(arch) == Xen::Aarch64 {
-                build::build(&App::find(example, None)?, arch, how)?;
-            }
-        }
-        dom0less::compile(arch, how, names)?;
-        if !under_xl {
-            continue;
-        }
-        bulk::compile(arch, how)?;
-        guests::compile(arch, how, names)?;
-        summon::compile(arch)?;
-        save::compile(arch, how, names)?;
-        if disks::are_among(names, arch) {
-            disks::compile(arch, how)?;
-        }
-        if linux::is_among(names) {
-            linux::compile(arch, how)?;
-        }
-        if hostile::are_among(names, arch) {
-            hostile::compile(arch, how)?;
-        }
-    }
-    Ok(())
 }
 
 /// SHA-256 of the numbers from 0 to 99,999, each in four bytes, the least significant first.
