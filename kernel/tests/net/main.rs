@@ -10,6 +10,7 @@ mod closing;
 mod crowd;
 mod duplex;
 mod ends;
+mod everybody;
 mod flood;
 mod heap;
 mod hostile;

@@ -53,7 +53,10 @@ impl Stack {
         let is_ours = self.interface.has_ip_addr(flow.local.addr)
             || is_broadcast(&self.interface, &flow.local.addr);
         let is_welcome = binding.peer.is_none_or(|peer| peer == flow.remote);
-        if !is_ours || !is_welcome {
+        // RFC 1122 section 3.2.1.3: nobody sends as everybody. An answer would go to all. Of
+        // segments of TCP, smoltcp drops those.
+        let is_nobody = is_broadcast(&self.interface, &flow.remote.addr);
+        if !is_ours || !is_welcome || is_nobody {
             self.port.stats.dropped_frames += 1;
             return;
         }
