@@ -5,7 +5,7 @@
 pub const SYSTEM_KEYS: &[(&str, &str)] = &[
     ("ip", "IPv4 address of the first network with its prefix length, 10.0.0.2/24, or dhcp or off"),
     ("gateway", "IPv4 address of the router to other networks"),
-    ("ip6", "IPv6 address with its prefix length, or auto or off"),
+    ("ip6", "IPv6 address with its prefix length, or auto, static or off"),
     ("gateway6", "IPv6 address of the router to other networks"),
     ("dns", "addresses of name servers, separated by commas"),
     ("log", "log level, and levels by module: info,mayfly::net=debug"),

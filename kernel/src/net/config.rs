@@ -8,6 +8,7 @@
 //! | `gateway=10.0.0.1` | where packets for other networks go, with a static address |
 //! | `dns=10.0.0.3,fd00::3` | name servers; these come before those that DHCP names |
 //! | `ip6=auto` | addresses from router advertisements; what happens without any argument |
+//! | `ip6=static` | none from these |
 //! | `ip6=fd00::2/64` | this address as well; may be given several times |
 //! | `ip6=off` | no IPv6 |
 //! | `gateway6=fd00::1` | where IPv6 packets for other networks go |
@@ -180,6 +181,10 @@ impl NetConfig {
     /// If an address is not that of a single host, or is missing.
     pub fn check(self) -> Result<Self, ConfigError> {
         if let Ipv4Config::Static { address, prefix, gateway } = self.ipv4 {
+            // What a gateway without an address leaves, see `set_gateway`.
+            if prefix == 0 && address.is_unspecified() && gateway.is_some() {
+                return Err(ConfigError::LoneGateway);
+            }
             if !is_host_v4(address) || prefix > 32 {
                 return Err(ConfigError::Address);
             }
@@ -234,6 +239,8 @@ pub enum ConfigError {
     Address6,
     /// The value of `gateway=`.
     Gateway,
+    /// There is `gateway=`, but no fixed address, or one that is found otherwise.
+    LoneGateway,
     /// The value of `gateway6=`.
     Gateway6,
     /// The value of `dns=`.
@@ -246,8 +253,11 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Address => "ip= wants an address with prefix length (10.0.0.2/24), dhcp or off",
-            Self::Address6 => "ip6= wants an address with prefix length (fd00::2/64), auto or off",
-            Self::Gateway => "gateway= wants the IPv4 address of a router, and ip= an address",
+            Self::Address6 => "ip6= wants an address with prefix length (fd00::2/64), auto, static or off",
+            Self::Gateway => "gateway= wants the IPv4 address of a router",
+            Self::LoneGateway => {
+                "gateway= goes with a fixed address: give ip= one (10.0.0.2/24), or leave gateway= out"
+            }
             Self::Gateway6 => "gateway6= wants the IPv6 address of a router",
             Self::NameServer => "dns= wants addresses, separated by commas",
             Self::TooMany => "ip6= takes at most four fixed addresses",
@@ -317,7 +327,8 @@ mod tests {
             ("ip=10.0.0.2/33", ConfigError::Address),
             ("ip=255.255.255.255/8", ConfigError::Address),
             ("ip=224.0.0.1/8", ConfigError::Address),
-            ("gateway=10.0.0.1", ConfigError::Address),
+            ("gateway=10.0.0.1", ConfigError::LoneGateway),
+            ("ip=dhcp gateway=10.0.0.1", ConfigError::LoneGateway),
             ("ip=10.0.0.2/24 gateway=::1", ConfigError::Gateway),
             ("ip6=ff02::1/64", ConfigError::Address6),
             ("ip6=fd00::2/129", ConfigError::Address6),

@@ -39,10 +39,12 @@ fn asks_for_help(arguments: &[String]) -> bool {
 }
 
 /// The key of the first word that the system does not know.
-fn unknown(arguments: &[String]) -> Option<&str> {
-    // Where there are quotes, white space may be part of a value.
-    let plain = arguments.iter().filter(|argument| !argument.contains(['\'', '"', '\\']));
-    plain.flat_map(|argument| argument.split_whitespace()).find_map(|word| {
+fn unknown<'a>(arguments: &'a [String]) -> Option<&'a str> {
+    const QUOTES: [char; 3] = ['\'', '"', '\\'];
+    // Where there are quotes, white space may be part of a value: what is before is not.
+    let words =
+        |argument: &'a String| argument.split(QUOTES).next().unwrap_or_default().split_whitespace();
+    arguments.iter().flat_map(words).find_map(|word| {
         let word = word.strip_prefix("--").unwrap_or(word);
         let key = word.split_once('=').map_or(word, |(key, _)| key);
         (!describe::is_system_key(key)).then_some(key)
@@ -65,7 +67,7 @@ mod tests {
         ] {
             assert_eq!(unknown(&words(line)), None, "{line}");
         }
-        for line in ["ip=off,port=8080", "--port=1", "port", "ip=off port=80"] {
+        for line in ["ip=off,port=8080", "--port=1", "port", "ip=off port=80", "port='8 0'"] {
             assert_eq!(unknown(&words(line)), Some("port"), "{line}");
         }
         assert!(asks_for_help(&words("ip=off,--help")) && !asks_for_help(&words("ip=off")));
