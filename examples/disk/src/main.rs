@@ -18,7 +18,11 @@ mod record;
 use alloc::vec;
 
 use checksum::crc32;
-use mayfly::{BootArguments, Machine, block::Disk, println};
+use mayfly::{
+    BootArguments, Machine,
+    block::{Disk, Error},
+    println,
+};
 use record::Record;
 
 /// Bytes that are read at a time for a checksum: a whole number of sectors of any disk.
@@ -80,6 +84,10 @@ async fn count(disk: &Disk, format: bool) -> mayfly::Result<u64> {
 
 /// The CRC-32 of the first `length` bytes of the disk.
 async fn checksum(disk: &Disk, length: u64) -> mayfly::Result<u32> {
+    let size = disk.size();
+    if length > size {
+        return Err(Error::OutOfRange { size }.into());
+    }
     let end = length.next_multiple_of(disk.sector_size() as u64);
     let mut buffer = vec![0; PIECE as usize];
     let (mut offset, mut sum) = (0, 0);
