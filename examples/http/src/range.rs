@@ -20,13 +20,11 @@ pub enum Range {
 ///
 /// Several ranges in one header are answered with the whole file, as section 14.2 permits.
 pub fn parse(header: &str, length: usize) -> Range {
-    let Some((first, last)) = header
-        .trim_ascii()
-        .strip_prefix("bytes=")
-        .and_then(|range| range.trim_ascii().split_once('-'))
-    else {
+    let Some((unit, range)) = header.trim_ascii().split_once('=') else { return Range::Whole };
+    let Some((first, last)) = range.trim_ascii().split_once('-') else { return Range::Whole };
+    if !unit.eq_ignore_ascii_case("bytes") {
         return Range::Whole;
-    };
+    }
     let end = length.saturating_sub(1);
     let (first, last) = match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => (first, last.min(end)),
@@ -59,6 +57,8 @@ mod tests {
         assert_eq!(parse("bytes=-500", 10000), part(9500, 9999));
         assert_eq!(parse("bytes=9500-", 10000), part(9500, 9999));
         assert_eq!(parse("bytes=0-0", 10000), part(0, 0));
+        assert_eq!(parse("Bytes=0-0", 10000), part(0, 0));
+        assert_eq!(parse("lines=0-0", 10000), Range::Whole);
         assert_eq!(parse("bytes=0-99999999999999999999999", 10), part(0, 9));
         assert_eq!(parse("bytes=-99", 10), part(0, 9));
     }
