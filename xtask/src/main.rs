@@ -59,6 +59,9 @@ enum Command {
     /// A client of the tests.
     #[command(hide = true)]
     Burst(test::Burst),
+    /// Another one.
+    #[command(hide = true)]
+    Crowd(test::Crowd),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::New(options) => options.execute(),
         Command::Build(options) => options.execute(),
         Command::Burst(options) => options.execute(),
+        Command::Crowd(options) => options.execute(),
         Command::Run(options) => options.execute(),
         Command::Test(options) => options.execute(),
         Command::Bench(options) => options.execute(),

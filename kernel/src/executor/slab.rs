@@ -7,7 +7,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::{array, mem};
 
-use crate::memory::{OutOfMemory, try_box, try_reserve};
+use crate::memory::{self, OutOfMemory, try_box, try_reserve};
 
 /// No entry, no chunk: the end of a list of numbers.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -129,8 +129,8 @@ impl<T> Slab<T> {
         }
         let len = self.chunks.len();
         if self.chunks.capacity() > SMALL_TABLE && len < self.chunks.capacity() / 4 {
-            self.chunks.shrink_to(2 * len);
-            self.uses.shrink_to(2 * len);
+            memory::shrink(&mut self.chunks, 2 * len);
+            memory::shrink(&mut self.uses, 2 * len);
         }
     }
 

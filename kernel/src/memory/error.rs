@@ -119,9 +119,31 @@ pub fn try_reserve<T>(
     vector.try_reserve(additional).map_err(full)
 }
 
+/// Gives back the memory of `vector` beyond `capacity` elements, if it has no more of them. A smaller
+/// block may have to be found for that, unlike with `Vec::shrink_to`, which ends the guest when there
+/// is none: then the vector stays as it is.
+pub(crate) fn shrink<T>(vector: &mut Vec<T>, capacity: usize) {
+    let mut smaller = Vec::new();
+    if vector.len() <= capacity && smaller.try_reserve_exact(capacity).is_ok() {
+        smaller.append(vector);
+        *vector = smaller;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vector_shrinks_if_its_elements_fit() {
+        let mut vector: Vec<u8> = Vec::with_capacity(100);
+        vector.extend(0..10);
+        shrink(&mut vector, 9);
+        assert_eq!(vector.capacity(), 100);
+        shrink(&mut vector, 20);
+        assert_eq!(vector.capacity(), 20);
+        assert!(vector.into_iter().eq(0..10));
+    }
 
     #[test]
     fn failures_say_who_asked_and_are_kept_for_the_report() {

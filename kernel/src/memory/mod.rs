@@ -25,6 +25,7 @@ mod test_memory;
 use core::fmt;
 
 pub(crate) use balloon::Spare;
+pub(crate) use error::shrink;
 pub use error::{OutOfMemory, last_failure, try_box, try_reserve, try_room, try_vec, try_zeroed};
 #[cfg(target_os = "none")]
 pub(crate) use global::init;

@@ -43,6 +43,7 @@ mod random;
 mod resolve;
 mod runner;
 mod segments;
+mod slot_set;
 mod stack;
 mod stats;
 mod stream;

@@ -88,6 +88,10 @@ impl Neighbors {
             self.waiting.pop_front();
             port.stats.unsent_frames += 1;
         }
+        if self.waiting.try_reserve(1).is_err() {
+            port.stats.out_of_memory += 1;
+            return;
+        }
         self.waiting.push_back((address, frame));
         let asking = |entry: &Entry| matches!(entry.state, State::Asking { .. });
         if let Some(at) = self.position(&address) {
@@ -97,8 +101,12 @@ impl Neighbors {
             self.forget(at);
         }
         let state = State::Asking { questions: 1 };
-        self.add(Entry { address, state, until: now + ASK_INTERVAL });
-        ask(port, source, address);
+        if self.add(Entry { address, state, until: now + ASK_INTERVAL }) {
+            ask(port, source, address);
+        } else {
+            self.waiting.pop_back();
+            port.stats.out_of_memory += 1;
+        }
     }
 
     /// Asks for `address`, from `source`, unless that is known or has been asked.
@@ -112,8 +120,9 @@ impl Neighbors {
         }
         if self.asking < MAX_ASKING {
             let state = State::Asking { questions: 1 };
-            self.add(Entry { address, state, until: now + ASK_INTERVAL });
-            ask(port, source, address);
+            if self.add(Entry { address, state, until: now + ASK_INTERVAL }) {
+                ask(port, source, address);
+            }
         }
     }
 
@@ -134,7 +143,9 @@ impl Neighbors {
         }
         self.add(Entry { address, state: State::Known { mac }, until: now + LIFETIME });
         if self.waiting.iter().any(|waiting| waiting.0 == address) {
-            for (to, mut frame) in core::mem::take(&mut self.waiting) {
+            // Each is taken out, and those that go on waiting find their places again.
+            for _ in 0..self.waiting.len() {
+                let Some((to, mut frame)) = self.waiting.pop_front() else { break };
                 if to == address {
                     emit::set_destination(&mut frame, mac);
                     port.send(frame);
@@ -192,15 +203,20 @@ impl Neighbors {
         self.entries.iter().position(|entry| entry.address == *address)
     }
 
-    fn add(&mut self, entry: Entry) {
+    /// Returns whether there was memory for it.
+    fn add(&mut self, entry: Entry) -> bool {
         if self.entries.len() >= MAX_ENTRIES {
             let ends = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.until);
             if let Some((at, _)) = ends {
                 self.forget(at);
             }
         }
-        self.asking += usize::from(matches!(entry.state, State::Asking { .. }));
-        self.entries.push(entry);
+        let has_room = self.entries.try_reserve(1).is_ok();
+        if has_room {
+            self.asking += usize::from(matches!(entry.state, State::Asking { .. }));
+            self.entries.push(entry);
+        }
+        has_room
     }
 
     fn forget(&mut self, at: usize) {

@@ -23,6 +23,7 @@ use super::{
     port::Port,
     port_map::PortMap,
     random::Random,
+    slot_set::SlotSet,
     tcp::{Connection, Crowd, LATE, Listener, TimeWait},
     udp::{self, Binding},
     waker::{WakerList, WakerSlot},
@@ -54,7 +55,8 @@ pub(super) struct Stack {
     pub(super) deadlines: Deadlines,
     /// Connections that are looked at next.
     pub(super) line: VecDeque<Id>,
-    pub(super) neighbor_waiters: Vec<Id>,
+    /// The slots of those that may wait for a neighbour's address.
+    pub(super) neighbor_waiters: SlotSet,
     /// Connections without an owner.
     pub(super) orphans: usize,
     /// How often frames were taken in since the last standstill.
@@ -103,7 +105,7 @@ impl Stack {
             connections: FlowMap::new(random.next()),
             deadlines: Deadlines::new(),
             line: VecDeque::new(),
-            neighbor_waiters: Vec::new(),
+            neighbor_waiters: SlotSet::new(),
             orphans: 0,
             bursts_behind: 0,
             crowd: None,

@@ -12,7 +12,7 @@
 use alloc::collections::BinaryHeap;
 use core::{cmp::Reverse, mem, task::Waker};
 
-use crate::executor::slab::Slab;
+use crate::{executor::slab::Slab, memory};
 
 /// That many deadlines of cancelled timers are not worth the work of removing them.
 const FEW: usize = 32;
@@ -190,7 +190,9 @@ impl TimerQueue {
         }
         let room = self.heap.capacity();
         if room > 4 * FEW && self.heap.len() < room / 4 {
-            self.heap.shrink_to(room / 2);
+            let mut moments = mem::take(&mut self.heap).into_vec();
+            memory::shrink(&mut moments, room / 2);
+            self.heap = moments.into();
         }
     }
 }

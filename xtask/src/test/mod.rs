@@ -19,6 +19,7 @@ use crate::{setup, ui};
 mod burst;
 mod case;
 mod commands;
+mod crowd;
 mod damaged;
 mod directives;
 mod examples;
@@ -41,6 +42,7 @@ mod variant;
 
 pub use burst::Options as Burst;
 use case::Case;
+pub use crowd::Options as Crowd;
 pub use guest::TestGuest;
 pub use namespace::{INTERFACE, Namespace};
 pub use nightly::programs as nightly_programs;

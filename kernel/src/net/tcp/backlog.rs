@@ -63,6 +63,13 @@ impl Listener {
         self.pending < self.backlog
     }
 
+    /// Makes sure that all its connections, and one more, can be ready at once. Returns whether there
+    /// was memory for that.
+    fn reserve(&mut self) -> bool {
+        let more = (self.pending + 1).saturating_sub(self.ready.len());
+        self.ready.try_reserve(more).is_ok()
+    }
+
     /// A listener without connections.
     pub(super) fn new(backlog: usize, options: TcpOptions) -> Self {
         Self {
@@ -176,8 +183,14 @@ impl Stack {
     /// Adds such a connection to the tables, and to what its listener has. `None` if there is no
     /// memory for that.
     pub(super) fn enroll(&mut self, flow: Flow, connection: Connection) -> Option<Id> {
+        let port = flow.local.port;
+        // Who ends a handshake finds its place.
+        if self.listeners.get_mut(port).is_some_and(|listener| !listener.reserve()) {
+            self.port.stats.out_of_memory += 1;
+            return None;
+        }
         let id = self.add_connection(flow, connection)?;
-        if let Some(listener) = self.listeners.get_mut(flow.local.port) {
+        if let Some(listener) = self.listeners.get_mut(port) {
             listener.pending += 1;
         }
         Some(id)

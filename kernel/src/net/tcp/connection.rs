@@ -58,8 +58,6 @@ pub(in crate::net) struct Connection {
     pub(in crate::net) since: Instant,
     /// Whether it stands in the line of those that are looked at next, and why.
     pub(in crate::net) turn: Turn,
-    /// Whether it stands in the line of those that may wait for a neighbour's address.
-    pub(in crate::net) waits_for_neighbor: bool,
     /// What the app asked for.
     pub(super) settings: Settings,
     /// Sizes of the buffers, in whole segments.
@@ -122,7 +120,6 @@ impl Connection {
             owner,
             since: now,
             turn: Turn::None,
-            waits_for_neighbor: false,
             settings: Settings::default(),
             options,
             segment,

@@ -1,6 +1,6 @@
 //! What the stack does with TCP segments and connections.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::collections::VecDeque;
 
 use mayfly_device::FrameBuf;
 use smoltcp::{
@@ -19,6 +19,7 @@ use crate::net::{
     Error,
     flow_map::Id,
     phy::Phy,
+    slot_set::SlotSet,
     stack::Stack,
     wire::{Flow, Segment},
 };
@@ -134,12 +135,11 @@ impl Stack {
     pub(super) fn add_connection(&mut self, flow: Flow, connection: Connection) -> Option<Id> {
         let id = self.connections.insert(flow, connection).ok();
         let slots = self.connections.slots();
+        // Half of the line may be taken by connections that are no more, see `line_up`.
+        let places = (2 * slots).saturating_sub(self.line.len());
         let is_reserved = self.deadlines.reserve(slots)
-            && self.line.try_reserve(slots.saturating_sub(self.line.len())).is_ok()
-            && {
-                let more = slots.saturating_sub(self.neighbor_waiters.len());
-                self.neighbor_waiters.try_reserve(more).is_ok()
-            };
+            && self.line.try_reserve(places).is_ok()
+            && self.neighbor_waiters.reserve(slots);
         if let (Some(id), true) = (id, is_reserved) {
             self.port.stats.connections = self.connections.len() as u32;
             return Some(id);
@@ -155,6 +155,7 @@ impl Stack {
     pub(super) fn discard(&mut self, id: Id) {
         let Some(connection) = self.connections.remove(id) else { return };
         self.deadlines.remove(id.slot());
+        self.neighbor_waiters.remove(id.slot());
         self.port.stats.connections = self.connections.len() as u32;
         if self.connections.len() == 0 {
             self.give_back();
@@ -182,7 +183,7 @@ impl Stack {
     fn give_back(&mut self) {
         self.deadlines.give_back();
         self.line = VecDeque::new();
-        self.neighbor_waiters = Vec::new();
+        self.neighbor_waiters = SlotSet::new();
     }
 
     /// Puts a connection into the line of those that are looked at next.
@@ -191,8 +192,19 @@ impl Stack {
         let before = connection.turn;
         connection.turn = before.max(turn);
         if before == Turn::None {
+            if self.line.len() == self.line.capacity() {
+                self.tidy_line();
+            }
             self.line.push_back(id);
         }
+    }
+
+    /// Takes connections out of the line that are no more. Each of the others is there once, so that
+    /// there are places again: as many as there are connections, for which there is memory.
+    #[cold]
+    fn tidy_line(&mut self) {
+        let connections = &self.connections;
+        self.line.retain(|id| connections.get(*id).is_some());
     }
 
     /// Puts a connection into line that probably has something to send.
@@ -281,14 +293,13 @@ impl Stack {
         if !is_due {
             self.shrink(id);
         }
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        if self.connections.get(id).is_none() {
+            return;
+        }
         let mut deadline = wanted;
         if is_stalled {
             // It may wait for the answer to a question that smoltcp has asked the link.
-            if !connection.waits_for_neighbor {
-                connection.waits_for_neighbor = true;
-                self.neighbor_waiters.push(id);
-            }
+            self.neighbor_waiters.insert(id.slot());
             // Whatever it waits for, do not spin.
             if is_due {
                 deadline = Some(self.now + STALL_TIME);
@@ -315,11 +326,10 @@ impl Stack {
 
     /// Wakes the connections that may wait for a neighbour's address: one has been learned.
     pub(in crate::net) fn neighbor_learned(&mut self) {
-        while let Some(id) = self.neighbor_waiters.pop() {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.waits_for_neighbor = false;
+        while let Some(slot) = self.neighbor_waiters.pop() {
+            if let Some(id) = self.connections.id_of_slot(slot) {
+                self.line_up_to_send(id);
             }
-            self.line_up_to_send(id);
         }
     }
 

@@ -28,6 +28,7 @@ pub const CHECKS: &[Check] = &[
     Check { own_network: true, ..check("bursts", bursts) },
     Check { own_network: true, ..check("boots-amid-traffic", boots_amid_traffic) },
     Check { memory: "4M", ..check("in-4-mebibytes", serves_every_file) },
+    Check { memory: "5M", own_network: true, ..check("short-of-memory", short_of_memory) },
 ];
 
 /// The files that the image was made with.
@@ -190,6 +191,26 @@ fn burst(guest: &mut TestGuest) -> Result<Command> {
 fn served_all(output: &Output) -> Result<()> {
     let output = String::from_utf8_lossy(&output.stdout);
     ensure!(output == "1000 served\n", "of 1000 connections, {output}");
+    Ok(())
+}
+
+/// More clients than there is memory for, many of which are gone the next moment: the guest turns away
+/// whom it cannot serve, loses no memory by it, and serves again once they are gone.
+fn short_of_memory(guest: &mut TestGuest) -> Result<()> {
+    const SECONDS: &str = "8";
+    client::http_url(guest)?;
+    let (address, port) = guest.address(80, Protocol::Http)?;
+    for _ in 0..2 {
+        let mut crowd = Command::new(std::env::current_exe()?);
+        crowd.args(["crowd", &format!("{address}:{port}"), SECONDS]);
+        let output = client::run(&mut guest.client(&crowd), &[])?;
+        let count = String::from_utf8_lossy(&output.stdout);
+        let mut numbers = count.split(|c: char| !c.is_ascii_digit()).flat_map(str::parse::<usize>);
+        let (opened, unanswered) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        // Otherwise memory was not short.
+        ensure!(opened >= 300 && unanswered >= 100, "of the connections, {count}");
+        serves_every_file(guest).context("after the crowd")?;
+    }
     Ok(())
 }
 
