@@ -190,10 +190,17 @@ impl TimerQueue {
         }
         let room = self.heap.capacity();
         if room > 4 * FEW && self.heap.len() < room / 4 {
-            let mut moments = mem::take(&mut self.heap).into_vec();
-            memory::shrink(&mut moments, room / 2);
-            self.heap = moments.into();
+            self.shrink(room / 2);
         }
+    }
+
+    /// Gives back what the heap has beyond room for `count` deadlines.
+    #[cold]
+    #[inline(never)]
+    fn shrink(&mut self, count: usize) {
+        let mut moments = mem::take(&mut self.heap).into_vec();
+        memory::shrink(&mut moments, count);
+        self.heap = moments.into();
     }
 }
 
