@@ -56,6 +56,10 @@ impl Machine {
     }
 }
 
+/// The processors without AArch64 that QEMU's virt machine takes, even where it is to run AArch64
+/// (`valid_cpus` in hw/arm/virt.c of QEMU 7.2).
+const ONLY_32_BITS: [&str; 2] = ["cortex-a7", "cortex-a15"];
+
 /// By its name on the command line.
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,10 +85,10 @@ pub struct Hardware {
     #[arg(long)]
     pub cpu: Option<String>,
     /// Number of processors; the guest uses one.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub smp: u8,
     /// Memory, with a suffix: 4M, 1G.
-    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size)]
     pub memory: String,
     /// Gives the guest FILE as a disk; may be repeated.
     #[arg(long = "disk", value_name = "FILE")]
@@ -117,13 +121,19 @@ impl Hardware {
     /// The machine type for an architecture.
     ///
     /// # Errors
-    /// If the one asked for is of another architecture, or has no interrupt controller of the kind
-    /// that is asked for.
+    /// If the one asked for is of another architecture, or its processor, or it has no interrupt
+    /// controller of the kind that is asked for.
     pub fn machine_for(&self, arch: Arch) -> Result<Machine> {
         let machine = self.machine.unwrap_or(Machine::default_for(arch));
         ensure!(
             machine.fits(arch),
             "{machine} is no machine for {arch}: x86_64 has microvm, q35 and pc, ARM has virt"
+        );
+        let cpu = self.cpu.as_deref().and_then(|cpu| cpu.split(',').next()).unwrap_or_default();
+        ensure!(
+            arch != Arch::Aarch64 || !ONLY_32_BITS.contains(&cpu),
+            "{cpu} executes no code of AArch64, and the guest would never say a word; \
+             `--arch armv7` is for it"
         );
         ensure!(
             self.gic.is_none() || machine == Machine::Virt,
@@ -138,12 +148,12 @@ impl Hardware {
     /// If one is not there; the error says how to make it.
     pub fn disks_in_full(&self) -> Result<Vec<PathBuf>> {
         let in_full = |disk: &PathBuf| {
-            disk.canonicalize().with_context(|| {
-                format!(
-                    "there is no disk {}; `truncate -s 16M {0}` makes an empty one of 16 MiB",
-                    disk.display()
-                )
-            })
+            let name = disk.display();
+            let make = format!("`truncate -s 16M {name}` makes an empty one of 16 MiB");
+            let file =
+                disk.canonicalize().with_context(|| format!("there is no disk {name}; {make}"))?;
+            ensure!(!file.is_dir(), "{name} is a directory; a disk is a file or a block device");
+            Ok(file)
         };
         self.disks.iter().map(in_full).collect()
     }
@@ -160,6 +170,15 @@ impl Hardware {
         ];
         options.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
     }
+}
+
+/// A size of memory. What it means, QEMU knows; but it takes nothing at all for its own default.
+fn size(text: &str) -> Result<String> {
+    ensure!(
+        text.starts_with(|c: char| c.is_ascii_digit()),
+        "a size is a number of MiB, or has a suffix, as 4M or 1G"
+    );
+    Ok(text.to_owned())
 }
 
 /// Everything that QEMU is told about one guest.
@@ -328,6 +347,23 @@ mod tests {
         guest.hardware.disks = vec!["/nowhere/disk.img".into()];
         let error = guest.qemu_arguments().unwrap_err().to_string();
         assert!(error.contains("truncate -s 16M /nowhere/disk.img"));
+        guest.hardware.disks = vec!["/".into()];
+        let error = guest.qemu_arguments().unwrap_err().to_string();
+        assert_eq!(error, "/ is a directory; a disk is a file or a block device");
+    }
+
+    #[test]
+    fn a_processor_of_another_architecture_is_refused() {
+        let hardware = Hardware { cpu: Some("cortex-a15,pmu=off".into()), ..Hardware::default() };
+        let error = hardware.machine_for(Arch::Aarch64).unwrap_err().to_string();
+        assert!(error.starts_with("cortex-a15 executes no code of AArch64"), "{error}");
+        hardware.machine_for(Arch::Armv7).unwrap();
+    }
+
+    #[test]
+    fn sizes_are_given() {
+        assert!(size("").is_err() && size("M").is_err());
+        assert_eq!(size("1.5G").unwrap(), "1.5G");
     }
 
     #[test]

@@ -212,6 +212,7 @@ impl Options {
             return Ok((Network::Tap(interface.clone()), Reserved::default()));
         }
         let wanted = network::with_declared(&self.ports, &declared(&app.metadata)?);
+        ports::ensure_different(&wanted)?;
         let mut forwards = wanted.clone();
         let reserved = choose_host_ports(&mut forwards)?;
         ports::check(&wanted, &forwards)?;

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::network::{Forward, Protocol};
 use crate::ui;
@@ -38,6 +38,30 @@ pub fn choose_host_ports(forwards: &mut [Forward]) -> Result<Reserved> {
         held.push(reservation);
     }
     Ok(Reserved(held))
+}
+
+/// Fails if two forwards ask for the same port of this machine: QEMU's message would not say what to
+/// do, and passt would give it to one of them.
+///
+/// # Errors
+/// With the port and those of the guest.
+pub fn ensure_different(wanted: &[Forward]) -> Result<()> {
+    for (index, forward) in wanted.iter().enumerate().filter(|(_, forward)| forward.host != 0) {
+        let is_same = |other: &&Forward| {
+            let transport = other.protocol.transport() == forward.protocol.transport();
+            other.host == forward.host && transport
+        };
+        if let Some(other) = wanted[index + 1..].iter().find(is_same) {
+            bail!(
+                "port {} of this machine cannot lead to both port {} and port {} of the guest; \
+                 choose another for one of them",
+                forward.host,
+                forward.guest,
+                other.guest
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Fails if a port that was `wanted` is in use, and says which ports were `chosen` instead of those
@@ -152,6 +176,16 @@ mod tests {
         assert!(error.contains(&format!("cannot listen at port {host}")), "{error}");
         drop(listener);
         check(&forwards, &forwards).unwrap();
+    }
+
+    #[test]
+    fn a_port_of_this_machine_leads_to_one_of_the_guest() {
+        let forwards = |texts: &[&str]| -> Vec<Forward> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        ensure_different(&forwards(&["80", "81", "8080:80", "8080:80/udp", "8081:80"])).unwrap();
+        let error = ensure_different(&forwards(&["8080:80/http", "7", "8080:81"])).unwrap_err();
+        assert!(error.to_string().contains("both port 80 and port 81 of the guest"), "{error}");
     }
 
     #[test]
