@@ -1,6 +1,6 @@
 //! `run`: builds an image and starts it.
 //!
-//! In QEMU ([`machine`]), as a Linux process ([`unix`]), under Xen in the lab ([`xen`]), or under Xen
+//! In QEMU ([`guest`]), as a Linux process ([`unix`]), under Xen in the lab ([`xen`]), or under Xen
 //! without dom0 ([`dom0less`]).
 
 use std::net::SocketAddrV4;
@@ -20,6 +20,8 @@ use crate::{lab, setup, tools, ui};
 mod arguments;
 mod debugger;
 mod dom0less;
+mod guest;
+mod hardware;
 mod machine;
 mod memory;
 mod network;
@@ -31,7 +33,9 @@ mod tap;
 mod unix;
 mod xen;
 
-pub use machine::{Guest, Hardware, Machine, guest_status};
+pub use guest::{Guest, guest_status};
+pub use hardware::Hardware;
+pub use machine::Machine;
 pub use memory::bytes;
 pub use network::{Forward, Network, Protocol, declared};
 pub use passt::Passt;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::arguments::check;
-use super::machine::Hardware;
+use super::hardware::Hardware;
 use super::network::Network;
 use super::passt::Passt;
 use super::ports::Reserved;

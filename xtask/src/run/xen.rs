@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::machine::Hardware;
+use super::hardware::Hardware;
 use super::memory::{MEBIBYTE, bytes};
 use super::network::Network;
 use super::process::{Console, interrupted};
