@@ -25,6 +25,7 @@ pub const LAB_MAC: &str = "00:16:3e:00:00:01";
 #[command(after_help = "Examples:
   cargo xtask xl-cfg hello > hello.cfg
   cargo xtask xl-cfg http --arch aarch64 --release --memory 8 --output http.cfg
+  cargo xtask xl-cfg disk --disk /srv/guests/data.img > disk.cfg
   cargo xtask xl-cfg hello --kernel /srv/guests/hello -- greeting='good morning'
 
 Take the image, whose path is printed, and the configuration to dom0, and there type
@@ -42,6 +43,9 @@ pub struct Options {
     /// Where the image is in dom0. [default: its name, in the directory in which xl is started]
     #[arg(long, value_name = "PATH")]
     kernel: Option<String>,
+    /// Gives the guest a disk: a file or block device in dom0; may be repeated.
+    #[arg(long = "disk", value_name = "PATH")]
+    disks: Vec<String>,
     /// Writes to FILE instead of standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -59,6 +63,7 @@ impl Options {
         if let Some(kernel) = &self.kernel {
             config.kernel.clone_from(kernel);
         }
+        config.disks.clone_from(&self.disks);
         match &self.output {
             Some(path) => std::fs::write(path, config.text())
                 .with_context(|| format!("cannot write {}", path.display()))?,
