@@ -12,15 +12,18 @@
 //!     let mut listener = TcpListener::bind(&network, 7).await?;
 //!     loop {
 //!         let (mut stream, _peer) = listener.accept().await?;
-//!         mayfly::spawn(async move {
+//!         let client = mayfly::try_spawn("client", async move {
 //!             let mut buffer = [0; 1024];
 //!             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
 //!                 if stream.write_all(&buffer[..count]).await.is_err() {
 //!                     break;
 //!                 }
 //!             }
-//!         })
-//!         .detach();
+//!         });
+//!         // Without memory for one more, this client is turned away.
+//!         if let Ok(task) = client {
+//!             task.detach();
+//!         }
 //!     }
 //! }
 //! ```
@@ -80,7 +83,7 @@ pub mod xen;
 
 pub use config::BootArguments;
 pub use error::{Error, Result};
-pub use executor::{JoinHandle, spawn, spawn_named, yield_now};
+pub use executor::{JoinHandle, spawn, spawn_named, try_spawn, yield_now};
 #[cfg(not(target_os = "none"))]
 #[doc(hidden)]
 pub use host::host_main;

@@ -1,6 +1,6 @@
 //! Virtio devices of QEMU behind the device traits.
 //!
-//! The `virtio-drivers` crate has the transports and the PCI bus. The rings are our own: the crate's
+//! The `virtio-drivers` crate has the transport by MMIO and the PCI bus. The rings are our own: the crate's
 //! queue costs 340 instructions for each buffer that goes out and comes back, where `ring` and
 //! `queue` take 80; it cannot tell the device of several buffers at once; and its drivers wait
 //! for the device, borrow their buffers, leave out checksum and segmentation offload, and panic on

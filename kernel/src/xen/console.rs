@@ -1,10 +1,11 @@
 //! Consoles beside the first one, each with a name: xl calls them channels.
 //!
 //! With this line in the guest's configuration, dom0 has a pseudo-terminal whose other end the guest
-//! opens by its name (QEMU plays the back end there, so its package for Xen must be installed):
+//! opens by its name (QEMU plays the back end there, so its package for Xen must be installed; xl of
+//! Xen 4.17 does not make the first channel, whatever its name):
 //!
 //! ```text
-//! channel = ["connection=pty,name=monitor"]
+//! channel = ["connection=pty,name=unused", "connection=pty,name=monitor"]
 //! ```
 //!
 //! ```no_run

@@ -9,7 +9,7 @@
 //!   Initialising ─────────────────────────────► Initialising
 //!                                               InitWait: its features are there to be read
 //!   writes rings and event channels,
-//!   Connected (a disk: Initialised first) ────► maps them, sets up its device
+//!   Connected ────────────────────────────────► maps them, sets up its device
 //!                                               Connected
 //!        ◄────────────── data through the rings ──────────────►
 //!                                               Closing: it wants to go, or is made to
@@ -25,8 +25,9 @@
 //! Devices that come while the guest runs are found, and connected, by `Arrivals`.
 //!
 //! `Link` is where the two find each other; `Frontend` goes through the stages, each of which is
-//! a type of its own, so that a driver cannot skip one: `stages` shows what does not compile. What a driver adds to that is a
-//! `Connector`, in which nothing waits: so all that waits is written, and in an image, once.
+//! a type of its own, so that a driver cannot skip one: `stages` shows what does not compile. What a
+//! driver adds to that is a `Connector`, in which nothing waits: so all that waits is written, and in
+//! an image, once.
 
 mod arrivals;
 mod device;

@@ -30,8 +30,9 @@ impl fmt::Display for ChannelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str(
-                "there is no such console; give the guest one, in its configuration for xl: \
-                 channel = [\"connection=pty,name=…\"]",
+                "there is no such console; give the guest one, in its configuration for xl, and not \
+                 as the first, which xl does not make: \
+                 channel = [\"connection=pty,name=unused\", \"connection=pty,name=…\"]",
             ),
             Self::InUse => f.write_str("this console is open already; open it once, and keep it"),
             Self::Connect(error) => error.fmt(f),
