@@ -24,7 +24,9 @@ impl Detached {
         let detached = self.clone();
         executor::spawn_essential(task, async move {
             let reason = minded.await;
-            log::warn!("{name}: {reason}");
+            if reason != ConnectError::Bus(BusError::Unused) {
+                log::warn!("{name}: {reason}");
+            }
             if reason == ConnectError::Bus(BusError::Gone) {
                 detached.0.borrow_mut().push(name);
             }

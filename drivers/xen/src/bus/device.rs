@@ -1,8 +1,9 @@
 //! A device that connects: what its driver knows how to do, and what the minder sees of it.
 
+use alloc::{boxed::Box, string::String};
 use core::task::Context;
 
-use super::{BusError, ConnectError, Line, Node, Offer, Seen, session::News};
+use super::{BusError, ConnectError, Line, Node, Offer, Seen, left, session::News};
 use crate::grants::{DomainId, GrantTable};
 
 /// How a device of some kind connects: all of it that does not wait, for that is the same for all.
@@ -48,14 +49,30 @@ pub(crate) trait Connector: 'static {
 /// A device that connects, and what it has come to so far.
 pub(super) struct Slot<C: Connector> {
     connector: C,
+    /// The directory of the front end.
+    front: String,
     pub(super) line: Line<C::Connection>,
     offered: Option<C::Connection>,
     pub(super) info: Option<C::Info>,
 }
 
 impl<C: Connector> Slot<C> {
-    pub(super) fn new(connector: C) -> Self {
-        Self { connector, line: Line::new(), offered: None, info: None }
+    pub(super) fn new(front: &str, connector: C) -> Self {
+        Self { connector, front: front.into(), line: Line::new(), offered: None, info: None }
+    }
+
+    /// There is no back end any more that would look for what it was offered.
+    pub(super) fn forget(&mut self) {
+        self.offered = None;
+    }
+}
+
+/// The back end may still look for what it was offered.
+impl<C: Connector> Drop for Slot<C> {
+    fn drop(&mut self) {
+        if let Some(offered) = self.offered.take() {
+            left::behind(&self.front, Box::new(offered));
+        }
     }
 }
 
@@ -75,9 +92,9 @@ pub(super) trait Connect {
     fn let_go(&mut self);
     /// Tells the device that its back end does not come back.
     fn end(&mut self);
-    /// Whether the device has been given up, because its back end broke the protocol. Wakes the task
-    /// of `cx` when it is.
-    fn is_broken(&self, cx: &mut Context<'_>) -> bool;
+    /// Whether the device has been given up, and why: its back end broke the protocol, or nobody has
+    /// the device any more. Wakes the task of `cx` when it is.
+    fn given_up(&self, cx: &mut Context<'_>) -> Option<BusError>;
 }
 
 impl<C: Connector> Connect for Slot<C> {
@@ -102,12 +119,14 @@ impl<C: Connector> Connect for Slot<C> {
     }
 
     fn finish(&mut self, seen: &Seen) -> Result<(), ConnectError> {
-        let Some(mut connection) = self.offered.take() else { return Ok(()) };
-        let info = self.connector.finish(seen, &mut connection)?;
+        let Some(connection) = &mut self.offered else { return Ok(()) };
+        let info = self.connector.finish(seen, connection)?;
         if *self.info.get_or_insert(info) != info {
             return Err(BusError::Changed.into());
         }
-        self.line.post(News::Connected(connection));
+        if let Some(connection) = self.offered.take() {
+            self.line.post(News::Connected(connection));
+        }
         Ok(())
     }
 
@@ -124,7 +143,7 @@ impl<C: Connector> Connect for Slot<C> {
         self.line.post(News::Gone);
     }
 
-    fn is_broken(&self, cx: &mut Context<'_>) -> bool {
-        self.line.is_broken(cx)
+    fn given_up(&self, cx: &mut Context<'_>) -> Option<BusError> {
+        self.line.given_up(cx)
     }
 }

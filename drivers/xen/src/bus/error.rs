@@ -18,6 +18,8 @@ pub enum BusError {
     Broken,
     /// The back end has come back, but what it offers is another device.
     Changed,
+    /// The guest does not use the device any more.
+    Unused,
 }
 
 impl From<StoreError> for BusError {
@@ -36,6 +38,9 @@ impl fmt::Display for BusError {
                 "its back end has come back with another size, address or features, so the device \
                  cannot be used any more; restart the guest",
             ),
+            Self::Unused => {
+                f.write_str("the guest does not use it any more; the device was closed")
+            }
             Self::Closed => f.write_str(
                 "its back end refuses it; look for `error` nodes in XenStore, and into dom0's log",
             ),

@@ -4,7 +4,7 @@ use alloc::{rc::Rc, vec::Vec};
 use core::{future::poll_fn, marker::PhantomData, task::Poll};
 
 use super::{
-    BusError, Connected, Ended, Initialising, Link, Negotiating, Node, Offer, State,
+    BusError, Connected, Ended, Initialising, Link, Negotiating, Node, Offer, State, left,
     link::{LEAD, Look},
 };
 use crate::store::{Store, Watch};
@@ -93,8 +93,22 @@ impl Frontend<Ended> {
     /// # Errors
     /// [`BusError::Gone`] if the device was detached.
     pub async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
+        self.heard().await?;
+        self.progress.link.publish(Offer::default(), State::Initialising).await?;
+        Ok(Frontend::new(self.progress))
+    }
+
+    /// Waits until the back end does not use the rings any more either.
+    ///
+    /// # Errors
+    /// As of [`begin_again`](Self::begin_again).
+    pub async fn heard(&mut self) -> Result<(), BusError> {
         let mut has_heard = false;
-        let mut is_ready = |Look { state, is_wanted, .. }: Look| {
+        let mut is_ready = |Look { state, is_wanted, own }: Look| {
+            // Somebody else has begun again, who has waited for that.
+            if !matches!(own, State::Closing | State::Closed) {
+                return true;
+            }
             // One that has begun already may not know of the end yet, and be about to map the old
             // rings, whose references are given to other pages soon. It closes when it hears of it.
             has_heard |= state != State::InitWait;
@@ -105,22 +119,29 @@ impl Frontend<Ended> {
                 _ => false,
             }
         };
-        self.progress.wait_for(&mut is_ready).await?;
-        self.progress.link.publish(Offer::default(), State::Initialising).await?;
-        Ok(Frontend::new(self.progress))
+        self.progress.wait_for(&mut is_ready).await
     }
 }
 
 impl Frontend<Initialising> {
-    /// Finds the back end of the device whose front end has this directory, and begins, whatever an
-    /// earlier kernel of this guest has left.
+    /// Finds the back end of the device whose front end has this directory, and begins. Whoever was
+    /// there before may have gone half way, or not have told the back end of its end: an earlier
+    /// kernel of this guest, or who has given up to wait. The back end hears of that end first; some,
+    /// as Linux' blkback, do not begin anew otherwise.
     ///
     /// # Errors
     /// [`BusError`]
     pub async fn begin(store: &Store, front: &str) -> Result<Self, BusError> {
         let link = Rc::new(Link::find(store, front).await?);
-        link.publish(Offer::default(), State::Initialising).await?;
-        Ok(Self::new(Progress::new(link).await?))
+        let is_new = matches!(link.look().await?.own, State::Unknown | State::Initialising);
+        let frontend = if is_new {
+            link.publish(Offer::default(), State::Initialising).await?;
+            Self::new(Progress::new(link).await?)
+        } else {
+            Frontend::end(link).await?.begin_again().await?
+        };
+        left::clear(front);
+        Ok(frontend)
     }
 
     /// Waits until the back end has written what it can do. It may have to end with an earlier front

@@ -6,8 +6,7 @@ use core::{convert::Infallible, fmt, future::poll_fn, mem, pin::pin, task::Poll,
 use mayfly_device::Boxed;
 
 use super::{
-    BusError, ConnectError, Connected, Connector, Frontend, Link, Negotiating, Offer, Seen,
-    Session,
+    BusError, ConnectError, Connected, Connector, Frontend, Link, Negotiating, Offer, Session,
     device::{Connect, Slot},
     held::Held,
     pace::{self, Pace},
@@ -27,12 +26,19 @@ pub(crate) async fn start<C: Connector>(
     front: &str,
     connector: C,
 ) -> Result<(C::Info, Session<C::Connection>, Minder), ConnectError> {
-    let mut slot = Box::new(Slot::new(connector));
+    let mut slot = Box::new(Slot::new(front, connector));
     slot.line.follow();
     let (frontend, here) = loop {
         let here = Incarnation::current();
-        if let Some(frontend) = here.run(first(store, front, &mut *slot)).await {
-            break (frontend?, here);
+        match here.run(first(store, front, &mut *slot)).await {
+            Some(Ok(frontend)) => break (frontend, here),
+            Some(Err(error)) => {
+                if error == BusError::Gone.into() {
+                    slot.forget();
+                }
+                return Err(error);
+            }
+            None => {}
         }
     };
     let session = Session::new(&slot.line);
@@ -75,12 +81,17 @@ impl Minder {
             let is_heard = device.lose();
             device.let_go();
             if !is_heard {
-                break BusError::Gone.into();
+                break BusError::Unused.into();
             }
         };
         device.end();
         // If the store does not answer either, there is nothing more to be done.
-        let _ = link.close().await;
+        if let Ok(mut ended) = Frontend::end(link).await
+            && reason == BusError::Unused.into()
+        {
+            // What the device has left goes with this.
+            let _ = ended.heard().await;
+        }
         reason
     }
 }
@@ -120,10 +131,13 @@ async fn mind_here(
             log::error!(
                 "{link}: {error}; it goes on, but nobody tells it of its back end any more"
             );
-            reason = broken(device).await;
+            reason = poll_fn(|cx| device.given_up(cx).map_or(Poll::Pending, Poll::Ready)).await;
         }
         let is_heard = device.lose();
-        if reason != BusError::Closed || !is_heard {
+        if !is_heard {
+            reason = BusError::Unused;
+        }
+        if reason != BusError::Closed {
             return Err(reason.into());
         }
         let pause = lose(&link, &mut past.pace);
@@ -157,8 +171,8 @@ async fn lost(
         if let Poll::Ready(reason) = lost.as_mut().poll(cx) {
             return Poll::Ready(reason);
         }
-        if device.is_broken(cx) {
-            return Poll::Ready(BusError::Broken);
+        if let Some(reason) = device.given_up(cx) {
+            return Poll::Ready(reason);
         }
         if !is_calm && calm.as_mut().poll(cx).is_ready() {
             is_calm = true;
@@ -167,12 +181,6 @@ async fn lost(
         Poll::Pending
     })
     .await
-}
-
-/// Waits until the device has been given up.
-async fn broken(device: &dyn Connect) -> BusError {
-    poll_fn(|cx| if device.is_broken(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
-    BusError::Broken
 }
 
 /// Connects for the first time.
@@ -220,10 +228,13 @@ async fn again(
             connect(frontend, device).await
         };
         match connected.await {
-            // It may be back only to go again. If the device was detached, the next try finds out.
-            Err(ConnectError::Bus(BusError::Closed | BusError::Gone)) => {
-                pause = lose(link, &mut past.pace);
-            }
+            // It may be back only to go again, and memory may be short for a while. If the device was
+            // detached, the next try finds out.
+            Err(
+                ConnectError::Bus(BusError::Closed | BusError::Gone)
+                | ConnectError::Grants(GrantError::NoMemory)
+                | ConnectError::OutOfMemory,
+            ) => pause = lose(link, &mut past.pace),
             result => return result,
         }
     }
@@ -237,21 +248,36 @@ async fn connect(
 ) -> Result<Frontend<Connected>, ConnectError> {
     let link = Rc::clone(frontend.link());
     let mut seen = link.read(device.features()).await?;
-    let offer = offer(&link, &seen, device).await?;
+    let domain = DomainId(link.domain());
+    let mut offer = Offer::default();
+    let mut make = |device: &mut dyn Connect| {
+        offer = device.offer(&seen, domain)?;
+        Ok(())
+    };
+    patiently(&link, device, &mut make).await?;
     let frontend = frontend.connect(offer).await?;
     seen.extend(link.read(device.properties()).await?);
-    device.finish(&seen)?;
-    Ok(frontend)
+    let finished = patiently(&link, device, &mut |device| device.finish(&seen)).await;
+    if finished.is_err() {
+        // It is of no use, and the back end need not wait for requests. What it does not hear now, it
+        // hears when somebody begins again.
+        let _ = link.close().await;
+    }
+    finished.map(|()| frontend)
 }
 
-/// Sets up what the device offers its back end. If others have all entries of the grant table, it waits
+/// Does a step of a device that takes entries of the grant table. If others have all of them, it waits
 /// for them: the table is shared, and what they hold is theirs for as long as they need it.
-async fn offer(link: &Link, seen: &Seen, device: &mut dyn Connect) -> Result<Offer, ConnectError> {
+async fn patiently(
+    link: &Link,
+    device: &mut dyn Connect,
+    step: &mut dyn FnMut(&mut dyn Connect) -> Result<(), ConnectError>,
+) -> Result<(), ConnectError> {
     let mut is_told = false;
     loop {
-        match device.offer(seen, DomainId(link.domain())) {
+        match step(device) {
             Err(ConnectError::Grants(GrantError::Full)) => {}
-            offered => return offered,
+            done => return done,
         }
         if !mem::replace(&mut is_told, true) {
             log::warn!("{link}: {}; the device waits", GrantError::Full);

@@ -34,6 +34,7 @@ mod device;
 mod error;
 mod frontend;
 mod held;
+mod left;
 mod link;
 mod minder;
 mod nodes;
@@ -49,6 +50,9 @@ pub(crate) use device::Connector;
 pub use error::{BusError, ConnectError};
 #[doc(hidden)]
 pub use frontend::Frontend;
+#[cfg(any(test, feature = "fake"))]
+pub(crate) use left::clear_all as clear_left_behind;
+pub(crate) use left::is_behind as is_left_behind;
 #[doc(hidden)]
 pub use link::Link;
 pub use link::devices;

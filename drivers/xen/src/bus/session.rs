@@ -9,7 +9,7 @@ use core::{
 
 use mayfly_device::{DeviceError, InterruptHandler, Signal};
 
-use super::ConnectError;
+use super::{BusError, ConnectError};
 use crate::{
     event_channel::EventChannel,
     incarnation::{Follower, Incarnation},
@@ -38,8 +38,11 @@ struct Shared<C> {
     news: RefCell<Option<News<C>>>,
     /// The device was given up.
     is_broken: Cell<bool>,
-    /// Who wants to know of that.
+    /// Who wants to know of that, and of the end of the session.
     minder: RefCell<Option<Waker>>,
+    /// A connection that the device has never taken, or has left behind at its end, and that the back
+    /// end may still use.
+    kept: RefCell<Option<C>>,
     /// The guest is in another domain. What the back end has written to the rings is void: they were
     /// copied while it did.
     is_void: Cell<bool>,
@@ -47,10 +50,27 @@ struct Shared<C> {
 
 impl<C> Shared<C> {
     fn post(&self, news: News<C>) {
+        let is_heard = matches!(news, News::Heard | News::Connected(_));
         let old = self.news.replace(Some(news));
         self.has_news.set(true);
-        drop(old);
+        match old {
+            _ if is_heard => drop(self.kept.take()),
+            Some(News::Connected(connection)) => self.keep(connection),
+            _ => {}
+        }
         self.signal.0.raise();
+    }
+
+    /// Keeps a connection until the back end has heard.
+    fn keep(&self, connection: C) {
+        drop(self.kept.replace(Some(connection)));
+    }
+
+    fn wake_minder(&self) {
+        // It may be waiting for something else than XenStore.
+        if let Some(minder) = &*self.minder.borrow() {
+            minder.wake_by_ref();
+        }
     }
 }
 
@@ -58,10 +78,7 @@ impl<C> Follower for Shared<C> {
     fn resumed(&self) {
         self.is_void.set(true);
         self.post(News::Heard);
-        // It may be waiting for something else than XenStore.
-        if let Some(minder) = &*self.minder.borrow() {
-            minder.wake_by_ref();
-        }
+        self.wake_minder();
     }
 }
 
@@ -96,6 +113,7 @@ impl<C> Line<C> {
             news: RefCell::new(None),
             is_broken: Cell::new(false),
             minder: RefCell::new(None),
+            kept: RefCell::new(None),
             is_void: Cell::new(false),
         }))
     }
@@ -114,13 +132,16 @@ impl<C> Line<C> {
         self.0.post(news);
     }
 
-    /// Whether the device was given up. Wakes the task of `cx` when it is.
-    pub(super) fn is_broken(&self, cx: &mut Context<'_>) -> bool {
+    /// Whether the device was given up, and why. Wakes the task of `cx` when it is.
+    pub(super) fn given_up(&self, cx: &mut Context<'_>) -> Option<BusError> {
         let mut minder = self.0.minder.borrow_mut();
         if !minder.as_ref().is_some_and(|minder| minder.will_wake(cx.waker())) {
             *minder = Some(cx.waker().clone());
         }
-        self.0.is_broken.get()
+        if self.0.is_broken.get() {
+            return Some(BusError::Broken);
+        }
+        self.is_unheard().then_some(BusError::Unused)
     }
 
     /// Whether the device is there no more.
@@ -213,10 +234,7 @@ impl<C> Session<C> {
             log::error!("{device}: {}", DeviceError::Protocol);
             let shared = &self.line.0;
             shared.is_broken.set(true);
-            let minder = shared.minder.take();
-            if let Some(minder) = minder {
-                minder.wake();
-            }
+            shared.wake_minder();
         }
     }
 
@@ -236,5 +254,17 @@ impl<C> Session<C> {
     /// Wakes the task of `cx` when there is something to hear from now on.
     pub(crate) fn watch(&self, cx: &mut Context<'_>) {
         self.line.0.signal.0.watch(cx);
+    }
+}
+
+/// The back end does not know yet that nobody is there any more.
+impl<C> Drop for Session<C> {
+    fn drop(&mut self) {
+        let shared = &self.line.0;
+        if let Some(connection) = mem::replace(&mut self.state, State::Away(None)).into_connection()
+        {
+            shared.keep(connection);
+        }
+        shared.wake_minder();
     }
 }

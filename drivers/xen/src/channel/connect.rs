@@ -18,7 +18,8 @@ use crate::{
 /// The class of these devices.
 const CLASS: &str = "console";
 
-/// States in which nobody has the console open: it is new, or was closed (`enum xenbus_state`).
+/// States in which nobody has the console open: it is new, or was closed (`enum xenbus_state`). Also,
+/// somebody may have given up to wait for it.
 const FREE: [&str; 3] = ["1", "5", "6"];
 
 mayfly_arch::local! {
@@ -78,7 +79,8 @@ async fn find(store: &Store, name: &str) -> Result<String, ChannelError> {
     let index = names.iter().position(is_it).ok_or(ChannelError::NotFound)?;
     let directory = directories.into_iter().nth(index).ok_or(ChannelError::NotFound)?;
     let state = store.read_text(&format!("{directory}/state")).await?;
-    if FREE.contains(&state.as_str()) { Ok(directory) } else { Err(ChannelError::InUse) }
+    let is_free = FREE.contains(&state.as_str()) || bus::is_left_behind(&directory);
+    if is_free { Ok(directory) } else { Err(ChannelError::InUse) }
 }
 
 /// How a console connects.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     Sharing,
-    bus::{ConnectError, Minder},
+    bus::{BusError, ConnectError, Minder},
     fake::{Back, DOM0, Guest, Waiter, Working},
     grants::{Access, fake::PeerPage},
     store::Store,
@@ -180,14 +180,38 @@ fn of_two_who_open_it_at_the_same_time_one_gets_it() {
     });
     guest.settle();
     assert_eq!(both.each_ref().map(|one| one.take()), [None, Some(Err(ChannelError::InUse))]);
-    // One that is given up can be opened by others.
+    // One that is given up can be opened by others. The back end hears of the end first, and may look
+    // for the ring until then.
+    let in_use = guest.resources();
     drop(guest.take_tasks());
-    back.put_front("state", "1");
-    back.set_state(2);
+    assert_eq!(guest.resources(), in_use);
     let third = guest.spawn(async move { open(&store, sharing, NAME).await.map(|_| ()) });
     guest.settle();
+    assert_eq!((back.front_state().as_deref(), guest.resources()), (Some("6"), in_use));
+    back.set_state(6);
+    assert_eq!(back.front_state().as_deref(), Some("1"));
+    assert_ne!(guest.resources(), in_use);
+    back.set_state(2);
     back.set_state(4);
     assert_eq!(third.take(), Some(Ok(())));
+}
+
+#[test]
+fn one_that_is_dropped_is_closed_and_can_be_opened_again() {
+    let guest = Guest::new();
+    drop(guest.sharing.grants.reserve(1).unwrap());
+    let before = guest.resources();
+    for _ in 0..3 {
+        let Console { back, peer, channel, end, .. } = connect(&guest);
+        drop(channel);
+        guest.settle();
+        assert_eq!(back.front_state().as_deref(), Some("6"));
+        drop(peer);
+        assert_ne!(guest.resources(), before, "the other end has not heard yet");
+        back.set_state(6);
+        assert_eq!(end.take(), Some(ConnectError::Bus(BusError::Unused)));
+        assert_eq!(guest.resources(), before);
+    }
 }
 
 /// The other end, which has closed, begins again.

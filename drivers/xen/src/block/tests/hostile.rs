@@ -104,6 +104,8 @@ proptest! {
         prop_assert!(done.iter().all(|id| *id < next));
         let Disk { device, blkback, back, .. } = disk;
         drop(device);
+        guest.settle();
+        back.set_state(6);
         prop_assert_eq!(guest.resources().1, stolen.len() + (1 << order.parse::<u32>().unwrap()));
         drop((stolen, blkback));
         back.detach();
@@ -184,8 +186,13 @@ fn what_blkback_says_of_the_disk_is_checked() {
                 assert!(device.submit(request).is_ok());
             }
             (Err(ConnectError::Unsuitable(_)), None) => {
-                drop(back);
-                guest.settle();
+                // It is told that nothing comes of it. What it was offered stays until somebody tries
+                // again, and it has heard.
+                assert_eq!(back.front_state().as_deref(), Some("6"));
+                assert_ne!(guest.resources().2, 0);
+                let _again = begin(&back);
+                assert_ne!(guest.resources().2, 0);
+                back.set_state(6);
                 assert_eq!((guest.resources().1, guest.resources().2), (0, 0));
             }
             (started, _) => panic!("{size} {sectors}: {:?}", started.err()),

@@ -142,6 +142,8 @@ proptest! {
         receive(&mut card);
         let Card { device, netback, back, .. } = card;
         drop(device);
+        guest.settle();
+        back.set_state(6);
         prop_assert_eq!(guest.resources().1, kept.len() + 2);
         drop((kept, netback));
         back.detach();
