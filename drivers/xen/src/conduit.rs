@@ -18,12 +18,15 @@ mod moved;
 mod turns;
 
 use alloc::{
+    boxed::Box,
     collections::VecDeque,
     format,
     string::{String, ToString},
     vec::Vec,
 };
 use core::{cell::Cell, fmt};
+
+use mayfly_device::Boxed;
 
 use self::{moved::unless_moved, turns::Turns};
 use crate::{
@@ -180,7 +183,7 @@ impl Conduit {
     pub async fn listen(&self) -> Result<Requests<'_>, ConduitError> {
         let directory = format!("{DIRECTORY}/{}", self.name);
         let watch = self.store.watch(&directory).await?;
-        Ok(Requests { conduit: self, directory, watch, taken: VecDeque::new() })
+        Ok(Requests { conduit: self, directory, watch, taking: None, taken: VecDeque::new() })
     }
 }
 
@@ -227,24 +230,28 @@ impl fmt::Debug for Conduit {
 }
 
 /// Those who want to connect.
-#[derive(Debug)]
 pub struct Requests<'a> {
     conduit: &'a Conduit,
     directory: String,
     watch: Watch,
+    /// What takes the requests of a client, which are nowhere else any more when it is half way.
+    taking: Option<Boxed<'a, Vec<Request>>>,
     /// Those that came together with others, and were not asked for.
     taken: VecDeque<Request>,
 }
 
-impl Requests<'_> {
+impl<'a> Requests<'a> {
     /// The next one who wants to connect, as soon as there is one. Requests that make no sense, or
     /// that this guest may not remove, are passed over.
+    ///
+    /// Dropped, this loses nothing: the next call goes on.
     ///
     /// # Errors
     /// [`ConduitError`]
     pub async fn next(&mut self) -> Result<Request, ConduitError> {
         let store = &self.conduit.store;
         loop {
+            self.finish().await;
             if let Some(request) = self.taken.pop_front() {
                 return Ok(request);
             }
@@ -256,8 +263,9 @@ impl Requests<'_> {
                 Err(error) => return Err(error.into()),
             };
             for client in clients {
-                let taken = self.take(&client).await;
-                self.taken.extend(taken);
+                let path = format!("{}/{client}", self.directory);
+                self.taking = Some(Box::pin(self.conduit.take(path, client)));
+                self.finish().await;
             }
             if self.taken.is_empty() {
                 self.watch.next().await?;
@@ -265,11 +273,26 @@ impl Requests<'_> {
         }
     }
 
-    /// Removes what a client asks for: more than one thing, if it asks for several at once.
-    async fn take(&self, client: &str) -> Vec<Request> {
-        let conduit = self.conduit;
-        let (store, sharing) = (&conduit.store, conduit.sharing);
-        let path = format!("{}/{client}", self.directory);
+    /// Takes what is being taken, if there is something.
+    async fn finish(&mut self) {
+        if let Some(taking) = &mut self.taking {
+            self.taken.extend(taking.await);
+            self.taking = None;
+        }
+    }
+}
+
+impl fmt::Debug for Requests<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Requests({})", self.directory)
+    }
+}
+
+impl Conduit {
+    /// Removes what a client asks for at this path: more than one thing, if it asks for several at
+    /// once.
+    async fn take(&self, path: String, client: String) -> Vec<Request> {
+        let (store, sharing) = (&self.store, self.sharing);
         let taken = Incarnation::current();
         // All at once: what comes after that is there the next time.
         let ports = store.transaction(async |transaction| {
@@ -284,11 +307,11 @@ impl Requests<'_> {
         if ports.is_empty() {
             return Vec::new();
         }
-        let domain = resolve(store, client).await;
+        let domain = resolve(store, &client).await;
         let mut requests = Vec::new();
         for port in ports {
             if let (Ok(domain), Ok(())) = (domain, vchan::check_name(&port)) {
-                let (store, client) = (store.clone(), client.to_string());
+                let (store, client) = (store.clone(), client.clone());
                 requests.push(Request { store, sharing, client, domain, port, taken });
             } else {
                 log::warn!("{path}: it asks for no port, or is not registered");

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use core::{future::poll_fn, pin::pin, task::Poll};
 use std::{format, rc::Rc, string::String};
 
 use super::*;
@@ -211,6 +212,44 @@ fn a_client_may_ask_for_several_ports_at_once() {
     let mut ports = ports.take().unwrap().unwrap();
     ports.sort_unstable();
     assert_eq!(ports, ["a", "b"]);
+}
+
+#[test]
+fn nothing_is_lost_by_who_stops_waiting() {
+    for polls in 0.. {
+        let guest = guest();
+        let conduit = registered(&guest);
+        guest.bench.put("/conduit/you", "3", DOMAIN);
+        guest.bench.put("/conduit/me/you", "", DOMAIN);
+        guest.bench.put("/conduit/me/you/a", "a", DOMAIN);
+        let result = guest.spawn(async move {
+            let mut requests = conduit.listen().await?;
+            let first = {
+                let (mut next, mut left) = (pin!(requests.next()), polls);
+                poll_fn(|cx| match left {
+                    0 => Poll::Ready(None),
+                    _ => {
+                        left -= 1;
+                        next.as_mut().poll(cx).map(Some)
+                    }
+                })
+                .await
+            };
+            let is_late = first.is_some();
+            let request = match first {
+                Some(request) => request?,
+                None => requests.next().await?,
+            };
+            Ok::<_, ConduitError>((String::from(request.port()), is_late))
+        });
+        guest.settle();
+        let (port, is_late) = result.take().expect("it waits for ever").unwrap();
+        assert_eq!(port, "a", "after {polls} polls");
+        if is_late {
+            assert!(polls > 3, "it never was half way");
+            return;
+        }
+    }
 }
 
 #[test]
