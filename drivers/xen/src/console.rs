@@ -208,13 +208,15 @@ struct Driver {
 }
 
 impl Driver {
-    /// What is typed.
-    fn input(&mut self) -> &mut Consumer<'static> {
+    /// Whether there is a ring to be used. In another domain, both begin anew, with another other
+    /// end.
+    fn is_usable(&mut self) -> bool {
         if self.incarnation.is_over() {
             self.incarnation = Incarnation::current();
             self.input = input(self.page);
+            self.is_broken = false;
         }
-        &mut self.input
+        !self.is_broken
     }
 
     /// What came of `result`; nothing, if the other side broke the protocol.
@@ -231,10 +233,10 @@ impl Driver {
 
 impl ConsoleDevice for Driver {
     fn read(&mut self, buffer: &mut [u8]) -> usize {
-        if self.is_broken {
+        if !self.is_usable() {
             return 0;
         }
-        let result = self.input().read(buffer);
+        let result = self.input.read(buffer);
         let count = self.count(result);
         if count > 0 {
             tell(self.output.with(|output| output.port));
@@ -244,13 +246,16 @@ impl ConsoleDevice for Driver {
 
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         LINE.0.watch(cx);
-        let result = self.input().available();
         // Nothing is read from a ring that is damaged, whatever it says.
-        if self.count(result) > 0 && !self.is_broken { Poll::Ready(()) } else { Poll::Pending }
+        if !self.is_usable() {
+            return Poll::Pending;
+        }
+        let result = self.input.available();
+        if self.count(result) > 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn write(&mut self, bytes: &[u8]) -> usize {
-        if self.is_broken {
+        if !self.is_usable() {
             // As if it was printed: nobody will ever take it.
             return bytes.len();
         }
@@ -263,8 +268,11 @@ impl ConsoleDevice for Driver {
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         LINE.0.watch(cx);
+        if !self.is_usable() {
+            return Poll::Ready(());
+        }
         let result = self.output.with(|output| output.ring.room());
         // A line break takes two.
-        if self.is_broken || self.count(result) >= 2 { Poll::Ready(()) } else { Poll::Pending }
+        if self.count(result) >= 2 || self.is_broken { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use std::{string::String, vec::Vec};
+use std::{boxed::Box, string::String, vec::Vec};
 
 use core::sync::atomic::Ordering;
 
@@ -36,4 +36,24 @@ fn what_is_dropped_is_told_when_there_is_room() {
     assert_eq!(take(&output), "\r\n[22 bytes of output dropped]\r\non\r\n");
     output.write_all(b"and on");
     assert_eq!(take(&output), "and on", "it is told once");
+}
+
+#[test]
+fn a_ring_that_was_damaged_is_used_again_in_another_domain() {
+    let page = SharedPage::new();
+    let port = Port::new(2).unwrap();
+    let output: &IrqLock<Output> = Box::leak(Box::new(IrqLock::new(Output::new(page, port))));
+    let (input, incarnation) = (input(page), Incarnation::current());
+    let mut driver = Driver { page, input, incarnation, output, is_broken: false };
+    let producer = page.word(0xc04);
+    producer.store(5000, Ordering::SeqCst);
+    assert_eq!((driver.read(&mut [0; 8]), driver.is_broken), (0, true));
+    producer.store(2, Ordering::SeqCst);
+    assert_eq!(driver.read(&mut [0; 8]), 0);
+    producer.store(0, Ordering::SeqCst);
+    Incarnation::begin();
+    assert_eq!(driver.write(b"x"), 1);
+    assert_eq!(output.with(|output| take(output)), "x");
+    producer.store(2, Ordering::SeqCst);
+    assert_eq!(driver.read(&mut [0; 8]), 2);
 }
