@@ -8,7 +8,7 @@ use crate::hypercalls::{GrantCopy, yield_now};
 /// Copies that Xen is asked for at once.
 const BATCH: usize = 16;
 /// How often Xen is asked again when the other side's page is not at hand.
-const TRIES: usize = 16;
+pub(super) const TRIES: usize = 16;
 
 /// A copy from or to a page that another domain has granted. On neither side may it cross the end of
 /// a page.
@@ -69,14 +69,12 @@ impl ForeignPages {
     /// Looks how a copy went, and has it done again if that helps.
     fn finish(&self, request: &mut GrantCopy<'_>) -> Result<(), ForeignError> {
         for _ in 0..TRIES {
-            match request.result() {
-                Err(GrantStatus::Again) => {
-                    yield_now();
-                    self.xen.copy(slice::from_mut(request)).map_err(ForeignError::Xen)?;
-                }
-                result => return result.map_err(ForeignError::Refused),
+            if request.result() != Err(GrantStatus::Again) {
+                break;
             }
+            yield_now();
+            self.xen.copy(slice::from_mut(request)).map_err(ForeignError::Xen)?;
         }
-        Err(ForeignError::Refused(GrantStatus::Again))
+        request.result().map_err(ForeignError::Refused)
     }
 }

@@ -57,9 +57,7 @@ impl Reservation {
         access: Access,
     ) -> Result<GrantedPages<T>, GrantError> {
         let count = pages.count();
-        if count > self.left() {
-            return Err(GrantError::ReservationUsedUp);
-        }
+        self.table().make_left(self.quota(), count)?;
         let mut references = Vec::new();
         references.try_reserve_exact(count).map_err(|_| GrantError::NoMemory)?;
         let (table, quota) = (self.table(), Rc::clone(self.quota()));

@@ -206,7 +206,7 @@ impl GrantTable {
     /// Takes a free entry, after making one if necessary.
     fn take(&self, quota: Option<&Quota>) -> Result<(GrantRef, Entry<'static>), GrantError> {
         match quota {
-            Some(quota) => self.make_left(quota)?,
+            Some(quota) => self.make_left(quota, 1)?,
             None => self.make_free(1)?,
         }
         let mut state = self.state.borrow_mut();
@@ -229,12 +229,12 @@ impl GrantTable {
         Ok(())
     }
 
-    /// Makes sure that a reservation is not used up.
-    pub(super) fn make_left(&self, quota: &Quota) -> Result<(), GrantError> {
-        if quota.left() == 0 {
+    /// Makes sure that so many entries of a reservation are left.
+    pub(super) fn make_left(&self, quota: &Quota, count: usize) -> Result<(), GrantError> {
+        if quota.left() < count {
             self.look_at_deferred(usize::MAX);
         }
-        if quota.left() > 0 { Ok(()) } else { Err(GrantError::ReservationUsedUp) }
+        if quota.left() >= count { Ok(()) } else { Err(GrantError::ReservationUsedUp) }
     }
 
     /// Whether the table can have so many entries, if all others are free.

@@ -77,7 +77,7 @@ impl Future for Free<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = match self.quota {
-            Some(quota) => self.table.make_left(quota),
+            Some(quota) => self.table.make_left(quota, 1),
             None => self.table.make_free(self.count),
         };
         match result {

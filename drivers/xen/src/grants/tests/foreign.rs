@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use super::*;
+use crate::grants::copy::TRIES;
 use crate::shared_page::Window;
 
 #[test]
@@ -51,7 +52,10 @@ fn copies_are_done_in_batches_and_again_if_that_helps() {
     xen.statuses.borrow_mut().extend([0, -3]);
     let error = ForeignError::Refused(GrantStatus::BadReference);
     assert_eq!(foreign.copy(&mut copies(3)), Err((1, error)));
-    xen.statuses.borrow_mut().extend([-12; 100]);
+    // The last try counts.
+    xen.statuses.borrow_mut().extend([-12; TRIES]);
+    assert_eq!(foreign.copy(&mut copies(1)), Ok(()));
+    xen.statuses.borrow_mut().extend([-12; TRIES + 1]);
     let error = ForeignError::Refused(GrantStatus::Again);
     assert_eq!(foreign.copy(&mut copies(1)), Err((0, error)));
     let mut beyond = copies(1);

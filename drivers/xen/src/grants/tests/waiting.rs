@@ -94,3 +94,22 @@ fn what_is_reserved_is_for_the_device() {
     drop(grants);
     assert_eq!((table.free(), pages.get()), (500, 4));
 }
+
+#[test]
+fn entries_that_are_free_again_count_before_several_are_refused() {
+    let (_, table) = table(1);
+    let pages = count();
+    let reservation = table.reserve(4).unwrap();
+    let grant = |_| reservation.grant(DOM0, Page::new(pages), Access::ReadOnly).unwrap();
+    let grants: Vec<_> = (0..4).map(grant).collect();
+    let references: Vec<_> = grants.iter().map(|grant| grant.reference()).collect();
+    references.iter().for_each(|&reference| set_flags(table, reference, READING));
+    drop(grants);
+    let make_left = |count| table.make_left(reservation.quota(), count);
+    assert_eq!(make_left(3), Err(GrantError::ReservationUsedUp));
+    references.iter().skip(1).for_each(|&reference| clear_flags(table, reference, READING));
+    assert_eq!(
+        (reservation.left(), make_left(3), make_left(4)),
+        (0, Ok(()), Err(GrantError::ReservationUsedUp))
+    );
+}
