@@ -51,7 +51,6 @@ pub fn start<'a>(
     Box::pin(async move {
         let (mut info, mut session, minder) = bus::start(store, front, connector).await?;
         if let Some(connection) = session.connection() {
-            info.can_flush = connection.offers.flush().is_some();
             info.can_discard = connection.offers.discard;
         }
         Ok((Box::new(BlkFront::new(info, session)) as _, minder))
@@ -221,7 +220,9 @@ fn info(seen: &Seen, pages: usize) -> Result<BlockInfo, ConnectError> {
         read_only: flags & READ_ONLY != 0,
         removable: flags & REMOVABLE != 0,
         max_sectors: most / sector_size,
-        can_flush: false,
+        // A back end without a cache may come back with one. What there is nothing to do for is
+        // answered at once.
+        can_flush: true,
         can_discard: false,
     })
 }

@@ -99,7 +99,7 @@ impl Requests {
                 // or else no cache.
                 Status::Unsupported if is_flush && connection.offers.flush().is_some() => {
                     self.waiting.push_back(place);
-                    return Ok(None);
+                    continue;
                 }
                 Status::Unsupported if is_flush => {
                     log::warn!("a disk does not flush, though it has said that it would");

@@ -77,6 +77,28 @@ fn what_was_not_answered_is_asked_again_in_order() {
     assert_eq!(guest.resources(), in_use);
 }
 
+/// What comes after a flush that is to be tried in another way is no less of an answer.
+#[test]
+fn what_was_answered_behind_a_refused_flush_is_not_asked_again() {
+    let guest = Guest::new();
+    let nodes = [("feature-flush-cache", "1"), ("feature-barrier", "1")];
+    let mut disk = connect(&guest, &nodes);
+    disk.submit(1, 0, BlockOperation::Flush);
+    disk.submit(2, 0, BlockOperation::Write(buffer(&pattern(1, 1))));
+    disk.device.flush_queue();
+    let [flush, write] = disk.blkback.take_all().try_into().ok().unwrap();
+    disk.blkback.answer(flush, UNSUPPORTED);
+    disk.blkback.answer(write, -1);
+    disk.back.set_state(5);
+    disk.device.flush_queue();
+    let completion = disk.device.complete().unwrap();
+    assert_eq!((completion.id, completion.result), (2, Err(DeviceError::Io)));
+    come_back(&mut disk);
+    disk.device.flush_queue();
+    let seen: Vec<_> = disk.blkback.take_all().iter().map(|r| r.operation).collect();
+    assert_eq!(seen, [FLUSH]);
+}
+
 /// The caller asks for it again later, in its own sectors.
 #[test]
 fn what_is_refused_comes_back_as_it_was() {
