@@ -15,7 +15,7 @@ mod sources;
 use core::{cell::Cell, fmt, future::poll_fn};
 
 use alloc::{boxed::Box, vec::Vec};
-use mayfly_device::EntropySource;
+use mayfly_device::{DeviceError, EntropySource};
 use rand_core::{TryCryptoRng, TryRng};
 
 use self::sources::Sources;
@@ -168,18 +168,9 @@ async fn serve(mut devices: Vec<Box<dyn EntropySource>>) {
     while !devices.is_empty() {
         let mut index = 0;
         while let Some(device) = devices.get_mut(index) {
-            let mut bytes = [0; generator::SEED_SIZE];
-            let answer = poll_fn(|cx| {
-                let answer = device.poll_fill(cx, &mut bytes);
-                if answer.is_pending() {
-                    executor::describe(Awaiting::new("an entropy device", 0));
-                }
-                answer
-            });
-            match answer.await {
-                Ok(count) => {
-                    let count = count.min(bytes.len());
-                    SOURCES.with(|sources| sources.absorb(bytes.get(..count).unwrap_or_default()));
+            match seed_from(&mut **device).await {
+                Ok(seed) => {
+                    SOURCES.with(|sources| sources.absorb(&seed));
                     index += 1;
                 }
                 Err(error) => {
@@ -204,6 +195,24 @@ async fn serve(mut devices: Vec<Box<dyn EntropySource>>) {
     if !is_seeded() {
         log::warn!("{NoEntropy}");
     }
+}
+
+/// A whole seed from a device, which may answer with a byte at a time: less would be a seed that can
+/// be guessed.
+async fn seed_from(device: &mut dyn EntropySource) -> Result<generator::Seed, DeviceError> {
+    let mut seed = [0; generator::SEED_SIZE];
+    let mut filled = 0;
+    while let Some(rest) = seed.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let answer = poll_fn(|cx| {
+            let answer = device.poll_fill(cx, rest);
+            if answer.is_pending() {
+                executor::describe(Awaiting::new("an entropy device", 0));
+            }
+            answer
+        });
+        filled += answer.await?;
+    }
+    Ok(seed)
 }
 
 #[cfg(test)]

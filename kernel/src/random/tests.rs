@@ -16,6 +16,8 @@ struct Fake {
     delay: Duration,
     sleep: Option<core::pin::Pin<Box<time::Sleep>>>,
     answer: Result<u8, DeviceError>,
+    /// Most bytes of an answer.
+    most: usize,
 }
 
 impl EntropySource for Fake {
@@ -30,14 +32,19 @@ impl EntropySource for Fake {
         }
         self.sleep = None;
         let byte = self.answer?;
-        let count = buffer.len().min(20);
+        let count = buffer.len().min(self.most);
         buffer[..count].fill(byte);
         Poll::Ready(Ok(count))
     }
 }
 
 fn fake(answer: Result<u8, DeviceError>) -> Vec<Box<dyn EntropySource>> {
-    alloc::vec![Box::new(Fake { delay: Duration::from_millis(1), sleep: None, answer })]
+    fake_of(20, answer)
+}
+
+fn fake_of(most: usize, answer: Result<u8, DeviceError>) -> Vec<Box<dyn EntropySource>> {
+    let delay = Duration::from_millis(1);
+    alloc::vec![Box::new(Fake { delay, sleep: None, answer, most })]
 }
 
 fn sixteen() -> [u8; 16] {
@@ -77,7 +84,7 @@ fn a_device_answers_later_and_when_asked_again() {
         assert_eq!(ready().await, Ok(()));
         let mut without_new_seed = generator::Generator::new(&{
             let mut seed = [0; generator::SEED_SIZE];
-            generator::mix(&mut seed, &[7; 20]);
+            generator::mix(&mut seed, &[7; generator::SEED_SIZE]);
             seed
         });
         let mut expected = [0; 16];
@@ -91,6 +98,18 @@ fn a_device_answers_later_and_when_asked_again() {
         time::sleep(Duration::from_millis(10)).await;
         without_new_seed.fill(&mut expected);
         assert_ne!(sixteen(), expected);
+    });
+}
+
+#[test]
+fn less_than_a_seed_is_none() {
+    mayfly_arch::simulation::start();
+    executor::run(async {
+        start(fake_of(1, Ok(7)));
+        time::sleep(Duration::from_millis(31)).await;
+        assert_eq!(fill(&mut [0; 4]), Err(NoEntropy));
+        time::sleep(Duration::from_millis(31)).await;
+        assert_eq!(fill(&mut [0; 4]), Ok(()));
     });
 }
 
