@@ -10,7 +10,7 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
-use super::wait_queue::{Ticket, WaitQueue};
+use super::wait_queue::{Ticket, Turn, WaitQueue};
 use crate::executor::{self, Awaiting};
 
 /// An empty channel with room for more values than this gives its memory back.
@@ -59,7 +59,7 @@ impl<T> Shared<T> {
 
     /// Promises a place that has become free to the next sender, and returns it to be woken.
     fn call_sender(&mut self) -> Option<Waker> {
-        let waker = self.waiting.call_one()?;
+        let waker = self.waiting.call(Turn::One)?;
         self.promised += 1;
         Some(waker)
     }

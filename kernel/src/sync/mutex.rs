@@ -8,7 +8,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use super::wait_queue::{Ticket, WaitQueue};
+use super::wait_queue::{Ticket, Turn, WaitQueue};
 use crate::executor::{self, Awaiting};
 
 /// Gives one task at a time access to a value, also while that task waits for something. For
@@ -83,7 +83,7 @@ struct State<'a> {
 impl State<'_> {
     /// Hands the lock to the next task in line, so that no other can come before it.
     fn unlock(self) {
-        let waker = self.waiting.borrow_mut().call_one();
+        let waker = self.waiting.borrow_mut().call(Turn::One);
         match waker {
             Some(waker) => waker.wake(),
             None => self.is_locked.set(false),

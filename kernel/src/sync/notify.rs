@@ -7,7 +7,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use super::wait_queue::{Ticket, WaitQueue};
+use super::wait_queue::{Ticket, Turn, WaitQueue};
 use crate::executor::{self, Awaiting};
 
 /// Wakes tasks that wait for something to happen, without saying what.
@@ -26,7 +26,7 @@ impl Notify {
     /// Wakes the task that has waited longest. If none waits, the next one that does goes on at
     /// once; several calls in a row are one then.
     pub fn notify_one(&self) {
-        let waker = self.waiting.borrow_mut().call_one();
+        let waker = self.waiting.borrow_mut().call(Turn::One);
         match waker {
             Some(waker) => waker.wake(),
             None => self.is_stored.set(true),
@@ -37,7 +37,7 @@ impl Notify {
     pub fn notify_all(&self) {
         let waiting = self.waiting.borrow().len();
         for _ in 0..waiting {
-            let Some(waker) = self.waiting.borrow_mut().call_one() else { break };
+            let Some(waker) = self.waiting.borrow_mut().call(Turn::All) else { break };
             waker.wake();
         }
     }

@@ -200,6 +200,25 @@ fn a_cancelled_lock_does_not_keep_the_mutex() {
 }
 
 #[test]
+fn only_a_notification_of_one_is_passed_on() {
+    run(async {
+        let notify = Notify::new();
+        let is_stored = || embassy_futures::poll_once(notify.notified()).is_ready();
+        for (of_all, stored) in [(true, false), (false, true)] {
+            let mut waiting = Box::pin(notify.notified());
+            assert!(embassy_futures::poll_once(waiting.as_mut()).is_pending());
+            if of_all {
+                notify.notify_all();
+            } else {
+                notify.notify_one();
+            }
+            drop(waiting);
+            assert_eq!(is_stored(), stored);
+        }
+    });
+}
+
+#[test]
 fn wait_queues_return_their_memory() {
     run(async {
         let notify = Rc::new(Notify::new());

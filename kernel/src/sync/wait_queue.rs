@@ -16,8 +16,17 @@ pub(super) struct Ticket(u64);
 enum Waiter {
     Waiting(Waker),
     /// It is its turn, but it has not been polled since.
-    Called,
+    Called(Turn),
     Gone,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// That of one waiter: if it leaves, another one has it.
+    One,
+    /// That of all who waited.
+    All,
 }
 
 /// Waiting tasks.
@@ -57,13 +66,13 @@ impl WaitQueue {
         Poll::Ready(())
     }
 
-    /// Calls the first waiter and returns whom to wake.
-    pub(super) fn call_one(&mut self) -> Option<Waker> {
+    /// Calls the first waiter, whose turn it is or that of all, and returns whom to wake.
+    pub(super) fn call(&mut self, turn: Turn) -> Option<Waker> {
         loop {
             let waiter = self.waiter(self.next_to_call)?;
             let waiter = match waiter {
-                Waiter::Waiting(_) => mem::replace(waiter, Waiter::Called),
-                Waiter::Called | Waiter::Gone => Waiter::Gone,
+                Waiter::Waiting(_) => mem::replace(waiter, Waiter::Called(turn)),
+                Waiter::Called(_) | Waiter::Gone => Waiter::Gone,
             };
             self.next_to_call += 1;
             if let Waiter::Waiting(waker) = waiter {
@@ -77,12 +86,12 @@ impl WaitQueue {
         self.waiters.len()
     }
 
-    /// Leaves the queue. Returns whether it was this waiter's turn, which somebody else should
-    /// get then.
+    /// Leaves the queue. Returns whether it was the turn of this waiter alone, which somebody else
+    /// should get then.
     pub(super) fn leave(&mut self, ticket: Ticket) -> bool {
         let left = self.waiter(ticket.0).map(|waiter| mem::replace(waiter, Waiter::Gone));
         self.tidy();
-        matches!(left, Some(Waiter::Called))
+        matches!(left, Some(Waiter::Called(Turn::One)))
     }
 
     fn waiter(&mut self, number: u64) -> Option<&mut Waiter> {
