@@ -61,6 +61,11 @@ mayfly_arch::local! {
 }
 
 mayfly_arch::local! {
+    /// The task that moves text runs.
+    static IS_SERVED: Cell<bool> = Cell::new(false);
+}
+
+mayfly_arch::local! {
     /// Consoles whose drivers are not started yet.
     static IDLE: RefCell<Vec<Found>> = RefCell::new(Vec::new());
 }
@@ -185,11 +190,21 @@ fn serve(devices: Vec<Box<dyn ConsoleDevice>>) {
     PORTS.with(|ports| ports.borrow_mut().extend(new));
     // The task may be waiting for one of the others.
     OUTPUT.written.raise();
-    if OUTPUT.text.with(|text| text.set_buffered(true)) {
+    OUTPUT.text.with(|text| text.set_buffered(true));
+    if IS_SERVED.with(|served| served.replace(true)) {
         return;
     }
     let task = poll_fn(|cx| PORTS.with(|ports| task::poll(ports, &OUTPUT, cx)));
     executor::spawn_essential("console", task).detach();
+}
+
+/// Undoes [`flush_blocking`], as the guest goes on.
+#[cfg(target_os = "none")]
+pub(crate) fn go_on() {
+    if IS_SERVED.with(Cell::get) {
+        OUTPUT.text.with(|text| text.set_buffered(true));
+        OUTPUT.written.raise();
+    }
 }
 
 /// Writes what is buffered to the polled console, and everything after it too. For the last words

@@ -50,6 +50,7 @@ pub(crate) fn panic(message: PanicMessage<'_>, location: Option<&Location<'_>>) 
     }
     let _ = writeln!(Out, "*** mayfly: going on without the task that panicked");
     REPORTING.store(false, Ordering::Relaxed);
+    crate::console::go_on();
     cpu::interrupts_enable();
     power::off(executor::go_on().unwrap_or(ExitStatus::FAILURE))
 }

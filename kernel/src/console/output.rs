@@ -88,8 +88,8 @@ impl Output {
 
     /// Whether text is to be kept for the task. If not, `push` leaves it to the caller. Returns
     /// whether it was so far.
-    pub(super) fn set_buffered(&mut self, buffered: bool) -> bool {
-        mem::replace(&mut self.buffered, buffered)
+    pub(super) fn set_buffered(&mut self, buffered: bool) {
+        self.buffered = buffered;
     }
 
     /// Bytes dropped in all.
