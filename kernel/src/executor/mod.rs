@@ -143,7 +143,7 @@ where
 /// panic handler calls [`go_on`].
 #[cfg(target_os = "none")]
 pub(crate) fn abandon_task() -> bool {
-    !mayfly_arch::in_interrupt() && EXECUTOR.with(Executor::abandon)
+    !mayfly_arch::in_interrupt() && !crate::memory::is_at_work() && EXECUTOR.with(Executor::abandon)
 }
 
 /// Runs the app on after a panic, and returns its result: what [`run_app`] did with a `main` whose

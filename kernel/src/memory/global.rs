@@ -10,7 +10,12 @@ use heapless::Vec;
 use mayfly_arch::{MAX_REGIONS, PAGE_SIZE, PhysAddr, PhysRange, in_interrupt, mmu};
 use mayfly_xen::balloon::Frames;
 
-use super::{Stats, frames::FrameAllocator, heap::Heap};
+use super::{
+    Stats,
+    at_work::{AtWork, is_at_work},
+    frames::FrameAllocator,
+    heap::Heap,
+};
 
 struct Memory {
     frames: FrameAllocator,
@@ -33,7 +38,8 @@ impl Global {
             refuse();
         }
         // SAFETY: the one vCPU is here and not in an interrupt handler, and no `f` in this file
-        // comes back here, so this is the only reference.
+        // comes back here, so this is the only reference. If one panics, nobody uses its reference any
+        // more, and the report leaves the tables alone (`is_at_work`).
         f(unsafe { &mut *self.0.get() })
     }
 
@@ -78,6 +84,7 @@ pub(crate) fn init(ram: &[PhysRange]) {
 
 /// See [`FrameAllocator::withdraw`].
 pub(super) fn withdraw(most: usize, reserve: usize) -> Option<Frames> {
+    let _at_work = AtWork::begin();
     let (start, count) = GLOBAL.with(|memory| memory.frames.withdraw(most, reserve))?;
     let first = mmu::virt_to_phys(start.as_ptr())?.0 / PAGE_SIZE as u64;
     Some(Frames { first, count })
@@ -88,13 +95,14 @@ pub(super) fn withdraw(most: usize, reserve: usize) -> Option<Frames> {
 /// # Safety
 /// As there.
 pub(super) unsafe fn restore(frames: Frames) {
+    let _at_work = AtWork::begin();
     let start = mmu::phys_to_virt(PhysAddr(frames.first * PAGE_SIZE as u64));
     // SAFETY: the same conditions.
     GLOBAL.with(|memory| unsafe { memory.frames.restore(start, frames.count) });
 }
 
 pub(super) fn stats() -> Stats {
-    if in_interrupt() {
+    if in_interrupt() || is_at_work() {
         return Stats::default();
     }
     GLOBAL.with(|memory| Stats {

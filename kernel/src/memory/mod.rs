@@ -7,6 +7,7 @@
 //! `unsafe` is allowed in this folder. Everything in it but `global.rs` works on any memory, so that
 //! tests and Miri run it on the host; there the global allocator is the host's.
 
+mod at_work;
 mod balloon;
 mod error;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "only tests use it on the host"))]
@@ -24,6 +25,8 @@ mod test_memory;
 
 use core::fmt;
 
+#[cfg(target_os = "none")]
+pub(crate) use at_work::is_at_work;
 pub(crate) use balloon::Spare;
 pub(crate) use error::shrink;
 pub use error::{OutOfMemory, last_failure, try_box, try_reserve, try_room, try_vec, try_zeroed};
@@ -63,8 +66,8 @@ impl fmt::Display for Stats {
     }
 }
 
-/// The present state of the guest's memory. All zero in an interrupt handler, and on the host,
-/// whose memory is not Mayfly's.
+/// The present state of the guest's memory. All zero in an interrupt handler, in the report of what has
+/// happened in the middle of the allocator, and on the host, whose memory is not Mayfly's.
 pub fn stats() -> Stats {
     #[cfg(target_os = "none")]
     return global::stats();

@@ -17,7 +17,7 @@ use core::{alloc::Layout, ptr::NonNull};
 use mayfly_arch::PAGE_SIZE;
 
 use self::{arenas::Arenas, classes::Class, small::SmallBlocks};
-use super::source::FrameSource;
+use super::{at_work::AtWork, source::FrameSource};
 
 /// Blocks of this size and more are always whole frames.
 const LARGEST_IN_ARENA: usize = 32 * 1024;
@@ -81,6 +81,7 @@ impl Heap {
         layout: Layout,
         frames: &mut impl FrameSource,
     ) -> Option<NonNull<u8>> {
+        let _at_work = AtWork::begin();
         let home = Home::of(layout);
         let mut block = self.allocate_at(&home, layout, frames);
         if block.is_none() && self.small.trim(frames) {
@@ -123,6 +124,7 @@ impl Heap {
         // SAFETY: the caller allocated it with this layout, and so with this class.
         unsafe {
             if let Some(span) = self.small.put(block, class) {
+                let _at_work = AtWork::begin();
                 self.small.tidy(class, span, frames);
             }
         }
@@ -138,6 +140,7 @@ impl Heap {
         layout: Layout,
         frames: &mut impl FrameSource,
     ) {
+        let _at_work = AtWork::begin();
         let home = Home::of(layout);
         self.large_in_use -= home.footprint(layout);
         // SAFETY: the caller allocated it with this layout, and so at this home.
@@ -165,6 +168,7 @@ impl Heap {
         new: Layout,
         frames: &mut impl FrameSource,
     ) -> bool {
+        let _at_work = AtWork::begin();
         let done = match (Home::of(old), Home::of(new)) {
             (Home::Small(old), Home::Small(new)) => old == new,
             (Home::Frames(old, _), Home::Frames(new, _)) if new > old => {
