@@ -15,8 +15,7 @@ use rustix::net::{
 };
 
 use crate::http::REQUEST;
-use crate::unpause::unpause as let_run;
-use crate::{Outcome, PATIENCE};
+use crate::{Outcome, PATIENCE, domctl};
 
 /// Time between two attempts: at first, and as a part of the time that has passed. So the probes do
 /// not take more from a guest that is slow to boot, and do not count more for one that is quick.
@@ -40,11 +39,16 @@ pub fn create(configuration: &str, address: Ipv4Addr) -> Outcome<String> {
 
 /// From the hypercall that lets a guest run.
 pub fn unpause(name: &str, address: Ipv4Addr) -> Outcome<String> {
-    let id = xl(&["domid", name]).stdout(Stdio::piped()).output()?.stdout;
-    let id = str::from_utf8(&id)?.trim().parse()?;
+    let id = domain(name)?;
     let start = Instant::now();
-    let_run(id)?;
+    domctl::unpause(id)?;
     probe(address, start, None)
+}
+
+/// The number of a guest.
+pub fn domain(name: &str) -> Outcome<u16> {
+    let id = xl(&["domid", name]).stdout(Stdio::piped()).output()?.stdout;
+    Ok(str::from_utf8(&id)?.trim().parse()?)
 }
 
 fn xl(arguments: &[&str]) -> Command {

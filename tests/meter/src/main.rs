@@ -15,12 +15,18 @@
 //!                                         answer to a ping, and to the first byte by HTTP
 //! meter unpause NAME ADDRESS              the same, from the moment that a paused guest runs
 //! ```
+//!
+//! And this does not:
+//!
+//! ```text
+//! meter busy NAME                         nanoseconds that the guest has had a processor so far
+//! ```
 mod boot;
 mod bulk;
 mod disk;
+mod domctl;
 mod echo;
 mod http;
-mod unpause;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
@@ -63,6 +69,10 @@ fn run(arguments: &[&str]) -> Outcome<String> {
             return boot::create(configuration, address.parse()?);
         }
         ["unpause", name, address] => return boot::unpause(name, address.parse::<Ipv4Addr>()?),
+        ["busy", name] => {
+            let time = domctl::processor_time(boot::domain(name)?)?;
+            return Ok(time.as_nanos().to_string());
+        }
         _ => return Err("no such figure; the source says what there is".into()),
     };
     Ok(format!("{rate:.1}"))

@@ -36,9 +36,9 @@ pub fn compare(guests: &mut Guests, rounds: u32) -> Result<Vec<Comparison>> {
     let column = |rows: &[Vec<f64>], at: usize| -> Vec<f64> {
         rows.iter().filter_map(|row| row.get(at).copied()).collect()
     };
-    let comparison = |(at, name)| Comparison {
+    let comparison = |(at, name): (usize, &str)| Comparison {
         arch: guests.arch,
-        name,
+        name: name.to_owned(),
         unit: "µs",
         is_time: true,
         mayfly: column(&ours, at),

@@ -68,7 +68,7 @@ pub fn compare(guests: &mut Guests, rounds: u32, found: &mut Vec<Comparison>) ->
         }
         found.push(Comparison {
             arch: guests.arch,
-            name,
+            name: (*name).to_owned(),
             unit: "bytes/s",
             is_time: false,
             mayfly: ours,

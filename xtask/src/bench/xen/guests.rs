@@ -137,6 +137,16 @@ impl Guests {
         Ok((figures.split_whitespace().map(number).collect::<Result<_>>()?, share.max(0.01)))
     }
 
+    /// How long a guest has had the processor so far, as Xen counts it.
+    ///
+    /// # Errors
+    /// If there is no such guest.
+    pub fn busy(&mut self, guest: &Config) -> Result<Duration> {
+        let printed = self.session.succeed(&format!("./meter busy {}", quote(&guest.name)))?;
+        let nanoseconds = printed.trim().parse().context("the meter prints no number")?;
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     /// As [`measure`](Self::measure), of one rate: what it would be if QEMU never had to wait.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ enum Part {
 /// What came out for one task, in the order of the rounds.
 struct Comparison {
     arch: Arch,
-    name: &'static str,
+    name: String,
     unit: &'static str,
     /// Whether less is better.
     is_time: bool,
@@ -132,7 +132,7 @@ impl Comparison {
         let Self { arch, name, unit, mayfly, linux, .. } = self;
         let (mayfly, linux) = (median(mayfly.clone()), median(linux.clone()));
         let ratio = self.ratio();
-        println!("{arch:<8} {name:<36} {mayfly:>12.0} {linux:>12.0} {unit:<10} {ratio:>6.2}x");
+        println!("{arch:<8} {name:<45} {mayfly:>12.0} {linux:>12.0} {unit:<10} {ratio:>6.2}x");
     }
 
     fn to_json(&self) -> Value {

@@ -6,6 +6,7 @@ use super::Comparison;
 use super::guests::{Guests, MAYFLY_ADDRESS};
 use crate::lab::{Domain, LINUX_ADDRESS};
 use crate::ui;
+use crate::xl_cfg::Config;
 
 /// Something that is done for a while, and counted.
 struct Task {
@@ -37,6 +38,15 @@ const TASKS: [Task; 6] = [
     task("TCP from the guest", "bytes/s", "tests/bulk", "receive", ""),
 ];
 
+/// What came out for one guest, round by round.
+#[derive(Default)]
+struct Figures {
+    /// Bytes or requests a second.
+    rates: Vec<f64>,
+    /// Nanoseconds of the guest's own for each.
+    times: Vec<f64>,
+}
+
 /// Has both guests do everything so often, in turns.
 pub fn compare(
     guests: &mut Guests,
@@ -44,32 +54,67 @@ pub fn compare(
     seconds: u64,
     found: &mut Vec<Comparison>,
 ) -> Result<()> {
-    let config = guests.linux(Vec::new());
-    let linux = guests.start(&config, LINUX_ADDRESS)?;
+    let linux_config = guests.linux(Vec::new());
+    let linux = guests.start(&linux_config, LINUX_ADDRESS)?;
     for app in ["echo", "http", "tests/bulk"] {
         let config = guests.mayfly(app, None, None)?;
         let mayfly: Domain = guests.start(&config, MAYFLY_ADDRESS)?;
         for task in TASKS.iter().filter(|task| task.app == app) {
             ui::progress("Measuring", format_args!("{} on {}", task.name, guests.arch));
-            let Task { name, unit, order, rest, .. } = task;
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            let mut rate = |address: &str| -> Result<f64> {
-                guests.rate(&format!("{order} {address} {seconds} {rest}"))
-            };
+            let (mut ours, mut theirs) = (Figures::default(), Figures::default());
             for _ in 0..rounds {
-                ours.push(rate(MAYFLY_ADDRESS).context("Mayfly")?);
-                theirs.push(rate(LINUX_ADDRESS).context("Linux")?);
+                task.measure(guests, &config, MAYFLY_ADDRESS, seconds, &mut ours)?;
+                task.measure(guests, &linux_config, LINUX_ADDRESS, seconds, &mut theirs)?;
             }
-            found.push(Comparison {
-                arch: guests.arch,
-                name,
-                unit,
-                is_time: false,
-                mayfly: ours,
-                linux: theirs,
-            });
+            found.extend(task.comparisons(guests, ours, theirs));
         }
         mayfly.destroy(&mut guests.session)?;
     }
     linux.destroy(&mut guests.session)
+}
+
+impl Task {
+    /// Has one guest do it for so many seconds.
+    fn measure(
+        &self,
+        guests: &mut Guests,
+        guest: &Config,
+        address: &str,
+        seconds: u64,
+        figures: &mut Figures,
+    ) -> Result<()> {
+        let Self { order, rest, .. } = self;
+        let before = guests.busy(guest)?;
+        let (done, share) = guests
+            .measure(&format!("{order} {address} {seconds} {rest}"))
+            .with_context(|| format!("{} does not do it", guest.name))?;
+        let time = guests.busy(guest)?.saturating_sub(before);
+        let rate = done.first().context("nothing was measured")?;
+        figures.rates.push(rate / share);
+        figures.times.push(time.as_nanos() as f64 * share / (rate * seconds as f64));
+        Ok(())
+    }
+
+    /// What is told of it.
+    fn comparisons(&self, guests: &Guests, ours: Figures, theirs: Figures) -> [Comparison; 2] {
+        let Self { name, unit, .. } = self;
+        let arch = guests.arch;
+        let rate = Comparison {
+            arch,
+            name: (*name).to_owned(),
+            unit,
+            is_time: false,
+            mayfly: ours.rates,
+            linux: theirs.rates,
+        };
+        let time = Comparison {
+            arch,
+            name: format!("{name}: the guest itself"),
+            unit: "ns each",
+            is_time: true,
+            mayfly: ours.times,
+            linux: theirs.times,
+        };
+        [rate, time]
+    }
 }
