@@ -67,8 +67,6 @@ pub(super) struct Transmitter {
     checksums: bool,
     /// How many pages a frame may have.
     most: usize,
-    /// Parts of frames that the back end did not send.
-    pub(super) dropped: u64,
 }
 
 impl Transmitter {
@@ -83,7 +81,7 @@ impl Transmitter {
         let free = (0..slots as u16).collect();
         let slots = (0..slots).map(|_| None).collect();
         let most = most.min(MAX_PAGES);
-        Self { ring, domain, entries, slots, free, extras: 0, checksums, most, dropped: 0 }
+        Self { ring, domain, entries, slots, free, extras: 0, checksums, most }
     }
 
     /// How many frames can be pushed, whatever their length.
@@ -223,8 +221,8 @@ impl Transmitter {
             let slot = self.slots.get_mut(usize::from(response.id)).and_then(Option::take);
             // If the page is still mapped, the grant keeps it until it is not.
             drop(slot.ok_or(BadIndex)?);
+            // Whether it was sent is the sockets' affair.
             self.free.push(response.id);
-            self.dropped += u64::from(response.status < 0);
         }
         Ok(())
     }

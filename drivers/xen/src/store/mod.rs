@@ -11,7 +11,8 @@
 //! - `nodes`, `several`, `transaction`: what can be asked; `turns`: when a transaction may begin.
 //!
 //! A message of the server that makes no sense ends the connection: everybody who waits gets
-//! [`StoreError::Protocol`], and so does who asks later.
+//! [`StoreError::Protocol`]. A server that can begin anew is asked for that, a few times; after that,
+//! and with one that cannot, who asks later gets the same error.
 
 mod connection;
 mod directory;

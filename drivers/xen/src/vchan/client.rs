@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Sharing, XenError,
     events::Port,
-    grants::{Access, DomainId, GrantRef},
+    grants::{Access, DomainId, ForeignError, GrantRef},
     incarnation::Incarnation,
     store::{Store, StoreError},
 };
@@ -106,23 +106,7 @@ fn open(
     if first.byte(SERVER_LIVE).load(Ordering::Acquire) == CLOSED {
         return Ok(None);
     }
-    // Once: what the server writes there later is of no use.
-    let orders = first.word(ORDERS).load(Ordering::Relaxed);
-    let orders = Orders::from_word(orders).ok_or(VchanError::BadOffer)?;
-    let mut references = first.words().iter().skip(GRANTS / 4);
-    let mut ring = |order: u8, index: usize| {
-        let count = match location(order) {
-            Location::Inside(_) => 0,
-            Location::Pages(count) => count,
-        };
-        let pages = references.by_ref().take(count);
-        let pages: Result<Vec<_>, _> =
-            pages.map(|page| map(GrantRef(page.load(Ordering::Relaxed)))).collect();
-        let next = first.word(index).load(Ordering::Relaxed);
-        Ok::<_, VchanError>(Ring::new(order, pages?, next))
-    };
-    let output = ring(orders.left, LEFT + PRODUCER)?;
-    let input = ring(orders.right, RIGHT + CONSUMER)?;
+    let [output, input] = rings(&first, &map)?;
     let signals = Arc::new(Signals::default());
     if !channel.listen(Arc::clone(&signals) as _) {
         return Err(VchanError::OutOfMemory);
@@ -142,4 +126,28 @@ fn open(
     end.set_live(true);
     end.channel.notify();
     Ok(Some(end))
+}
+
+/// The rings that the first page tells of: the one that the client writes, and the one that it reads.
+fn rings(
+    first: &Page,
+    map: &dyn Fn(GrantRef) -> Result<Page, ForeignError>,
+) -> Result<[Ring; 2], VchanError> {
+    // Once: what the server writes there later is of no use.
+    let orders = first.word(ORDERS).load(Ordering::Relaxed);
+    let orders = Orders::from_word(orders).ok_or(VchanError::BadOffer)?;
+    let mut references = first.words().iter().skip(GRANTS / 4);
+    let mut ring = |order: u8, index: usize| {
+        let count = match location(order) {
+            Location::Inside(_) => 0,
+            Location::Pages(count) => count,
+        };
+        let pages = references.by_ref().take(count);
+        let pages: Result<Vec<_>, _> =
+            pages.map(|page| map(GrantRef(page.load(Ordering::Relaxed)))).collect();
+        let next = first.word(index).load(Ordering::Relaxed);
+        Ok::<_, VchanError>(Ring::new(order, pages?, next))
+    };
+    let output = ring(orders.left, LEFT + PRODUCER)?;
+    Ok([output, ring(orders.right, RIGHT + CONSUMER)?])
 }
