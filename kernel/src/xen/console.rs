@@ -30,7 +30,7 @@ use super::Xen;
 
 impl Xen {
     /// Opens the console that the guest's configuration calls `name`, as soon as its back end is
-    /// ready. Each can be opened once.
+    /// ready. Each can be opened by one at a time; dropping the [`Channel`] closes it.
     ///
     /// # Errors
     /// [`ChannelError`]
