@@ -25,6 +25,7 @@ use mayfly_device::{
 
 const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const BUFFERS: usize = 512;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 10.0.0.2\r\nUser-Agent: bench\r\n\r\n";
 
 /// How the peer goes on after a frame from the guest.
@@ -45,6 +46,7 @@ impl NetDevice for Device {
             mtu: 1500,
             headroom: 12,
             checksums: Checksums { on_transmit: self.offload, on_receive: self.offload },
+            spare_buffers: BUFFERS / 4,
         }
     }
 
@@ -133,7 +135,7 @@ fn arp_request() -> Vec<u8> {
 
 fn start(offload: bool, script: Script) -> Network {
     let device = Device {
-        pool: Rc::new(PagePool::new(2048, 512)),
+        pool: Rc::new(PagePool::new(2048, BUFFERS)),
         offload,
         inbound: VecDeque::from([arp_request()]),
         script,

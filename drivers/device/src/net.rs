@@ -19,6 +19,10 @@ pub struct NetInfo {
     pub headroom: usize,
     /// What the device does about TCP and UDP checksums.
     pub checksums: Checksums,
+    /// Buffers with received frames that the device can spare: as long as no more wait with the
+    /// stack, it has some for what is to come, and for what the app has taken. It can spare none of
+    /// more than a page, of which there are few.
+    pub spare_buffers: usize,
 }
 
 /// Whether an Ethernet address is that of one card: not a group's, and not all zeros. A stack may

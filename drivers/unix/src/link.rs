@@ -34,7 +34,13 @@ pub fn open_net(link: HostLink, mac: [u8; 6]) -> Result<Box<dyn NetDevice>, Open
 
 /// What such a device is.
 pub(crate) fn info(mac: [u8; 6]) -> NetInfo {
-    NetInfo { mac, mtu: MTU, headroom: 0, checksums: Checksums::default() }
+    NetInfo {
+        mac,
+        mtu: MTU,
+        headroom: 0,
+        checksums: Checksums::default(),
+        spare_buffers: MAX_BUFFERS / 4,
+    }
 }
 
 /// Where its frames are allocated.

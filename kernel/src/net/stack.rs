@@ -25,7 +25,7 @@ use super::{
     random::Random,
     slot_set::SlotSet,
     tcp::{Connection, Crowd, LATE, Listener, TimeWait},
-    udp::{self, Binding},
+    udp::{self, Binding, Kept},
     waker::{WakerList, WakerSlot},
     wire::{Class, PROTOCOL_TCP, PROTOCOL_UDP, classify},
 };
@@ -66,6 +66,8 @@ pub(super) struct Stack {
     pub(super) time_wait: TimeWait,
     pub(super) listeners: PortMap<Listener>,
     pub(super) bindings: PortMap<Box<Binding>>,
+    /// What their queues hold.
+    pub(super) kept: Kept,
     /// Tasks that wait for room in the device.
     pub(super) room_waiters: WakerList,
     /// The device has a link.
@@ -112,6 +114,7 @@ impl Stack {
             time_wait: TimeWait::new(random.next()),
             listeners: PortMap::new(),
             bindings: PortMap::new(),
+            kept: Kept::default(),
             room_waiters: WakerList::default(),
             is_link_up: true,
             address_waiters: WakerList::default(),

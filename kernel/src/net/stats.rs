@@ -12,7 +12,7 @@ pub struct Stats {
     pub unsent_frames: u64,
     /// Frames dropped because they are malformed, fragments, or not for this network.
     pub dropped_frames: u64,
-    /// Datagrams dropped because a socket's queue was full.
+    /// Datagrams dropped because a socket's queue was full, or memory short.
     pub dropped_datagrams: u64,
     /// Connection requests not answered because a listener's backlog was full.
     pub dropped_requests: u64,

@@ -1,12 +1,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use mayfly::{
-    net::{Error, UdpSocket},
+    net::{Error, TcpListener, TcpStream, UdpSocket},
     spawn,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
+    heap::live,
     link::Faults,
     support::{CLIENT, SERVER, pair, pair_v6, server, server_v6, simulate},
 };
@@ -110,7 +111,7 @@ fn a_full_queue_drops_the_newest() {
         for number in 0..10u8 {
             sender.send_to(&[number], server(9)).await.unwrap();
         }
-        mayfly::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         let mut buffer = [0; 8];
         for number in 0..4u8 {
             assert_eq!(receiver.recv_from(&mut buffer).await.unwrap().0, 1);
@@ -118,6 +119,76 @@ fn a_full_queue_drops_the_newest() {
         }
         assert!(timeout(Duration::from_secs(1), receiver.recv()).await.is_err());
         assert_eq!(a.stats().dropped_datagrams, 6);
+    });
+}
+
+/// Sends so many datagrams of 1,000 bytes to each port of the first network, all of them different.
+async fn fill(sender: &UdpSocket, ports: std::ops::Range<u16>, count: u8) {
+    // So that the others need not wait for ARP, for which there is less room.
+    sender.send_to(&[], server(1)).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    for port in ports {
+        for number in 0..=count - 1 {
+            sender.send_to(&[number; 1000], server(port)).await.unwrap();
+        }
+    }
+    sleep(Duration::from_secs(1)).await;
+}
+
+#[test]
+fn sockets_that_nobody_reads_leave_the_network_to_others() {
+    for (sockets, queue) in [(4, 64), (1, 255)] {
+        simulate(async move {
+            let faults = Faults { few_buffers: Some(256), ..Faults::default() };
+            let (_link, a, b) = pair(faults, 1);
+            let sender = UdpSocket::bind(&b, 0).await.unwrap();
+            let mut unread = Vec::new();
+            for port in 9..9 + sockets {
+                unread.push(UdpSocket::bind_with(&a, port, queue).await.unwrap());
+            }
+            fill(&sender, 9..9 + sockets, queue as u8).await;
+            // One more to each finds its queue full.
+            for port in 9..9 + sockets {
+                sender.send_to(&[], server(port)).await.unwrap();
+            }
+            // Another socket, and TCP.
+            let heard = UdpSocket::bind(&a, 20).await.unwrap();
+            sender.send_to(b"hello", server(20)).await.unwrap();
+            let hello = timeout(Duration::from_secs(1), heard.recv()).await.unwrap().unwrap();
+            assert_eq!(hello.payload(), b"hello");
+            let mut listener = TcpListener::bind(&a, 80).await.unwrap();
+            let connecting = TcpStream::connect(&b, server(80));
+            timeout(Duration::from_secs(1), connecting).await.unwrap().unwrap();
+            listener.accept().await.unwrap();
+            // What waits is complete, wherever it was put.
+            for socket in &unread {
+                for number in 0..queue {
+                    assert_eq!(socket.recv().await.unwrap().payload(), [number as u8; 1000]);
+                }
+            }
+            assert_eq!(a.stats().dropped_datagrams, sockets.into());
+        });
+    }
+}
+
+#[test]
+fn what_was_read_or_forgotten_makes_room_for_what_is_not_copied() {
+    simulate(async {
+        // Of these, 64 are for datagrams that wait.
+        let (_link, a, b) = pair(Faults { few_buffers: Some(256), ..Faults::default() }, 1);
+        let sender = UdpSocket::bind(&b, 0).await.unwrap();
+        for round in 0..12 {
+            let socket = UdpSocket::bind(&a, 9).await.unwrap();
+            let before = live();
+            fill(&sender, 9..10, 64).await;
+            // Buffers are taken from the heap when they are first used, those of the sender until all
+            // of them were.
+            assert!(round < 6 || live() - before < 16_000, "{} bytes", live() - before);
+            for _ in 0..if round % 2 == 0 { 64 } else { 10 } {
+                socket.recv().await.unwrap();
+            }
+            drop(socket);
+        }
     });
 }
 
@@ -153,7 +224,7 @@ fn what_cannot_be_reached_is_an_error() {
         assert_eq!(send("10.0.0.1:0").await, Err(Error::InvalidAddress));
         // Nobody has this address: the datagram waits for an answer and is dropped.
         assert_eq!(send("10.0.0.77:1").await, Ok(()));
-        mayfly::time::sleep(Duration::from_secs(10)).await;
+        sleep(Duration::from_secs(10)).await;
         assert_eq!(b.stats().unsent_frames, 1);
     });
 }

@@ -4,7 +4,7 @@ use mayfly_device::{Checksums, NetInfo, Segmentation, is_unicast};
 use virtio_drivers::transport::Transport as Registers;
 
 use super::{
-    BUFFER_SIZE, LARGE_BUFFER_SIZE,
+    BUFFER_SIZE, LARGE_BUFFER_SIZE, SPARE_BUFFERS,
     header::{self, Layout},
 };
 use crate::{StartError, negotiate::ANY_LAYOUT, transport::Transport};
@@ -68,6 +68,7 @@ impl Abilities {
             mtu: mtu(transport, features)?,
             headroom: layout.size(),
             checksums,
+            spare_buffers: SPARE_BUFFERS,
         };
         // Cutting a packet into segments takes filling in their checksums.
         let longest = |feature| match has(feature) && has(CSUM) {

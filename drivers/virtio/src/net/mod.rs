@@ -56,6 +56,10 @@ const BUFFER_SIZE: usize = 2048;
 /// holds.
 const MAX_BUFFERS: usize = 4 * QUEUE_SIZE;
 
+/// How many of those may hold datagrams that nobody has read. As many again are for frames that the
+/// stack cannot send yet.
+const SPARE_BUFFERS: usize = MAX_BUFFERS / 4;
+
 /// Longest frame that the device cuts into segments: an IP packet of 65,535 bytes and the header.
 const LARGE_BUFFER_SIZE: usize = 65_536;
 

@@ -32,6 +32,9 @@ const LONGEST: usize = 65_535;
 /// Most pages for received frames of a queue: those in the ring, and as many for what the stack
 /// holds.
 const MAX_PAGES: usize = 2 * receive::SLOTS;
+/// How many of them may hold datagrams that nobody has read. As many again are for those that the app
+/// has taken.
+const SPARE_PAGES: usize = MAX_PAGES / 4;
 /// The IP packet of Ethernet, where the tools say nothing.
 const USUAL_MTU: usize = 1500;
 /// Shortest MTU with which there is IPv4 (RFC 791), and the longest that is in use.
@@ -136,7 +139,7 @@ impl Connector for NetConnector {
         line: &Line<Connection>,
         offer: &mut Offer,
     ) -> Result<Connection, ConnectError> {
-        let info = info(features)?;
+        let info = info(features, self.queues)?;
         let slots = if info.pages > 1 { TRANSMIT_SLOTS_FOR_LONG } else { TRANSMIT_SLOTS };
         let plan = Plan {
             sharing: self.sharing,
@@ -166,12 +169,12 @@ impl Connector for NetConnector {
 
     fn finish(&self, seen: &Seen, connection: &mut Connection) -> Result<CardInfo, ConnectError> {
         connection.tell();
-        info(seen)
+        info(seen, self.queues)
     }
 }
 
-/// What the card is.
-fn info(seen: &Seen) -> Result<CardInfo, ConnectError> {
+/// What the card is, whose pages are for so many queues.
+fn info(seen: &Seen, queues: usize) -> Result<CardInfo, ConnectError> {
     if !seen.has_feature(RX_COPY) {
         return Err(ConnectError::Unsuitable("its back end does not offer feature-rx-copy"));
     }
@@ -181,8 +184,9 @@ fn info(seen: &Seen) -> Result<CardInfo, ConnectError> {
     let max = if scatters { MAX_MTU } else { BUFFER_SIZE - ETHERNET_HEADER };
     let mtu = seen.number(MTU).unwrap_or(USUAL_MTU).clamp(MIN_MTU, max);
     // That it takes IPv4 without checksums goes without saying.
-    let net =
-        NetInfo { mac, mtu, headroom: 0, checksums: Checksums { on_transmit, on_receive: true } };
+    let checksums = Checksums { on_transmit, on_receive: true };
+    let spare_buffers = SPARE_PAGES * queues;
+    let net = NetInfo { mac, mtu, headroom: 0, checksums, spare_buffers };
     let [tcp_ipv4, tcp_ipv6] = [SEGMENTS_IPV4, SEGMENTS_IPV6]
         .map(|name| if scatters && on_transmit && seen.has_feature(name) { LONGEST } else { 0 });
     let segmentation = Segmentation { tcp_ipv4, tcp_ipv6 };

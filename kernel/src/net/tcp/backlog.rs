@@ -32,8 +32,8 @@ const REQUEST_TIME: Duration = Duration::from_secs(1);
 /// Longest frame of a request: Ethernet, IPv6 and TCP with all options.
 const MAX_REQUEST: usize = 14 + 40 + 60;
 /// Bytes of memory that are left to those who are connected, and to the app: with less, nobody else
-/// is let in.
-const LAST_MEMORY: usize = 64 * 1024;
+/// is let in, and no datagram is copied.
+pub(in crate::net) const LAST_MEMORY: usize = 64 * 1024;
 
 struct Request {
     frame: Box<[u8]>,

@@ -168,7 +168,7 @@ fn affordable(now: usize, max: usize, free: usize) -> Option<usize> {
 }
 
 /// Bytes of memory that nobody uses.
-pub(super) fn free_memory() -> usize {
+pub(in crate::net) fn free_memory() -> usize {
     let memory = memory::stats();
     // The host does not say how much it has.
     match memory.total_frames {

@@ -26,9 +26,10 @@ mod time_wait;
 mod window;
 
 pub use adopt::{AdoptError, SynRecord};
-pub(super) use backlog::Listener;
+pub(super) use backlog::{LAST_MEMORY, Listener};
 pub(super) use connection::Connection;
 pub(super) use crowd::{Crowd, LATE};
+pub(super) use grow::free_memory;
 pub use listener::TcpListener;
 pub use options::TcpOptions;
 pub(super) use revision::Revision;

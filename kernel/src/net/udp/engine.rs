@@ -64,6 +64,7 @@ impl Stack {
             self.port.stats.dropped_datagrams += 1;
             return;
         }
+        let is_spared = self.kept.keep(&received.frame, self.port.info.spare_buffers);
         binding.queue.push_back(Datagram {
             peer: flow.remote,
             local: flow.local.addr,
@@ -72,6 +73,9 @@ impl Stack {
             frame: received.frame,
         });
         binding.waker.wake();
+        if !is_spared {
+            self.copy_newest(flow.local.port);
+        }
     }
 
     /// Sends a datagram of `length` bytes, which `fill` writes.

@@ -2,16 +2,17 @@
 
 use alloc::collections::VecDeque;
 use core::{
-    fmt,
     future::poll_fn,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     task::{Context, Poll},
 };
 
-use mayfly_device::FrameBuf;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
-use super::engine::{Binding, SendError};
+use super::{
+    datagram::Datagram,
+    engine::{Binding, SendError},
+};
 use crate::{
     executor::{Awaiting, describe},
     memory,
@@ -22,40 +23,6 @@ use crate::{
 const DEFAULT_QUEUE: usize = 64;
 /// Ports for sockets that do not care (RFC 6335 section 6).
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
-
-/// A datagram that has come in, in the buffer that the device put it into.
-///
-/// It occupies one of the device's buffers: read it and drop it soon.
-pub struct Datagram {
-    pub(super) frame: FrameBuf,
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) peer: IpEndpoint,
-    pub(super) local: IpAddress,
-}
-
-impl Datagram {
-    /// What it says.
-    pub fn payload(&self) -> &[u8] {
-        self.frame.bytes().get(self.start..self.end).unwrap_or_default()
-    }
-
-    /// Who sent it.
-    pub fn peer(&self) -> SocketAddr {
-        self.peer.into()
-    }
-
-    /// The address that it was sent to: one of the network's own, or a broadcast address.
-    pub fn local(&self) -> IpAddr {
-        self.local.into()
-    }
-}
-
-impl fmt::Debug for Datagram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Datagram({} bytes from {})", self.end - self.start, self.peer)
-    }
-}
 
 /// A UDP port of a network.
 ///
@@ -76,8 +43,9 @@ impl UdpSocket {
         Self::bind_with(network, port, DEFAULT_QUEUE).await
     }
 
-    /// Takes `port`, or any free one if that is 0. Up to `queue` datagrams wait to be read; each
-    /// of them occupies one of the device's buffers.
+    /// Takes `port`, or any free one if that is 0. Up to `queue` datagrams wait to be read. Each of
+    /// them occupies one of the device's buffers, or, when the device can spare no more for all
+    /// sockets, as much memory, if that is not short.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -130,7 +98,7 @@ impl UdpSocket {
             let Some(binding) = stack.bindings.get_mut(self.port) else {
                 return Poll::Ready(Err(Error::Closed));
             };
-            if let Some(datagram) = binding.queue.pop_front() {
+            if let Some(datagram) = binding.take(&mut stack.kept) {
                 return Poll::Ready(Ok(datagram));
             }
             if stack.is_dead {
@@ -230,7 +198,7 @@ impl UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         // The datagrams return to their pool outside of the stack.
-        let binding = self.network.with(|stack| stack.bindings.remove(self.port));
+        let binding = self.network.with(|stack| stack.unbind(self.port));
         drop(binding);
     }
 }

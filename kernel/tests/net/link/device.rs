@@ -23,6 +23,8 @@ pub struct LinkDevice {
     link: Link,
     end: usize,
     pool: Rc<dyn FramePool>,
+    /// How many buffers the first one has.
+    buffers: usize,
     large: Rc<dyn FramePool>,
     /// Frames that have left and were not freed.
     left: Vec<FrameBuf>,
@@ -32,10 +34,12 @@ pub struct LinkDevice {
 impl LinkDevice {
     pub(super) fn new(link: &Link, end: usize) -> Self {
         let faults = link.0.borrow().faults;
+        let buffers = faults.few_buffers.unwrap_or(1024);
         Self {
             link: link.clone(),
             end,
-            pool: Rc::new(PagePool::new(2048, faults.few_buffers.unwrap_or(1024))),
+            pool: Rc::new(PagePool::new(2048, buffers)),
+            buffers,
             large: Rc::new(PagePool::new(LARGE, faults.offload.unwrap_or(0))),
             left: Vec::new(),
             sleep: None,
@@ -54,6 +58,7 @@ impl NetDevice for LinkDevice {
             mtu: 1500,
             headroom: 12,
             checksums: Checksums { on_transmit: self.offloads(), on_receive: false },
+            spare_buffers: self.buffers / 4,
         }
     }
 
