@@ -16,6 +16,9 @@ use crate::{
 };
 
 const NANOS_PER_MICRO: u64 = 1000;
+/// How often the stack runs before other tasks have their turn. Whoever is on the other side of the
+/// device may always have something for us that turns out to be nothing, on a processor of its own.
+const MAX_TURNS: usize = 8;
 
 /// The time in the unit of smoltcp, rounded down.
 pub(super) fn smoltcp_time(instant: Instant) -> SmolInstant {
@@ -45,11 +48,9 @@ pub(super) async fn run(network: Network) {
 /// Ready when the device is gone.
 fn poll(stack: &mut Stack, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> {
     stack.register_runner(cx.waker());
-    loop {
+    for _ in 0..MAX_TURNS {
         if stack.run(smoltcp_time(Instant::now())) {
-            // More to do, but others first.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            break;
         }
         match stack.port.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
@@ -68,6 +69,9 @@ fn poll(stack: &mut Stack, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> 
             }
         }
     }
+    // More to do, but others first.
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// A timer that is only touched when it has to ring earlier than it would: most deadlines move

@@ -26,5 +26,6 @@ mod sender;
 mod stale;
 mod support;
 mod tcp;
+mod turns;
 mod udp;
 mod windows;

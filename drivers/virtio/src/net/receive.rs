@@ -172,13 +172,15 @@ impl Receiver {
         is_large
     }
 
-    /// The next frame. Malformed ones are dropped.
+    /// The next frame. Malformed ones are dropped, but not more at a time than fit the queue: the
+    /// device sees fresh buffers at once, and may go on for ever.
     ///
     /// # Errors
     /// If the device breaks the protocol.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Option<Received>, DeviceError> {
-        while let Some((Incoming(used), written)) = self.queue.pop()? {
+        for _ in 0..QUEUE_SIZE {
+            let Some((Incoming(used), written)) = self.queue.pop()? else { break };
             self.burst += 1;
             let is_large = self.large > 0 && self.has_left(&used);
             let next = match self.layout.strip(used, written) {

@@ -242,6 +242,23 @@ fn a_stack_that_hoards_long_frames_does_not_stall_the_device() {
 }
 
 #[test]
+fn a_device_that_returns_empty_buffers_for_ever_is_left_for_a_while() {
+    let (device, mut driver) = start(0);
+    let (id, _) = device.take(0).unwrap();
+    // Also the fresh buffers that come in the place of the first one.
+    let count = 10 * QUEUE_SIZE;
+    (0..count).for_each(|_| device.put_used(0, id.into(), 0));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut looks = 0;
+    while driver.receive.queue.has_used() {
+        assert!(driver.poll_ready(&mut cx).is_ready());
+        assert!(driver.receive().is_none() && !driver.broken);
+        looks += 1;
+    }
+    assert_eq!(looks, count / QUEUE_SIZE);
+}
+
+#[test]
 fn a_frame_longer_than_any_packet_is_dropped() {
     let (device, mut driver) = start(SPREAD);
     spread(&device, 0, &[7; 65_537]);
