@@ -16,7 +16,7 @@ use smoltcp::{
 
 use super::{emit, port::Port, stack::Stack};
 
-/// Entries in the table. The one that is closest to its end makes room for a new one.
+/// Entries in the table. The known one that is closest to its end makes room for a new one.
 const MAX_ENTRIES: usize = 64;
 /// Frames that wait for an address, in all.
 const MAX_WAITING: usize = 64;
@@ -43,6 +43,12 @@ struct Entry {
     state: State,
     /// When the answer expires, or the question is to be asked again.
     until: Instant,
+}
+
+impl Entry {
+    fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking { .. })
+    }
 }
 
 /// See the module.
@@ -93,15 +99,14 @@ impl Neighbors {
             return;
         }
         self.waiting.push_back((address, frame));
-        let asking = |entry: &Entry| matches!(entry.state, State::Asking { .. });
         if let Some(at) = self.position(&address) {
-            if self.entries.get(at).is_some_and(asking) {
+            if self.entries.get(at).is_some_and(Entry::is_asking) {
                 return;
             }
             self.forget(at);
         }
         let state = State::Asking { questions: 1 };
-        if self.add(Entry { address, state, until: now + ASK_INTERVAL }) {
+        if self.add(port, Entry { address, state, until: now + ASK_INTERVAL }) {
             ask(port, source, address);
         } else {
             self.waiting.pop_back();
@@ -113,21 +118,21 @@ impl Neighbors {
     fn ask_for(&mut self, port: &mut Port, source: IpAddress, address: IpAddress, now: Instant) {
         if let Some(at) = self.position(&address) {
             let Some(entry) = self.entries.get(at) else { return };
-            if now < entry.until || matches!(entry.state, State::Asking { .. }) {
+            if now < entry.until || entry.is_asking() {
                 return;
             }
             self.forget(at);
         }
         if self.asking < MAX_ASKING {
             let state = State::Asking { questions: 1 };
-            if self.add(Entry { address, state, until: now + ASK_INTERVAL }) {
+            if self.add(port, Entry { address, state, until: now + ASK_INTERVAL }) {
                 ask(port, source, address);
             }
         }
     }
 
-    /// Takes note that `address` is at `mac`. An address that nobody asked about is only added if
-    /// `unasked` says so. Returns whether something was waiting for it.
+    /// Takes note that `address` is at `mac`, and sends what was waiting for it. An address that
+    /// nobody asked about is only added if `unasked` says so.
     pub(super) fn learn(
         &mut self,
         port: &mut Port,
@@ -141,7 +146,7 @@ impl Neighbors {
             None if unasked => {}
             None => return,
         }
-        self.add(Entry { address, state: State::Known { mac }, until: now + LIFETIME });
+        self.add(port, Entry { address, state: State::Known { mac }, until: now + LIFETIME });
         if self.waiting.iter().any(|waiting| waiting.0 == address) {
             // Each is taken out, and those that go on waiting find their places again.
             for _ in 0..self.waiting.len() {
@@ -161,8 +166,7 @@ impl Neighbors {
         if self.asking == 0 {
             return None;
         }
-        let asking =
-            self.entries.iter().filter(|entry| matches!(entry.state, State::Asking { .. }));
+        let asking = self.entries.iter().filter(|entry| entry.is_asking());
         asking.map(|entry| entry.until).min()
     }
 
@@ -187,10 +191,7 @@ impl Neighbors {
                         ask(port, source, address);
                     }
                     _ => {
-                        let before = self.waiting.len();
-                        self.waiting.retain(|waiting| waiting.0 != address);
-                        port.stats.unsent_frames += (before - self.waiting.len()) as u64;
-                        self.forget(at);
+                        self.give_up(port, at);
                         continue;
                     }
                 }
@@ -203,25 +204,42 @@ impl Neighbors {
         self.entries.iter().position(|entry| entry.address == *address)
     }
 
-    /// Returns whether there was memory for it.
-    fn add(&mut self, entry: Entry) -> bool {
+    /// Returns whether there was room for it.
+    fn add(&mut self, port: &mut Port, entry: Entry) -> bool {
         if self.entries.len() >= MAX_ENTRIES {
-            let ends = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.until);
-            if let Some((at, _)) = ends {
-                self.forget(at);
-            }
+            let Some(at) = self.victim(entry.is_asking()) else { return false };
+            self.give_up(port, at);
         }
         let has_room = self.entries.try_reserve(1).is_ok();
         if has_room {
-            self.asking += usize::from(matches!(entry.state, State::Asking { .. }));
+            self.asking += usize::from(entry.is_asking());
             self.entries.push(entry);
         }
         has_room
     }
 
+    /// Which entry makes room for another one. A question always ends soonest, so others go first:
+    /// those on the link would otherwise decide whether its answer is heard. Only another question
+    /// takes the place of one.
+    fn victim(&self, asks: bool) -> Option<usize> {
+        let entries = self.entries.iter().enumerate();
+        let candidates = entries.filter(|(_, entry)| asks || !entry.is_asking());
+        candidates.min_by_key(|(_, entry)| (entry.is_asking(), entry.until)).map(|(at, _)| at)
+    }
+
+    /// Forgets an entry. What waits for an answer to it would wait for ever, so it is dropped.
+    fn give_up(&mut self, port: &mut Port, at: usize) {
+        if let Some(Entry { address, state: State::Asking { .. }, .. }) = self.entries.get(at) {
+            let before = self.waiting.len();
+            self.waiting.retain(|waiting| waiting.0 != *address);
+            port.stats.unsent_frames += (before - self.waiting.len()) as u64;
+        }
+        self.forget(at);
+    }
+
     fn forget(&mut self, at: usize) {
         let entry = self.entries.swap_remove(at);
-        self.asking -= usize::from(matches!(entry.state, State::Asking { .. }));
+        self.asking -= usize::from(entry.is_asking());
     }
 }
 

@@ -6,14 +6,16 @@ use std::{
 };
 
 use mayfly::{
-    net::{AddressKind, Error, NetConfig, Network, TcpListener, TcpStream},
+    net::{AddressKind, Error, NetConfig, Network, TcpListener, TcpStream, UdpSocket},
     spawn,
     time::{Instant, sleep, timeout},
 };
 
 use crate::{
+    addresses::arp_answer,
     link::{Faults, Link},
     names::dns_server,
+    peer::Raw,
     support::{SERVER, pair, serve_lines, server, simulate, static_config},
 };
 
@@ -91,5 +93,63 @@ fn a_connection_that_nobody_answered_is_gone_at_once() {
         let asked = b.stats().sent_frames - frames;
         // Questions that were under way may be repeated.
         assert!(asked <= 2, "{asked}");
+    });
+}
+
+/// A question of 10.0.0.LAST about 10.0.0.2, which says where the former is.
+fn question(last: u8) -> Vec<u8> {
+    let mut frame = vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, last];
+    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend([2, 0, 0, 0, 0, last, 10, 0, 0, last, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2]);
+    frame
+}
+
+/// As many neighbours as are remembered, and more.
+const MANY: std::ops::Range<u8> = 100..200;
+
+#[test]
+fn an_answer_is_heard_however_many_ask_meanwhile() {
+    simulate(async {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let mut peer = Raw(a);
+        let network = Network::start(b.boxed(), static_config(2));
+        MANY.for_each(|last| peer.send(&question(last)));
+        sleep(Duration::from_millis(10)).await;
+        let socket = UdpSocket::bind(&network, 0).await.unwrap();
+        socket.send_to(b"hello", server(7)).await.unwrap();
+        let request = loop {
+            let frame = peer.receive_of([8, 6]).await;
+            if frame[38..42] == [10, 0, 0, 1] {
+                break frame;
+            }
+        };
+        MANY.for_each(|last| peer.send(&question(last)));
+        peer.send(&arp_answer(&request, 1));
+        let datagram = timeout(Duration::from_secs(1), peer.receive_of([8, 0])).await.unwrap();
+        assert_eq!(datagram[42..47], *b"hello");
+        assert_eq!(network.stats().unsent_frames, 0);
+    });
+}
+
+#[test]
+fn nothing_waits_for_an_answer_to_a_question_that_was_forgotten() {
+    simulate(async {
+        let (link, a, b) = Link::new(Faults::default(), 1);
+        let mut peer = Raw(a);
+        let network = Network::start(b.boxed(), static_config(2));
+        let socket = UdpSocket::bind(&network, 0).await.unwrap();
+        socket.send_to(b"", nobody(99)).await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        // The first of 65 questions makes room for the last. One more datagram waits for its answer,
+        // because the one before has made room for others.
+        let last = MANY.start + 63;
+        for last in (MANY.start..last).chain([99, last]) {
+            socket.send_to(b"", nobody(last)).await.unwrap();
+        }
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(network.stats().unsent_frames, 66);
+        // Nor is it sent when the address is known at last.
+        link.inject(1, &question(99));
+        assert!(timeout(Duration::from_secs(1), peer.receive_of([8, 0])).await.is_err());
     });
 }
