@@ -19,6 +19,10 @@ pub(super) const MAX_PREFIXES: usize = 3;
 const MAX_ROUTERS: usize = 4;
 const MAX_NAME_SERVERS: usize = 4;
 
+/// What remains of the time of an address, no router may cut short, because anybody on the link can
+/// pose as one (RFC 4862 section 5.5.3 (e)).
+const LEAST_REMAINING: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// Options of a router advertisement: RFC 4861 section 4.6.2, RFC 8106 section 5.1.
 const OPTION_PREFIX: u8 = 3;
 const OPTION_NAME_SERVERS: u8 = 25;
@@ -114,11 +118,15 @@ impl Autoconf {
 
     fn prefix(&mut self, option: &[u8], now: Instant) {
         let Some(option) = option.first_chunk::<32>() else { return };
-        let (Some(until), Some(prefix)) = (lifetime_at(option, 4, now), address_at(option, 16))
+        let (Some(until), Some(preferred)) =
+            (lifetime_at(option, 4, now), lifetime_at(option, 8, now))
         else {
             return;
         };
+        let Some(prefix) = address_at(option, 16) else { return };
+        // RFC 4862 section 5.5.3 (a) to (d).
         let is_usable = option[3] & FLAG_AUTONOMOUS != 0
+            && preferred <= until
             && !prefix.is_multicast()
             && !prefix.is_loopback()
             && !prefix.is_unspecified()
@@ -127,8 +135,16 @@ impl Autoconf {
         let mac = HardwareAddress::Ethernet(EthernetAddress(self.mac));
         if is_usable && let Some(own) = Ipv6Cidr::from_link_prefix(&Ipv6Cidr::new(prefix, 64), mac)
         {
+            let until = until.max(self.least_until(own, now));
             renew(&mut self.prefixes, own, until, now);
         }
+    }
+
+    /// How long an address stays at least, whatever is advertised: the two hours of RFC 4862
+    /// section 5.5.3 (e), or what it has left if that is less. Nothing for one that is new.
+    fn least_until(&self, own: Ipv6Cidr, now: Instant) -> Instant {
+        let known = self.prefixes.iter().find(|lease| lease.value == own);
+        known.map_or(now, |lease| lease.until.min(now + LEAST_REMAINING))
     }
 
     fn servers(&mut self, option: &[u8], now: Instant) {

@@ -25,7 +25,7 @@ use smoltcp::{
 use crate::{
     link::{Faults, Link},
     peer::Raw,
-    support::{SERVER, pair, simulate, static_config},
+    support::{SERVER, pair, simulate, simulate_for, static_config},
 };
 
 /// Hands out 10.0.0.99 and counts what clients ask for.
@@ -130,6 +130,17 @@ pub fn router_advertisement(
     valid: u32,
     hop_limit: u8,
 ) -> Vec<u8> {
+    advertisement(router, prefix, lifetime, (valid, valid), hop_limit)
+}
+
+/// The same, with the lifetime for which the prefix is valid, and that for which it is preferred.
+fn advertisement(
+    router: Ipv6Addr,
+    prefix: Ipv6Addr,
+    lifetime: u16,
+    (valid, preferred): (u32, u32),
+    hop_limit: u8,
+) -> Vec<u8> {
     let source = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let repr = Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert {
         hop_limit: 64,
@@ -143,7 +154,7 @@ pub fn router_advertisement(
             prefix_len: 64,
             flags: NdiscPrefixInfoFlags::ADDRCONF | NdiscPrefixInfoFlags::ON_LINK,
             valid_lifetime: smoltcp::time::Duration::from_secs(valid.into()),
-            preferred_lifetime: smoltcp::time::Duration::from_secs(valid.into()),
+            preferred_lifetime: smoltcp::time::Duration::from_secs(preferred.into()),
             prefix,
         }),
     });
@@ -222,6 +233,54 @@ fn routers_advertise_addresses() {
         assert_eq!(network.addresses(), [(link_local, 64)]);
         assert!(start.elapsed().as_secs().abs_diff(1200) <= 1);
     });
+}
+
+/// An address that is advertised with each of these lifetimes, so many seconds after the beginning,
+/// lasts until then.
+fn lasts(advertised: &[(u64, (u32, u32))], until: u64) {
+    let advertised = advertised.to_vec();
+    simulate_for(48, async move {
+        let (_link, a, b) = Link::new(Faults::default(), 1);
+        let mut router = Raw(a);
+        let network = Network::start(b.boxed(), ipv6_only());
+        let (me, prefix) = ("fe80::1".parse().unwrap(), "2001:db8:1::".parse().unwrap());
+        let global: IpAddr = "2001:db8:1::ff:fe00:2".parse().unwrap();
+        let has = || network.addresses().contains(&(global, 64));
+        let start = Instant::now();
+        for (at, lifetimes) in advertised {
+            sleep(Duration::from_secs(at).saturating_sub(start.elapsed())).await;
+            assert_eq!(has(), at > 0, "after {at} s");
+            router.send(&advertisement(me, prefix, 0, lifetimes, 255));
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(Duration::from_secs(until - 1).saturating_sub(start.elapsed())).await;
+        assert_eq!(has(), until > 1, "a second before its end");
+        sleep(Duration::from_secs(2)).await;
+        assert!(!has(), "a second after its end");
+    });
+}
+
+#[test]
+fn no_router_ends_an_address_within_two_hours() {
+    let day = (0, (86_400, 86_400));
+    lasts(&[day], 86_400);
+    // What remains is cut to two hours, and then no more, as often as that is tried.
+    for short in [0, 1, 7200] {
+        lasts(&[day, (10, (short, 0))], 7210);
+        lasts(&[day, (10, (short, 0)), (3000, (1, 1)), (7000, (0, 0))], 7210);
+    }
+    // What is shorter anyway is not cut, and may be prolonged.
+    lasts(&[(0, (600, 600)), (10, (0, 0))], 600);
+    lasts(&[(0, (600, 600)), (10, (580, 580))], 600);
+    lasts(&[(0, (600, 600)), (10, (700, 700))], 710);
+    // More than two hours holds as it is.
+    lasts(&[day, (10, (7300, 7300))], 7310);
+}
+
+#[test]
+fn a_prefix_is_not_preferred_for_longer_than_it_is_valid() {
+    lasts(&[(0, (600, 601))], 1);
+    lasts(&[(0, (600, 600)), (10, (800, 801))], 600);
 }
 
 #[test]

@@ -18,9 +18,14 @@ pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
 /// Runs a test in virtual time, for at most an hour of it.
 pub fn simulate<T>(test: impl Future<Output = T>) -> T {
+    simulate_for(1, test)
+}
+
+/// The same for at most so many hours.
+pub fn simulate_for<T>(hours: u64, test: impl Future<Output = T>) -> T {
     mayfly_arch::simulation::start();
     mayfly::executor::run(async {
-        timeout(Duration::from_secs(3600), test).await.expect("the test hangs")
+        timeout(Duration::from_secs(hours * 3600), test).await.expect("the test hangs")
     })
 }
 
