@@ -137,7 +137,14 @@ impl Stack {
         self.now = now;
         self.port.stats.runs += 1;
         let overdue = self.deadlines.first().filter(|first| now > *first + LATE);
-        let catches_up = overdue.is_some_and(|first| self.catches_up(now - first));
+        let catches_up = match overdue {
+            Some(first) => self.catches_up(now - first),
+            None => {
+                // What was late may have ended with what was taken in.
+                self.bursts_behind = 0;
+                false
+            }
+        };
         let has_room = !catches_up && self.do_what_is_due();
         let mut budget = MAX_BURST;
         while budget > 0

@@ -159,6 +159,23 @@ fn who_has_to_answer_again_after_a_standstill_has_time_for_that() {
 }
 
 #[test]
+fn a_standstill_counts_also_after_one_in_which_all_that_was_late_has_ended() {
+    asking(async |mut asking| {
+        asking.ask(1).await;
+        // The only one that is late is taken back meanwhile.
+        asking.peer.send(&segment(FIRST, RST, OPTION));
+        simulation::advance(4_000_000_000);
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(asking.connections(), 0);
+        asking.ask(BACKLOG).await;
+        simulation::advance(4_000_000_000);
+        asking.ask(1).await;
+        sleep(Duration::from_millis(2500)).await;
+        assert_eq!(asking.connections(), BACKLOG.into());
+    });
+}
+
+#[test]
 fn what_came_in_a_standstill_counts_before_what_was_due_in_it() {
     simulate(async {
         let (link, a, b) = Link::new(Faults::default(), 1);
