@@ -55,10 +55,17 @@ pub(crate) fn stacks() -> [Range<usize>; 2] {
     [stack(), fault_stack()]
 }
 
+/// What lies below the main stack and below that of the fault report, and is not mapped.
+pub(crate) fn guards() -> [Range<usize>; 2] {
+    [
+        (&raw const __stack_guard).addr()..stack().start,
+        (&raw const __fault_stack_guard).addr()..fault_stack().start,
+    ]
+}
+
 /// Names the protected part of the image that `address` lies in: what a fault hit.
 pub fn protected_part(address: usize) -> Option<&'static str> {
-    let guard = (&raw const __stack_guard).addr()..stack().start;
-    let fault_guard = (&raw const __fault_stack_guard).addr()..fault_stack().start;
+    let [guard, fault_guard] = guards();
     if address < crate::PAGE_SIZE {
         return Some("NULL page");
     }

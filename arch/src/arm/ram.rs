@@ -77,6 +77,8 @@ pub(super) unsafe fn trim_tree(tree: PhysRange, used: usize) -> PhysRange {
 pub(super) struct Occupied {
     /// The image, with everything up to its page tables.
     pub image: PhysRange,
+    /// The parts of it that guard the stacks.
+    pub guards: [PhysRange; 2],
     /// The part of the device tree that is used.
     pub tree: PhysRange,
     /// All that the tree's header counts to it. Where boot assembly has moved the tree, all of this
@@ -105,7 +107,13 @@ pub(super) fn map_memory(
         warn(info, "memory beyond the direct map's end is left unused");
     }
     let mut map = MemoryMap::new(&found.memory, limit);
-    for hole in [occupied.image, occupied.tree].iter().chain(&initrd).chain(&found.reserved) {
+    map.remove(occupied.image);
+    // A guard keeps addresses free, not memory. One of a page is not worth a region.
+    let is_worth_it = |guard: &&PhysRange| guard.size() > PAGE_SIZE as u64 && guard.end() <= limit;
+    for guard in occupied.guards.iter().filter(is_worth_it) {
+        map.insert(*guard);
+    }
+    for hole in [occupied.tree].iter().chain(&initrd).chain(&found.reserved) {
         map.remove(*hole);
     }
     take_tables(&mut map, occupied, initrd, info);

@@ -4,6 +4,7 @@ use core::{
     cell::UnsafeCell,
     fmt::{self, Write},
     mem::MaybeUninit,
+    ops::Range,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -116,11 +117,19 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
     } else {
         warn(info, "the device tree names no PSCI: the guest cannot switch itself off");
     }
-    ram::map_memory(&Occupied { image, tree, tree_room, tables }, found, info)?;
+    let guards = image::guards().map(|guard| within(image, &guard));
+    ram::map_memory(&Occupied { image, guards, tree, tree_room, tables }, found, info)?;
     if info.memory.iter().all(|range| range.is_empty()) {
         return Err(BootError::NoMemory);
     }
     start_devices(found, info)
+}
+
+/// Where a part of the image is that was loaded at `image`.
+fn within(image: PhysRange, part: &Range<usize>) -> PhysRange {
+    let start = image::all().start;
+    let place = |address: usize| PhysAddr(image.start().0 + (address - start) as u64);
+    PhysRange::between(place(part.start), place(part.end))
 }
 
 /// Console, interrupt controller and timer, and the list of what drivers may look at.
