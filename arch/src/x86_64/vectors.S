@@ -60,7 +60,7 @@ exception_common:
     call {exception}
     ud2
 
-// Stack: vector, then what the processor pushed.
+// Stack: vector, then what the processor pushed, for which it has aligned RSP to 16.
 interrupt_common:
     cld
     push %rax
@@ -76,8 +76,10 @@ interrupt_common:
     push %r9
     push %r10
     push %r11
+    sub $8, %rsp                  // at a call, RSP is a multiple of 16 (System V ABI, 3.2.2)
     mov 24(%rbp), %edi           // vector
     call {interrupt}
+    add $8, %rsp
     pop %r11
     pop %r10
     pop %r9
