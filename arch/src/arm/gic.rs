@@ -19,7 +19,10 @@ use safe_mmio::{
 };
 use zerocopy::transmute;
 
-use super::mmu::{self, MapError};
+use super::{
+    acknowledged,
+    mmu::{self, MapError},
+};
 use crate::{Irq, PAGE_SIZE, PhysAddr, PhysRange, fdt::Gic, machine::registers};
 
 /// Why the interrupt controller of the device tree cannot be used.
@@ -134,26 +137,37 @@ impl Controller {
     }
 }
 
+/// An interrupt that was acknowledged. Until it is ended, no other of its priority comes.
+#[derive(Clone, Copy)]
+pub(crate) struct Acknowledged {
+    /// What it is.
+    pub irq: Irq,
+    /// What the controller has said, which it is told at the end.
+    id: IntId,
+}
+
 /// Takes the pending interrupt of the highest priority from a GICv3, if there is one.
-pub(crate) fn acknowledge_v3() -> Option<IntId> {
+pub(crate) fn acknowledge_v3() -> Option<Acknowledged> {
     let id = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1);
     registers::interrupt_acknowledged();
-    id.filter(is_line)
+    let id = id?;
+    acknowledged::by_v3(id.into()).map(|irq| Acknowledged { irq, id })
 }
 
 /// Ends the interrupt that [`acknowledge_v3`] returned.
-pub(crate) fn end_v3(id: IntId) {
-    GicCpuInterface::end_interrupt(id, InterruptGroup::Group1);
+pub(crate) fn end_v3(interrupt: Acknowledged) {
+    GicCpuInterface::end_interrupt(interrupt.id, InterruptGroup::Group1);
 }
 
 /// As [`acknowledge_v3`], from a GICv2.
-pub(crate) fn acknowledge_v2(gic: &mut GicV2<'static>) -> Option<IntId> {
-    gic.get_and_acknowledge_interrupt(V2_GROUP).filter(is_line)
+pub(crate) fn acknowledge_v2(gic: &mut GicV2<'static>) -> Option<Acknowledged> {
+    let id = gic.get_and_acknowledge_interrupt(V2_GROUP)?;
+    acknowledged::by_v2(id.into()).map(|irq| Acknowledged { irq, id })
 }
 
 /// Ends the interrupt that [`acknowledge_v2`] returned.
-pub(crate) fn end_v2(gic: &mut GicV2<'static>, id: IntId) {
-    gic.end_interrupt(id, V2_GROUP);
+pub(crate) fn end_v2(gic: &mut GicV2<'static>, interrupt: Acknowledged) {
+    gic.end_interrupt(interrupt.id, V2_GROUP);
 }
 
 /// Which acknowledge register of a GICv2 is read: the one that returns whatever interrupt this

@@ -2,12 +2,12 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use arm_gic::{IntId, Trigger};
+use arm_gic::Trigger;
 use heapless::Vec;
 
 use super::{
     clock,
-    gic::{self, Controller, GicError},
+    gic::{self, Acknowledged, Controller, GicError},
 };
 use crate::{
     Interrupt, Irq, IrqLock, MAX_DEVICES,
@@ -97,8 +97,8 @@ pub fn allocate_message() -> Option<Message> {
 
 /// Handles the interrupt that the processor has just taken. Called with interrupts off.
 pub(crate) fn dispatch() {
-    let Some(id) = acknowledge() else { return };
-    let irq = Irq(id.into());
+    let Some(interrupt) = acknowledge() else { return };
+    let irq = interrupt.irq;
     local::run_handler(|| {
         if irq.0 == TIMER.load(Ordering::Relaxed) {
             // The line is level-triggered: without this it would interrupt again at once.
@@ -108,10 +108,10 @@ pub(crate) fn dispatch() {
             upcall::interrupt(Interrupt::Line(irq));
         }
     });
-    end(id);
+    end(interrupt);
 }
 
-fn acknowledge() -> Option<IntId> {
+fn acknowledge() -> Option<Acknowledged> {
     if IS_V3.load(Ordering::Relaxed) {
         return gic::acknowledge_v3();
     }
@@ -121,13 +121,13 @@ fn acknowledge() -> Option<IntId> {
     })
 }
 
-fn end(id: IntId) {
+fn end(interrupt: Acknowledged) {
     if IS_V3.load(Ordering::Relaxed) {
-        return gic::end_v3(id);
+        return gic::end_v3(interrupt);
     }
     CONTROLLER.with(|controller| {
         if let Some(Controller::V2(gic)) = controller {
-            gic::end_v2(gic, id);
+            gic::end_v2(gic, interrupt);
         }
     });
 }

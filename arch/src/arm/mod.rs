@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(target_os = "none"), allow(dead_code, reason = "host tests use parts only"))]
 
+mod acknowledged;
 pub(crate) mod descriptor;
 pub(crate) mod memory_map;
 mod seal;
