@@ -3,7 +3,7 @@
 //! Lines are configured when a driver enables them, so that boot does not touch hundreds of
 //! registers, each of which is a trap into the hypervisor.
 
-use core::{fmt, ptr::NonNull};
+use core::{fmt, ops::Range, ptr::NonNull};
 
 use arm_gic::{
     IntId, InterruptGroup, Trigger, UniqueMmioPointer,
@@ -187,9 +187,9 @@ fn is_line(id: &IntId) -> bool {
 fn new_v2(distributor: PhysRange, cpu_interface: PhysRange) -> Result<Controller, GicError> {
     let gicd = map_registers::<gicv2::registers::Gicd>(distributor.start())?;
     let gicc = map_registers::<gicv2::registers::Gicc>(cpu_interface.start())?;
-    target_this_cpu(gicd);
+    prepare_v2(gicd);
     // SAFETY: both are device memory, mapped for ever at the addresses that the tree names, and
-    // this is the only driver: `target_this_cpu` has dropped its pointer.
+    // this is the only driver: `prepare_v2` has dropped its pointer.
     let mut gic = unsafe { GicV2::new(gicd.as_ptr(), gicc.as_ptr()) };
     gic.setup();
     // To a guest in the non-secure state, bit 0 is what enables its group 1.
@@ -205,13 +205,15 @@ fn new_v2(distributor: PhysRange, cpu_interface: PhysRange) -> Result<Controller
     Ok(Controller::V2(gic))
 }
 
-/// Routes all shared lines to this CPU. A GICv2 with one CPU interface has nothing to route; its
-/// target registers read as zero.
-fn target_this_cpu(gicd: NonNull<gicv2::registers::Gicd>) {
+/// Disables all lines, and routes the shared ones to this CPU. A GICv2 with one CPU interface has
+/// nothing to route; its target registers read as zero.
+fn prepare_v2(gicd: NonNull<gicv2::registers::Gicd>) {
     const FIRST_SHARED: usize = 8;
     // SAFETY: the registers are mapped device memory, and no driver exists yet.
     let mut gicd = unsafe { UniqueMmioPointer::new(gicd) };
-    let words = field_shared!(gicd, typer).read().num_irqs() as usize / 4;
+    let lines = field_shared!(gicd, typer).read().num_irqs() as usize;
+    disable_lines(field!(gicd, icenabler), 0..lines / LINES_IN_WORD);
+    let words = lines / 4;
     let mut targets = field!(gicd, itargetsr);
     // SAFETY: reading a target register has no side effect; the first is this CPU's own.
     let own = targets.get(0).map_or(0, |mut first| unsafe { first.read_unsafe() });
@@ -222,6 +224,23 @@ fn target_this_cpu(gicd: NonNull<gicv2::registers::Gicd>) {
         if let Some(mut word) = targets.get(index) {
             // SAFETY: writing a target register of shared lines only routes them.
             unsafe { registers::write_register(word.ptr_mut().cast(), own) };
+        }
+    }
+}
+
+/// Lines that one of the registers has which enable and disable them.
+const LINES_IN_WORD: usize = 32;
+
+/// Disables the lines of these registers, `GICD_ICENABLER<n>` or `GICR_ICENABLER<n>`, because
+/// firmware may have left some enabled (ARM IHI 0048B, 4.3.6; ARM IHI 0069, 12.9 and 12.11).
+fn disable_lines<const N: usize>(
+    mut registers: UniqueMmioPointer<'_, [ReadPureWrite<u32>; N]>,
+    words: Range<usize>,
+) {
+    for index in words {
+        if let Some(mut word) = registers.get(index) {
+            // SAFETY: writing a clear-enable register only disables lines.
+            unsafe { registers::write_register(word.ptr_mut().cast(), u32::MAX) };
         }
     }
 }
@@ -248,10 +267,14 @@ fn new_v3(distributor: PhysRange, redistributors: PhysRange) -> Result<Controlle
     let routes = unsafe { UniqueMmioPointer::new(gicd.byte_add(ROUTES).cast()) };
     // SAFETY: device memory, mapped for ever at the address that the tree names; nobody else
     // drives it.
-    let mut distributor = GicDistributor::new(unsafe { UniqueMmioPointer::new(gicd) });
-    if !is_v3(distributor.pidr2()) {
+    let mut gicd = unsafe { UniqueMmioPointer::new(gicd) };
+    if !is_v3(field_shared!(gicd, pidr2).read()) {
         return Err(GicError::NotThere);
     }
+    let shared = field_shared!(gicd, typer).read().num_spis() as usize;
+    // The first register is that of private lines, which the redistributor has.
+    disable_lines(field!(gicd, icenabler), 1..1 + shared.div_ceil(LINES_IN_WORD));
+    let mut distributor = GicDistributor::new(gicd);
     let mut redistributor = find_redistributor(redistributors)?;
     GicCpuInterface::enable_system_register_el1();
     // An error means that it is awake already.
@@ -264,20 +287,22 @@ fn new_v3(distributor: PhysRange, redistributors: PhysRange) -> Result<Controlle
     Ok(Controller::V3 { distributor, routes, redistributor })
 }
 
-/// The redistributor whose affinity is that of this CPU. Maps one after the other, because a
-/// region has room for more CPUs than the machine has.
+/// The redistributor whose affinity is that of this CPU, with all lines disabled. Maps one after the
+/// other, because a region has room for more CPUs than the machine has.
 fn find_redistributor(region: PhysRange) -> Result<GicRedistributor<'static>, GicError> {
     let mut base = region.start();
     while base < region.end() {
         let pointer = map_registers::<GicrSgi>(base)?;
         let typer = type_of(pointer);
         // SAFETY: device memory, mapped for ever; at most one driver is made of each frame.
-        let redistributor = GicRedistributor::new(unsafe { UniqueMmioPointer::new(pointer) });
-        if !is_v3(redistributor.pidr2()) {
+        let mut frames = unsafe { UniqueMmioPointer::new(pointer) };
+        if !is_v3(field_shared!(field_shared!(frames, gicr), pidr2).read()) {
             return Err(GicError::NotThere);
         }
         if typer.core_mpidr() == registers::affinity() {
-            return Ok(redistributor);
+            let mut private = field!(frames, sgi);
+            disable_lines(field!(private, icenabler), 0..1);
+            return Ok(GicRedistributor::new(frames));
         }
         if typer.last_redistributor() {
             break;
