@@ -18,6 +18,8 @@ pub(crate) enum BootError {
     NoGic,
     /// Its interrupt controller cannot be used.
     Gic(GicError),
+    /// Neither the processor nor the tree says how fast the counter counts.
+    NoFrequency,
     /// The tree does not list the memory that the image lies in.
     ImageOutsideMemory,
     /// Image, page tables and what is reserved leave no memory.
@@ -42,6 +44,10 @@ impl fmt::Display for BootError {
                  choose a machine with one, such as QEMU's `virt`",
             ),
             Self::Gic(error) => error.fmt(f),
+            Self::NoFrequency => f.write_str(
+                "neither CNTFRQ nor the device tree has the frequency of the timer; \
+                 add `clock-frequency` to the timer's node",
+            ),
             Self::ImageOutsideMemory => f.write_str(
                 "the image does not lie in the memory that the device tree lists; \
                  give the guest more memory",

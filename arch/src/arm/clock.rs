@@ -25,8 +25,20 @@ static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the time at `counter`, the value at the entry of the image.
 pub(crate) fn init(counter: u64) {
-    let rate = Rate::new(registers::counter_frequency());
     START.store(counter, Ordering::Relaxed);
+    use_rate(Rate::new(registers::counter_frequency()));
+}
+
+/// Uses the frequency of the counter that the device tree has, if any. It is there where firmware
+/// has set CNTFRQ wrong or not at all (Linux' binding arm,arch_timer). `false` if neither tells.
+pub(crate) fn use_frequency(told: Option<u32>) -> bool {
+    if let Some(frequency) = told {
+        use_rate(Rate::new(frequency));
+    }
+    told.is_some() || registers::counter_frequency() != 0
+}
+
+fn use_rate(rate: Rate) {
     TICK.store(rate.tick, Ordering::Relaxed);
     SHIFT.store(rate.shift, Ordering::Relaxed);
     INVERSE.store(rate.inverse, Ordering::Relaxed);

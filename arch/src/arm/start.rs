@@ -152,6 +152,9 @@ fn start_devices(found: &Discovered, info: &mut BootInfo) -> Result<(), BootErro
         warn(info, "the device tree names no timer: interrupt 27 is taken for it");
     }
     interrupts::set_trigger(timer.0, timer.1);
+    if !clock::use_frequency(found.timer_frequency) {
+        return Err(BootError::NoFrequency);
+    }
     clock::set_deadline(None);
     interrupts::use_timer(timer.0);
     if let Some(uart) = found.uart {

@@ -46,6 +46,8 @@ pub struct Discovered {
     pub gic: Option<Gic>,
     /// The interrupt of the virtual timer (CNTV).
     pub virtual_timer: Option<TimerIrq>,
+    /// Ticks of its counter in a second, not 0, where firmware does not tell the processor.
+    pub timer_frequency: Option<u32>,
     /// The PL011 that `stdout-path` names, otherwise the first one.
     pub uart: Option<Uart>,
     /// virtio-mmio slots, in the tree's order. A slot may be empty.
@@ -74,6 +76,7 @@ impl Default for Discovered {
             seed: Vec::new(),
             gic: None,
             virtual_timer: None,
+            timer_frequency: None,
             uart: None,
             virtio: Vec::new(),
             rtc: None,

@@ -7,6 +7,7 @@ use core::array;
 pub(super) enum Name {
     AddressCells,
     BootArguments,
+    ClockFrequency,
     Compatible,
     DeviceType,
     InitrdEnd,
@@ -32,6 +33,7 @@ impl Name {
             b"#interrupt-cells" => Self::InterruptCells,
             b"#size-cells" => Self::SizeCells,
             b"bootargs" => Self::BootArguments,
+            b"clock-frequency" => Self::ClockFrequency,
             b"compatible" => Self::Compatible,
             b"device_type" => Self::DeviceType,
             b"interrupts" => Self::Interrupts,

@@ -233,6 +233,9 @@ impl Survey<'_> {
                 // Secure, non-secure, virtual, hypervisor: Linux' binding arm,arch_timer.
                 b"arm,armv8-timer" | b"arm,armv7-timer" => {
                     self.found.virtual_timer = interrupt(node.get(Name::Interrupts), 2);
+                    self.found.timer_frequency = number(node.get(Name::ClockFrequency))
+                        .and_then(|frequency| u32::try_from(frequency).ok())
+                        .filter(|&frequency| frequency != 0);
                 }
                 b"arm,psci-1.0" | b"arm,psci-0.2" => self.set_conduit(node.get(Name::Method)),
                 b"xen,xen" => {

@@ -236,6 +236,28 @@ fn a_xen_guest_finds_its_hypervisor() {
 }
 
 #[test]
+fn the_timer_may_have_a_frequency() {
+    let frequency = |value: &[u8]| {
+        let found = discover(tree(|writer| {
+            node(writer, "timer", |writer| {
+                writer.property_string("compatible", "arm,armv8-timer").unwrap();
+                writer.property("clock-frequency", value).unwrap();
+            });
+            // That of another device.
+            node(writer, "clock", |writer| {
+                writer.property_string("compatible", "fixed-clock").unwrap();
+                writer.property_u32("clock-frequency", 1).unwrap();
+            });
+        }));
+        found.unwrap().timer_frequency
+    };
+    assert_eq!(frequency(&24_000_000_u32.to_be_bytes()), Some(24_000_000));
+    for nonsense in [&[][..], &[0; 4], &[1; 3], &[1; 8]] {
+        assert_eq!(frequency(nonsense), None);
+    }
+}
+
+#[test]
 fn devices_that_make_no_sense_are_left_out_with_a_warning() {
     let found = discover(tree(|writer| {
         node(writer, "virtio@1", |writer| {
