@@ -52,7 +52,9 @@ fn rate() -> Rate {
     }
 }
 
-/// Uses the PL031 real-time clock at `range`.
+/// Uses the PL031 real-time clock at `range`, which is that of [`Discovered::rtc`].
+///
+/// [`Discovered::rtc`]: crate::fdt::Discovered::rtc
 pub(crate) fn use_rtc(range: PhysRange) {
     // ARM DDI 0224: the first register, RTCDR, counts seconds.
     if let Ok(registers) = mmu::map_device(range) {
@@ -101,7 +103,7 @@ pub fn wall_clock() -> Option<u64> {
     let mut epoch = EPOCH.load(Ordering::Relaxed);
     if epoch == 0 {
         // SAFETY: the pointer comes from `map_device`, so it is device memory, mapped for ever, and
-        // the range of a PL031 is larger than its first register.
+        // discovery has found the first register in it, aligned.
         let data: UniqueMmioPointer<'_, ReadPure<u32>> = unsafe { UniqueMmioPointer::new(pointer) };
         let seconds = SharedMmioPointer::from(data).read();
         epoch = (u64::from(seconds) * 1_000_000_000).saturating_sub(now()).max(1);

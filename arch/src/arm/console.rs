@@ -40,7 +40,7 @@ struct Registers {
     flags: ReadPure<u32>,
 }
 
-/// Uses the PL011 at `base` from now on, or nothing at all.
+/// Uses the PL011 at `base`, a multiple of 4, from now on, or nothing at all.
 pub(crate) fn use_uart(base: Option<PhysAddr>) {
     let registers = base
         .and_then(|base| PhysRange::new(base, size_of::<Registers>() as u64))
@@ -62,7 +62,8 @@ pub fn write(bytes: &[u8]) {
         return;
     };
     // SAFETY: the address comes from `map_device`, so it is device memory, mapped for ever, as
-    // large as the registers. The serial driver may use them too: every access is one 32-bit
+    // large as the registers. It is aligned to 4, as the guess is and what discovery found
+    // (`Discovered::uart`). The serial driver may use them too: every access is one 32-bit
     // access, and at worst output of both is mixed.
     let mut registers = unsafe { UniqueMmioPointer::<Registers>::new(registers) };
     for byte in bytes {

@@ -48,17 +48,17 @@ pub struct Discovered {
     pub virtual_timer: Option<TimerIrq>,
     /// Ticks of its counter in a second, not 0, where firmware does not tell the processor.
     pub timer_frequency: Option<u32>,
-    /// The PL011 that `stdout-path` names, otherwise the first one.
+    /// The PL011 that `stdout-path` names, otherwise the first one. Its address is a multiple of 4.
     pub uart: Option<Uart>,
     /// virtio-mmio slots, in the tree's order. A slot may be empty.
     pub virtio: Vec<(VirtioMmio, Trigger), MAX_VIRTIO>,
-    /// Registers of a PL031 real-time clock.
+    /// Registers of a PL031 real-time clock: at least the first, at a multiple of 4.
     pub rtc: Option<PhysRange>,
     /// How PSCI is called.
     pub psci: Option<Conduit>,
     /// [`Hypervisor::Xen`] if the tree has its node, otherwise unknown.
     pub hypervisor: Hypervisor,
-    /// Where grant-table frames may be mapped, on Xen.
+    /// Where grant-table frames may be mapped, on Xen. Begins with a frame.
     pub xen_grant_region: Option<PhysRange>,
     /// The interrupt by which Xen announces events.
     pub xen_event: Option<TimerIrq>,

@@ -14,6 +14,9 @@ use crate::{PhysAddr, PhysRange, Uart, UartKind, VirtioMmio};
 const TOO_MANY_RESERVED: &str = "more than 32 reserved memory ranges; the others may be used";
 const BAD_RANGE: &str = "a memory range passes the end of the address space; left out";
 
+/// Bytes in a register of a UART or a clock, which are accessed at once.
+const WORD: u64 = 4;
+
 /// What a node means to its children.
 #[derive(Clone, Copy)]
 struct Bus {
@@ -209,7 +212,7 @@ impl Survey<'_> {
                 b"virtio,mmio" => self.add_virtio(range(), line()),
                 b"arm,pl011" => self.add_uart(name, UartKind::Pl011, range(), line()),
                 b"arm,sbsa-uart" => self.add_uart(name, UartKind::Sbsa, range(), line()),
-                b"arm,pl031" => self.found.rtc = self.found.rtc.or(range()),
+                b"arm,pl031" => self.add_rtc(range()),
                 b"arm,cortex-a15-gic" | b"arm,cortex-a7-gic" | b"arm,gic-400" => {
                     let gic = range().zip(range());
                     self.add_gic(
@@ -240,7 +243,7 @@ impl Survey<'_> {
                 b"arm,psci-1.0" | b"arm,psci-0.2" => self.set_conduit(node.get(Name::Method)),
                 b"xen,xen" => {
                     self.found.hypervisor = crate::Hypervisor::Xen;
-                    self.found.xen_grant_region = range();
+                    self.found.xen_grant_region = self.pages(range());
                     self.found.xen_event = line();
                 }
                 _ => continue,
@@ -265,11 +268,29 @@ impl Survey<'_> {
         registers: Option<PhysRange>,
         line: Option<TimerIrq>,
     ) {
-        let Some(registers) = registers else {
-            return self.warn("a UART without registers; left out");
+        let Some(registers) = registers.filter(|range| range.start().0.is_multiple_of(WORD)) else {
+            return self.warn("a UART without registers, or with misaligned ones; left out");
         };
         let uart = Uart { kind: kind(registers.start()), irq: line.map(|line| line.irq) };
         let _ = self.uarts.push((name, uart));
+    }
+
+    fn add_rtc(&mut self, registers: Option<PhysRange>) {
+        let has_a_word =
+            |range: &PhysRange| range.start().0.is_multiple_of(WORD) && range.size() >= WORD;
+        match registers.filter(has_a_word) {
+            None => self.warn("a clock without registers, or with misaligned ones; left out"),
+            registers => self.found.rtc = self.found.rtc.or(registers),
+        }
+    }
+
+    /// The region of Xen, which has whole pages.
+    fn pages(&mut self, region: Option<PhysRange>) -> Option<PhysRange> {
+        let pages = region.filter(|range| range.start() == range.start().frame_start());
+        if pages != region {
+            self.warn("Xen's region does not begin with a page; left out");
+        }
+        pages
     }
 
     fn add_gic(&mut self, node: &Properties, gic: Option<Gic>) {

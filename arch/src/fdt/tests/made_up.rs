@@ -236,6 +236,32 @@ fn a_xen_guest_finds_its_hypervisor() {
 }
 
 #[test]
+fn registers_that_are_no_words_are_left_out() {
+    let found = |compatible: &str, reg: [u64; 2]| {
+        discover(tree(|writer| {
+            node(writer, "device", |writer| {
+                writer.property_string("compatible", compatible).unwrap();
+                writer.property_array_u64("reg", &reg).unwrap();
+            });
+        }))
+        .unwrap()
+    };
+    assert_eq!(found("arm,pl031", [0x901_0ffc, 4]).rtc, Some(range(0x901_0ffc, 4)));
+    for reg in [[0x901_0ffe, 1], [0x901_0ffe, 0x1000], [0x901_0000, 3], [0x901_0000, 0]] {
+        let found = found("arm,pl031", reg);
+        assert_eq!((found.rtc, found.warnings.len()), (None, 1), "{reg:x?}");
+    }
+    for uart in ["arm,pl011", "arm,sbsa-uart"] {
+        assert!(found(uart, [0x900_0004, 1]).uart.is_some());
+        let found = found(uart, [0x900_0002, 0x1000]);
+        assert_eq!((found.uart, found.warnings.len()), (None, 1));
+    }
+    assert!(found("xen,xen", [0x3800_0000, 0x100_0000]).xen_grant_region.is_some());
+    let found = found("xen,xen", [0x3800_0004, 0x100_0000]);
+    assert_eq!((found.xen_grant_region, found.warnings.len()), (None, 1));
+}
+
+#[test]
 fn the_timer_may_have_a_frequency() {
     let frequency = |value: &[u8]| {
         let found = discover(tree(|writer| {
