@@ -9,8 +9,19 @@ const HYPERVISOR_BASE: u32 = 0x4000_0000;
 
 /// Reads a leaf, or `None` if the processor does not have it.
 pub(super) fn leaf(number: u32, sub: u32) -> Option<CpuidResult> {
-    (number <= __cpuid_count(number & 0xf000_0000, 0).eax).then(|| __cpuid_count(number, sub))
+    (number <= __cpuid_count(range_of(number), 0).eax).then(|| __cpuid_count(number, sub))
 }
+
+/// The leaf that tells the last one of its range: of those of hypervisors there may be several.
+const fn range_of(number: u32) -> u32 {
+    match number & 0xf000_0000 {
+        HYPERVISOR_BASE => number & !0xff,
+        base => base,
+    }
+}
+
+const _: () = assert!(range_of(0x4000_0101) == 0x4000_0100 && range_of(0x4000_0010) == 0x4000_0000);
+const _: () = assert!(range_of(0x15) == 0 && range_of(0x8000_0008) == 0x8000_0000);
 
 fn bit(value: Option<u32>, bit: u32) -> bool {
     value.is_some_and(|value| value & (1 << bit) != 0)
