@@ -1,9 +1,9 @@
 //! Learns the rate of the TSC from a timer of known rate, while both do their work.
 //!
-//! The APIC timer counts nanoseconds but is started anew for each deadline, so no single reading
-//! tells the time since boot. Instead every stretch from one start to the next gives a pair, ticks of
-//! the TSC and nanoseconds of the timer; the sums of the pairs give the rate, and the moments between
-//! stretches, which belong to neither sum, do no harm.
+//! The APIC timer counts nanoseconds, or tens of them on Xen, but is started anew for each deadline,
+//! so no single reading tells the time since boot. Instead every stretch from one start to the next
+//! gives a pair, ticks of the TSC and nanoseconds of the timer; the sums of the pairs give the rate,
+//! and the moments between stretches, which belong to neither sum, do no harm.
 //!
 //! No reading of two clocks is sharp: between them the hypervisor may even stop the guest. But the TSC
 //! before and after tells how sharp it is. So each sum carries its doubt, and a stretch counts only if
@@ -36,8 +36,8 @@ pub struct Reading {
 pub struct Stretch {
     /// When it started, and the count that it started with.
     pub start: Reading,
-    /// A count is 2^shift nanoseconds.
-    pub shift: u32,
+    /// Nanoseconds of a count.
+    pub unit: u32,
     /// From zero the counter starts again; otherwise it stays there.
     pub again: bool,
 }
@@ -87,9 +87,9 @@ impl Stretch {
     /// what is `known`; `None` if that does not tell.
     fn until(&self, end: Reading, known: &Passed) -> Option<Passed> {
         let ticks = end.tsc.saturating_sub(self.start.tsc);
-        let initial = self.start.count;
-        let in_period = u64::from(initial.saturating_sub(end.count)) << self.shift;
-        let period = (u64::from(initial) + 1) << self.shift;
+        let (initial, unit) = (self.start.count, u64::from(self.unit));
+        let in_period = u64::from(initial.saturating_sub(end.count)).saturating_mul(unit);
+        let period = (u64::from(initial) + 1).saturating_mul(unit);
         let nanoseconds = if !self.again {
             (end.count != 0).then_some(in_period)?
         } else if !known.is_certain(USEFUL) {
@@ -105,7 +105,7 @@ impl Stretch {
             in_period.checked_add(periods.checked_mul(period)?)?
         };
         // A count may be about to change when it is read.
-        let count = ticks.saturating_mul(1 << self.shift).checked_div(nanoseconds)?;
+        let count = ticks.saturating_mul(unit).checked_div(nanoseconds)?;
         let doubt = self.start.took.saturating_add(end.took).saturating_add(count);
         Some(Passed { ticks, nanoseconds, doubt })
     }
@@ -184,7 +184,7 @@ impl Calibration {
 mod tests {
     use super::*;
 
-    /// A machine with a TSC of `hertz` and a timer of 1 GHz.
+    /// A machine with a TSC of `hertz`.
     struct Machine {
         hertz: u64,
         time: u64,
@@ -197,18 +197,18 @@ mod tests {
         }
 
         /// Starts the timer between two readings of the TSC, with these pauses between.
-        fn start(&mut self, initial: u32, shift: u32, again: bool, pauses: [u64; 2]) -> Stretch {
+        fn start(&mut self, initial: u32, unit: u32, again: bool, pauses: [u64; 2]) -> Stretch {
             let before = self.tsc();
             self.time += pauses[0];
             self.started = self.time;
             self.time += pauses[1];
             let took = self.tsc() - before;
             let start = Reading { tsc: before + took / 2, took, count: initial };
-            Stretch { start, shift, again }
+            Stretch { start, unit, again }
         }
 
         fn read(&self, stretch: &Stretch) -> Reading {
-            let counts = (self.time - self.started) >> stretch.shift;
+            let counts = (self.time - self.started) / u64::from(stretch.unit);
             let initial = u64::from(stretch.start.count);
             let count = if stretch.again {
                 initial - counts % (initial + 1)
@@ -223,16 +223,17 @@ mod tests {
         (rate.nanoseconds(hertz) as f64 / 1e9 - 1.0).abs()
     }
 
-    /// Runs rounds of a deadline each: set for `set(round)`, replaced after `lasts(round)`.
+    /// Runs rounds of a deadline each, with a timer whose tick is so many nanoseconds: set for
+    /// `set(round)`, replaced after `lasts(round)`.
     fn learn(
-        hertz: u64,
+        (hertz, tick): (u64, u32),
         rounds: u64,
         set: impl Fn(u64) -> u32,
         lasts: impl Fn(u64) -> u64,
         pauses: impl Fn(u64) -> [u64; 2],
     ) -> Rate {
         let mut machine = Machine { hertz, time: 77, started: 0 };
-        let mut stretch = machine.start(u32::MAX, 4, true, [100, 100]);
+        let mut stretch = machine.start(u32::MAX, 16 * tick, true, [100, 100]);
         let mut calibration = Calibration::new(stretch);
         machine.time += 300_000;
         calibration.look(machine.read(&stretch));
@@ -241,7 +242,7 @@ mod tests {
             machine.time += lasts(round);
             let end = machine.read(&stretch);
             let initial = set(round);
-            stretch = machine.start(initial, 0, initial > 1_000_000, pauses(round));
+            stretch = machine.start(initial / tick, tick, initial > 1_000_000, pauses(round));
             calibration.restart(Some(end), stretch);
         }
         calibration.rate().unwrap()
@@ -249,11 +250,12 @@ mod tests {
 
     #[test]
     fn the_rate_is_found_across_deadlines() {
-        for hertz in [10_000_000, 1_000_000_000, 2_893_202_001, 5_700_000_000] {
+        let machines = [10_000_000, 1_000_000_000, 2_893_202_001, 5_700_000_000];
+        for (hertz, tick) in machines.into_iter().flat_map(|hertz| [(hertz, 1), (hertz, 10)]) {
             let set = |round| if round % 3 == 0 { 999_999 } else { 20_000_000 };
             let lasts = |round| 1_000_000 * (round % 7) + 12_345;
-            let rate = learn(hertz, 4000, set, lasts, |_| [300, 300]);
-            assert!(error(rate, hertz) < 1e-5, "{hertz}: {}", error(rate, hertz));
+            let rate = learn((hertz, tick), 4000, set, lasts, |_| [300, 300]);
+            assert!(error(rate, hertz) < 1e-5, "{hertz}, {tick}: {}", error(rate, hertz));
         }
     }
 
@@ -265,14 +267,14 @@ mod tests {
             19 => [300, 20_000_000],
             _ => [300, 300],
         };
-        let rate = learn(hertz, 10_000, |_| 3_000_000, |_| 300_000, pauses);
+        let rate = learn((hertz, 1), 10_000, |_| 3_000_000, |_| 300_000, pauses);
         assert!(error(rate, hertz) < 0.002, "{}", error(rate, hertz));
     }
 
     #[test]
     fn deadlines_that_are_always_reached_teach() {
         let hertz = 2_600_000_000;
-        let rate = learn(hertz, 500, |_| 3_000_000, |_| 3_010_000, |_| [300, 300]);
+        let rate = learn((hertz, 1), 500, |_| 3_000_000, |_| 3_010_000, |_| [300, 300]);
         assert!(error(rate, hertz) < 1e-4, "{}", error(rate, hertz));
     }
 
@@ -280,7 +282,7 @@ mod tests {
     fn an_ambiguous_stretch_is_left_out() {
         let start = Reading { tsc: 0, took: 0, count: 999 };
         let at = |tsc, count| Reading { tsc, took: 0, count };
-        let again = Stretch { start, shift: 0, again: true };
+        let again = Stretch { start, unit: 1, again: true };
         let known = Passed { ticks: 1_000_000, nanoseconds: 1_000_000, doubt: 1000 };
         assert_eq!(again.until(at(1_000_000, 500), &known), None);
         assert_eq!(again.until(at(499, 500), &Passed::NOTHING), None);
@@ -295,8 +297,9 @@ mod tests {
         let readings = [(0, 0, 0), (u64::MAX, u64::MAX, u32::MAX), (u64::MAX, 0, 1), (1, 1, 1)]
             .map(|(tsc, took, count)| Reading { tsc, took, count });
         for again in [false, true] {
-            for (shift, first) in [0, 4, 7].into_iter().flat_map(|s| readings.map(|r| (s, r))) {
-                let stretch = |start| Stretch { start, shift, again };
+            let units = [1, 128, 1280].into_iter();
+            for (unit, first) in units.flat_map(|unit| readings.map(|reading| (unit, reading))) {
+                let stretch = |start| Stretch { start, unit, again };
                 let mut calibration = Calibration::new(stretch(first));
                 for end in readings.into_iter().flat_map(|end| [first, end, end]) {
                     calibration.look(end);

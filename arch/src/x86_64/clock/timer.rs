@@ -114,7 +114,8 @@ pub(super) fn start(count: u32, divider: Divider, run: Run) -> Stretch {
     if run != Run::Once {
         set_vector(run);
     }
-    Stretch { start, shift: divider.shift, again: run != Run::Once }
+    let unit = TICK.load(Ordering::Relaxed) << divider.shift;
+    Stretch { start, unit, again: run != Run::Once }
 }
 
 /// Starts the counter with `count`, again if something came between that and reading the TSC.
