@@ -42,6 +42,11 @@ pub fn interrupt_acknowledged() {
     barrier::dsb(barrier::SY);
 }
 
+/// Makes what was written to system registers take effect before the next instruction.
+pub fn synchronize() {
+    barrier::isb(barrier::SY);
+}
+
 /// Affinity of this CPU, as GICv3 registers hold it: Aff3 in bits 39 to 32, Aff2 to Aff0 in 23 to 0.
 pub fn affinity() -> u64 {
     MPIDR_EL1.get() & 0x00ff_00ff_ffff

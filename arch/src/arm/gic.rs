@@ -277,6 +277,7 @@ fn new_v3(distributor: PhysRange, redistributors: PhysRange) -> Result<Controlle
     let mut distributor = GicDistributor::new(gicd);
     let mut redistributor = find_redistributor(redistributors)?;
     GicCpuInterface::enable_system_register_el1();
+    registers::synchronize();
     // An error means that it is awake already.
     let _ = redistributor.mark_core_awake();
     // Affinity routing and group 1: the bits have the same place in all security states.

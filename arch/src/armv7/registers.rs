@@ -59,6 +59,11 @@ pub fn interrupt_acknowledged() {
     dsb();
 }
 
+/// Makes what was written to system registers take effect before the next instruction.
+pub fn synchronize() {
+    isb();
+}
+
 /// Affinity of this CPU, as GICv3 registers hold it: Aff2 to Aff0 in bits 23 to 0.
 pub fn affinity() -> u64 {
     u64::from(Mpidr::read().0 & 0x00ff_ffff)
