@@ -141,6 +141,10 @@ in_svc:
     mov     r0, r4
     add     r1, r4, r6
     bl      clean_invalidate
+    // Stale lines must not be written over the copy later.
+    mov     r0, r3
+    add     r1, r3, r6
+    bl      clean_invalidate
     // Upwards, so the copy runs from the end to the start.
     add     r6, r6, #3
     bic     r6, r6, #3
