@@ -63,7 +63,9 @@ entry:
     mov     x0, #0x33ff                     // CPTR_EL2: RES1 bits only
     msr     cptr_el2, x0
     msr     hstr_el2, xzr
-    msr     mdcr_el2, xzr
+    mrs     x0, mdcr_el2
+    and     x0, x0, #0x1f                   // HPMN: how many event counters there are, never 0
+    msr     mdcr_el2, x0
     mrs     x0, midr_el1
     msr     vpidr_el2, x0
     mrs     x0, mpidr_el1
