@@ -44,7 +44,7 @@ const DEVICE_END: usize = DEVICE_BASE + DEVICE_SIZE;
 pub enum MapError {
     /// The page tables are sealed: start-up is over.
     Sealed,
-    /// No frame is left for another page table.
+    /// No frame of those set aside is left for another page table.
     OutOfTables,
     /// The device window is full.
     OutOfWindow,
@@ -56,7 +56,10 @@ impl fmt::Display for MapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sealed => "page tables are sealed; map devices while the guest starts",
-            Self::OutOfTables => "no frame is left for page tables; give the guest more memory",
+            Self::OutOfTables => {
+                "no page table is left for devices; map less of each, or raise DEVICE_TABLES in \
+                 arch/src/x86_64/mmu/direct.rs"
+            }
             Self::OutOfWindow => "the device window is full; use fewer devices",
             Self::BadRange => "these addresses cannot belong to a device",
         })
@@ -199,7 +202,7 @@ impl State {
         })
     }
 
-    /// Maps `frames` behind what is taken of the window.
+    /// Maps `frames` behind what is taken of the window: all of them, or none.
     fn add_device(&mut self, frames: PhysRange, flags: Flags) -> Result<usize, MapError> {
         let size = usize::try_from(frames.size()).map_err(|_| MapError::OutOfWindow)?;
         if size > DEVICE_SIZE - self.device_used {
@@ -210,9 +213,16 @@ impl State {
             (first..).step_by(PAGE_SIZE).zip((frames.start().0..frames.end().0).step_by(PAGE_SIZE))
         {
             let run = Run { level: Level::Page, start: PhysAddr(frame), pages: 1 };
-            // SAFETY: not sealed; nothing is mapped in the window from `device_used` on, or what a
-            // failed call left there, which nobody was told of; and the frames are not memory.
-            unsafe { self.tables.map(page, run, flags)? };
+            // SAFETY: not sealed; nothing is mapped in the window from `device_used` on, as a call
+            // that fails leaves nothing there; and the frames are not memory.
+            if let Err(error) = unsafe { self.tables.map(page, run, flags) } {
+                for mapped in (first..page).step_by(PAGE_SIZE) {
+                    // SAFETY: not sealed; its table exists, as it was mapped above; and nobody was
+                    // told of it.
+                    unsafe { tables::set_page(mapped, 0) };
+                }
+                return Err(error);
+            }
         }
         self.device_used += size;
         Ok(first)
