@@ -7,19 +7,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::arch::Arch;
 use crate::debian::{self, Packages};
-use crate::{setup, shared, tools, ui};
+use crate::{shared, ui};
 
 mod dom0;
 mod dom0less;
 mod domain;
+mod exec;
 mod hardware;
 mod kernels;
 mod libraries;
@@ -29,6 +28,7 @@ mod monitor;
 mod parts;
 mod programs;
 mod session;
+mod shell;
 mod snapshot;
 
 pub use dom0less::{DirectEnding, Dom0less};
@@ -45,7 +45,8 @@ pub use session::{CONSOLE_FILE, Session};
   cargo xtask lab shell                 a prompt of dom0, where xl and xenstore-ls work
   cargo xtask lab shell --arch aarch64 --gic 3
   cargo xtask lab shell --arch armv7    Xen of 32 bits
-  cargo xtask xl-cfg hello > hello.cfg  for the next one; it builds the image, too
+  cargo xtask xl-cfg hello > hello.cfg  for the next ones; it builds the image, too
+  cargo xtask lab shell --file hello.cfg --file target/mayfly/x86_64/dev/hello
   cargo xtask lab exec 'xl create hello.cfg && xl list' --file hello.cfg \\
       --file target/mayfly/x86_64/dev/hello
 
@@ -64,9 +65,9 @@ enum What {
     /// Fetches and assembles what the lab boots; the last line is where it is.
     Build(Hardware),
     /// Boots and gives a prompt of dom0.
-    Shell(Hardware),
+    Shell(shell::Shell),
     /// Boots, has dom0 run a command, and ends with its exit status.
-    Exec(Exec),
+    Exec(exec::Exec),
 }
 
 /// An architecture that the lab's Xen can have.
@@ -108,52 +109,10 @@ impl Options {
             What::Build(hardware) => {
                 println!("{}", Lab::prepare(hardware.arch)?.directory.display());
             }
-            What::Shell(hardware) => shell(hardware)?,
+            What::Shell(shell) => shell.execute()?,
             What::Exec(exec) => return exec.execute(),
         }
         Ok(0)
-    }
-}
-
-/// Boots, with the terminal as the console of dom0.
-fn shell(hardware: &Hardware) -> Result<()> {
-    setup::programs(&[hardware.arch.arch().qemu()])?;
-    let lab = Lab::prepare(hardware.arch)?;
-    ui::progress("Booting", format_args!("Xen and dom0 on {}", hardware.arch.arch()));
-    let mut qemu: Command = machine::command(&lab, hardware, true);
-    qemu.args(["-serial", "mon:stdio"]);
-    tools::run(&mut qemu)
-}
-
-/// What dom0 does.
-#[derive(Args)]
-struct Exec {
-    /// A command of dom0's shell.
-    command: String,
-    /// Puts FILE into dom0, where the command is run; may be repeated.
-    #[arg(long = "file", value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// How long the command may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = session::PATIENCE.as_secs())]
-    timeout: u64,
-    #[command(flatten)]
-    hardware: Hardware,
-}
-
-impl Exec {
-    fn execute(&self) -> Result<u8> {
-        setup::programs(&[self.hardware.arch.arch().qemu()])?;
-        let lab = Lab::prepare(self.hardware.arch)?;
-        ui::progress("Booting", format_args!("Xen and dom0 on {}", self.hardware.arch.arch()));
-        let mut session = Session::start(&lab, &self.hardware)?;
-        for file in &self.files {
-            let name = file.file_name().context("a file has a name")?.to_string_lossy();
-            session.send_file(&tools::quote(&name), file)?;
-        }
-        session.patience = Duration::from_secs(self.timeout);
-        let output = session.run(&self.command)?;
-        print!("{}", output.text());
-        Ok(u8::try_from(output.status).unwrap_or(1))
     }
 }
 

@@ -91,14 +91,19 @@ fn counts_with_gicv2(arch: Arch) -> Result<()> {
     run.end()?.with(0)?.saying("tick 3").map(drop)
 }
 
-/// `lab shell` is the console of dom0: what is typed is run, until it is switched off.
+/// `lab shell` is the console of dom0: what is typed is run, with the files that were given, until it
+/// is switched off.
 fn has_a_prompt() -> Result<()> {
-    let mut shell = Typed::start(xtask(&["lab", "shell"])?, Stdio::piped())?;
+    let (config, image) = configured("hello", Arch::X86_64, &[])?;
+    let config = config.path().to_str().context("a path is not UTF-8")?;
+    let words = ["lab", "shell", "--file", config, "--file", &image];
+    let mut shell = Typed::start(xtask(&words)?, Stdio::piped())?;
     shell.until("prompt", |text, _| text.contains(PROMPT).then_some(()))?;
-    shell.type_line("xl list && echo $((6 * 7)) domains")?;
+    // What is typed before the guest has ended would be for the guest.
+    shell.type_line("xl create -c xl-cfg; xl list && echo $((6 * 7)) domains")?;
     shell.until("answer", |text, _| text.contains("\n42 domains").then_some(()))?;
     shell.type_line("poweroff -f")?;
-    shell.end()?.with(0)?.saying("Domain-0").map(drop)
+    shell.end()?.with(0)?.saying("Domain-0")?.saying(GREETING).map(drop)
 }
 
 /// The prompt of dom0, in the directory where guests are.
