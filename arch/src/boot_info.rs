@@ -1,5 +1,7 @@
 //! What discovery found out about the machine, in one form for every way of booting.
 
+use core::fmt::{self, Display, Formatter};
+
 use heapless::Vec;
 
 use crate::{PhysAddr, PhysRange};
@@ -47,6 +49,18 @@ pub enum Hypervisor {
     Unix,
     /// Nothing that could be recognised.
     Unknown,
+}
+
+impl Display for Hypervisor {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcg => "QEMU",
+            Self::Kvm => "KVM",
+            Self::Xen => "Xen",
+            Self::Unix => "Unix",
+            Self::Unknown => "no hypervisor known",
+        })
+    }
 }
 
 /// A device that discovery found, before any driver has looked at it.

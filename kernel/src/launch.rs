@@ -19,7 +19,7 @@ pub(crate) type MainFuture = Pin<Box<dyn Future<Output = ExitStatus>>>;
 /// Says what this is and what it runs on, and repeats what discovery complained of.
 pub(crate) fn greet(info: &BootInfo) {
     log::info!(
-        "Mayfly {} on {} ({:?}), {} KiB of memory",
+        "Mayfly {} on {} ({}), {} KiB of memory",
         env!("CARGO_PKG_VERSION"),
         mayfly_arch::NAME,
         info.hypervisor,
