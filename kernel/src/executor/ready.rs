@@ -3,15 +3,14 @@
 //! A pushed task is linked by its number, so pushing allocates nothing and takes no lock: the
 //! queue is a stack of numbers that the executor takes as a whole and reverses.
 
-use alloc::{sync::Arc, task::Wake, vec::Vec};
+use alloc::{sync::Arc, task::Wake};
 use core::{
-    cell::RefCell,
-    mem::{self, MaybeUninit},
+    mem::MaybeUninit,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use super::slab::NONE;
-use crate::memory::{OutOfMemory, try_box, try_reserve};
+use crate::memory::{OutOfMemory, try_box};
 
 /// Tasks that were woken and not looked at since, newest first.
 pub(super) struct ReadyQueue {
@@ -80,16 +79,6 @@ impl TaskWaker {
         }))
     }
 
-    /// Gives up the executor's share of it. While somebody else has one, perhaps a driver whose
-    /// interrupt handler wakes the task that has ended, it is kept: the last one to have it frees it,
-    /// and a handler must not free anything.
-    pub(super) fn release(self: Arc<Self>) {
-        if Arc::strong_count(&self) > 1 {
-            // A thread of the host that ends may have no list any more. It has no handlers either.
-            let _ = LINGERING.try_with(|lingering| lingering.borrow_mut().keep(self));
-        }
-    }
-
     /// Puts a new task into the queue for the first time.
     pub(super) fn start(&self) {
         self.queued.store(true, Ordering::Relaxed);
@@ -122,46 +111,6 @@ impl TaskWaker {
     pub(super) fn set_next(&self, next: u32) {
         self.next.store(next, Ordering::Relaxed);
     }
-}
-
-mayfly_arch::local! {
-    /// Of tasks that have ended, and whose places others have.
-    static LINGERING: RefCell<Lingering> = RefCell::new(Lingering { wakers: Vec::new() });
-}
-
-/// What others than the executor still have a share of.
-struct Lingering {
-    wakers: Vec<Arc<TaskWaker>>,
-}
-
-impl Lingering {
-    fn keep(&mut self, waker: Arc<TaskWaker>) {
-        if self.make_room() {
-            self.wakers.push(waker);
-        } else {
-            // Better lost than freed by an interrupt handler.
-            mem::forget(waker);
-        }
-    }
-
-    /// Makes room for another one, of those that nobody else has any more, or else of memory. Looking
-    /// at all of them costs little for each that is kept, because as many as have stayed fit in before
-    /// the next look.
-    fn make_room(&mut self) -> bool {
-        if self.wakers.len() == self.wakers.capacity() {
-            self.wakers.retain(|waker| Arc::strong_count(waker) > 1);
-            let wanted = self.wakers.len().max(1);
-            // If there is not as much, the place of one that has gone will do.
-            let _ = try_reserve(&mut self.wakers, wanted, "the wakers of ended tasks");
-        }
-        self.wakers.len() < self.wakers.capacity()
-    }
-}
-
-/// How many wakers linger.
-#[cfg(test)]
-pub(super) fn lingering() -> usize {
-    LINGERING.with(|lingering| lingering.borrow().wakers.len())
 }
 
 impl Wake for TaskWaker {

@@ -121,6 +121,8 @@ impl Executor {
             if polls == POLLS_BETWEEN_TIMERS {
                 polls = 0;
                 time::fire_due();
+                #[cfg(target_os = "none")]
+                crate::memory::free_late_blocks();
                 #[cfg(not(target_os = "none"))]
                 cpu::look_for_interrupts();
             }

@@ -123,19 +123,10 @@ impl Task {
         let unused = |shared: &Arc<TaskWaker>| Arc::strong_count(shared) == 2;
         if self.waker.is_none() || !self.shared.as_ref().is_some_and(unused) {
             let shared = TaskWaker::new(index, queue)?;
-            self.release_waker();
             self.waker = Some(Waker::from(Arc::clone(&shared)));
             self.shared = Some(shared);
         }
         Ok(())
-    }
-
-    /// Gives up the waker, which others may have kept beyond the end of the task.
-    fn release_waker(&mut self) {
-        self.waker = None;
-        if let Some(shared) = self.shared.take() {
-            shared.release();
-        }
     }
 
     /// Makes a prepared entry a task and puts it into the ready queue. Without a future, it is the
@@ -225,12 +216,6 @@ impl Task {
             }
         };
         Some(TaskInfo { number, name: self.name, state, polls: self.polls })
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.release_waker();
     }
 }
 

@@ -1,4 +1,10 @@
-use std::{cell::RefCell, rc::Rc, sync::mpsc, thread, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use mayfly_arch::simulation;
 
@@ -345,50 +351,28 @@ fn a_hundred_thousand_sleepers_wake_in_order() {
     assert!(log.borrow().is_sorted());
 }
 
-/// Runs so many tasks to their end, and returns a waker of each.
-async fn wakers_of_ended_tasks(count: usize) -> Vec<std::task::Waker> {
-    let kept = Rc::new(RefCell::new(Vec::new()));
-    let tasks = (0..count).map(|_| {
-        let kept = Rc::clone(&kept);
-        spawn(poll_fn(move |cx| {
-            kept.borrow_mut().push(cx.waker().clone());
+#[test]
+fn who_keeps_the_waker_of_an_ended_task_wakes_no_other() {
+    run(async {
+        let kept = Rc::new(RefCell::new(None));
+        let keep = Rc::clone(&kept);
+        let ends = spawn(poll_fn(move |cx| {
+            *keep.borrow_mut() = Some(cx.waker().clone());
             Poll::Ready(())
-        }))
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
-    }
-    kept.take()
-}
-
-#[test]
-fn who_keeps_the_waker_of_an_ended_task_is_not_the_last_to_have_it() {
-    run(async {
-        let kept = wakers_of_ended_tasks(1).await;
-        assert_eq!(ready::lingering(), 0);
-        let others: Vec<_> = (0..4).map(|_| spawn(std::future::pending::<()>())).collect();
-        assert_eq!(ready::lingering(), 1, "the next task of its place has another waker");
-        kept.into_iter().for_each(std::task::Waker::wake);
-        drop(others);
-    });
-}
-
-#[test]
-fn the_wakers_of_places_that_are_given_back_linger_too() {
-    run(async {
-        let kept = wakers_of_ended_tasks(100).await;
-        assert!(ready::lingering() > 50, "{} linger", ready::lingering());
-        drop(kept);
-    });
-}
-
-#[test]
-fn wakers_do_not_linger_for_ever() {
-    run(async {
-        for _ in 0..100 {
-            // More than a chunk of places, which is given back each time.
-            drop(wakers_of_ended_tasks(100).await);
-        }
-        assert!(ready::lingering() <= 200, "{} linger", ready::lingering());
+        }));
+        ends.await.unwrap();
+        let polls = Rc::new(Cell::new(0));
+        // One of them has its place.
+        let others = [(); 4].map(|()| {
+            let polls = Rc::clone(&polls);
+            spawn(poll_fn(move |_| {
+                polls.set(polls.get() + 1);
+                Poll::<()>::Pending
+            }))
+        });
+        yield_now().await;
+        kept.take().expect("the task has run").wake();
+        yield_now().await;
+        assert_eq!(polls.get(), others.len());
     });
 }

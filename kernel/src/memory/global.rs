@@ -15,6 +15,7 @@ use super::{
     at_work::{AtWork, is_at_work},
     frames::FrameAllocator,
     heap::Heap,
+    late::LateBlocks,
 };
 
 struct Memory {
@@ -31,12 +32,23 @@ unsafe impl Sync for Global {}
 static GLOBAL: Global =
     Global(UnsafeCell::new(Memory { frames: FrameAllocator::new(), heap: Heap::new() }));
 
+/// Freed by interrupt handlers.
+static LATE: LateBlocks = LateBlocks::new();
+
 impl Global {
     #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut Memory) -> R) -> R {
         if in_interrupt() {
             refuse();
         }
+        // SAFETY: this is no interrupt handler.
+        unsafe { self.with_tables(f) }
+    }
+
+    /// # Safety
+    /// Not in an interrupt handler.
+    #[inline]
+    unsafe fn with_tables<R>(&self, f: impl FnOnce(&mut Memory) -> R) -> R {
         // SAFETY: the one vCPU is here and not in an interrupt handler, and no `f` in this file
         // comes back here, so this is the only reference. If one panics, nobody uses its reference any
         // more, and the report leaves the tables alone (`is_at_work`).
@@ -47,6 +59,7 @@ impl Global {
     #[cold]
     #[inline(never)]
     fn allocate_slowly(&self, layout: Layout) -> *mut u8 {
+        free_late_blocks();
         match self.with(|memory| memory.heap.allocate(layout, &mut memory.frames)) {
             Some(block) => block.as_ptr(),
             None => {
@@ -60,7 +73,14 @@ impl Global {
 #[cold]
 #[inline(never)]
 fn refuse() -> ! {
-    panic!("memory allocated or freed in an interrupt handler");
+    panic!("memory allocated in an interrupt handler");
+}
+
+/// Gives the heap what interrupt handlers have freed. Not for them.
+#[inline]
+pub(crate) fn free_late_blocks() {
+    // SAFETY: it was freed with this layout, and only put aside.
+    LATE.take(|block, layout| unsafe { GLOBAL.dealloc(block.as_ptr(), layout) });
 }
 
 /// Makes the RAM that nothing uses, `BootInfo::memory`, the memory of the guest.
@@ -124,11 +144,14 @@ unsafe impl GlobalAlloc for Global {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: a block that was allocated is not null; the caller allocated it here with this
-        // layout.
-        self.with(|memory| unsafe {
-            memory.heap.free(NonNull::new_unchecked(block), layout, &mut memory.frames)
-        });
+        // SAFETY: a block that was allocated is not null.
+        let block = unsafe { NonNull::new_unchecked(block) };
+        if in_interrupt() {
+            // SAFETY: the caller gives it up, and the heap's smallest blocks have 16 bytes.
+            return unsafe { LATE.put(block, layout) };
+        }
+        // SAFETY: this is no interrupt handler, and the caller allocated it here with this layout.
+        unsafe { self.with_tables(|memory| memory.heap.free(block, layout, &mut memory.frames)) };
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {

@@ -2,7 +2,8 @@
 //!
 //! All RAM that the image does not use belongs to the frame allocator (`frames.rs`), and the heap
 //! takes frames from it and gives them back (`heap/`). Pages for devices are page-aligned blocks of
-//! the heap, which are whole frames. Interrupt handlers neither allocate nor free.
+//! the heap, which are whole frames. Interrupt handlers do not
+//! allocate, and what they free comes back a little later (`late.rs`).
 //!
 //! `unsafe` is allowed in this folder. Everything in it but `global.rs` works on any memory, so that
 //! tests and Miri run it on the host; there the global allocator is the host's.
@@ -16,6 +17,8 @@ mod frames;
 mod global;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "only tests use it on the host"))]
 mod heap;
+#[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "only tests use it on the host"))]
+mod late;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "only tests use it on the host"))]
 mod runs;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "only tests use it on the host"))]
@@ -31,7 +34,7 @@ pub(crate) use balloon::Spare;
 pub(crate) use error::shrink;
 pub use error::{OutOfMemory, last_failure, try_box, try_reserve, try_room, try_vec, try_zeroed};
 #[cfg(target_os = "none")]
-pub(crate) use global::init;
+pub(crate) use global::{free_late_blocks, init};
 pub use mayfly_arch::PAGE_SIZE;
 
 /// How much memory there is, and how much of it is used.

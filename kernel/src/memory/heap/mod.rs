@@ -22,6 +22,10 @@ use super::{at_work::AtWork, source::FrameSource};
 /// Blocks of this size and more are always whole frames.
 const LARGEST_IN_ARENA: usize = 32 * 1024;
 
+/// So are those that are smaller than this and have an alignment that no class has: every block has
+/// room for what [`LateBlocks`](super::late::LateBlocks) writes there.
+const SMALLEST_IN_ARENA: usize = 16;
+
 /// All blocks of the heap.
 pub(super) struct Heap {
     small: SmallBlocks,
@@ -51,7 +55,8 @@ impl Home {
         let frames = size.div_ceil(PAGE_SIZE).max(1);
         // A layout is never so large that rounding up would overflow.
         let waste = frames * PAGE_SIZE - size;
-        if size < LARGEST_IN_ARENA && waste > size / 8 && align < PAGE_SIZE {
+        let is_for_arena = (SMALLEST_IN_ARENA..LARGEST_IN_ARENA).contains(&size);
+        if is_for_arena && waste > size / 8 && align < PAGE_SIZE {
             return Self::Arena;
         }
         Self::Frames(frames, align.div_ceil(PAGE_SIZE))

@@ -225,3 +225,13 @@ proptest! {
         fixture.free_all();
     }
 }
+
+#[test]
+fn the_smallest_blocks_are_in_no_arena_whatever_their_alignment() {
+    for align in (0..=16).map(|power| 1 << power) {
+        for size in 1..SMALLEST_IN_ARENA {
+            let home = Home::of(Layout::from_size_align(size, align).unwrap());
+            assert!(!matches!(home, Home::Arena), "{size} bytes at a multiple of {align}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //@ machine: microvm gic3 xen
 //@ disk: 1M
 //@ dies: 101
-//@ report: panic: memory allocated or freed in an interrupt handler
+//@ report: panic: memory allocated in an interrupt handler
 //@ report: interrupt_allocates::allocate
 //@ report: kernel/src/interrupts.rs
 //@ report: kernel/src/executor
