@@ -91,8 +91,7 @@ pub trait NetDevice {
         None
     }
 
-    /// Takes the next received frame. Frames that the driver finds malformed are dropped and
-    /// counted, not returned.
+    /// Takes the next received frame. Frames that the driver finds malformed are dropped.
     fn receive(&mut self) -> Option<Received>;
 
     /// How many frames `transmit` takes right now. Frames that have left are freed first.

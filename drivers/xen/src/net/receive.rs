@@ -63,8 +63,6 @@ pub(super) struct Receiver {
     wanted: usize,
     /// Responses since the ring was last found empty.
     burst: usize,
-    /// Frames that came with an error, or made no sense.
-    pub(super) dropped: u64,
 }
 
 impl Receiver {
@@ -75,7 +73,7 @@ impl Receiver {
         pool: Rc<dyn FramePool>,
     ) -> Self {
         let slots = (0..SLOTS).map(|_| None).collect();
-        let (posted, taken, least, burst, dropped) = (0, 0, LEAST, 0, 0);
+        let (posted, taken, least, burst) = (0, 0, LEAST, 0);
         let (assembler, wanted) = (Assembler::new(), FIRST);
         let mut receiver = Self {
             ring,
@@ -89,7 +87,6 @@ impl Receiver {
             least,
             wanted,
             burst,
-            dropped,
         };
         receiver.refill();
         receiver
@@ -156,8 +153,8 @@ impl Receiver {
                 Outcome::Frame(received) if self.held() >= self.least => return Ok(Some(received)),
                 // Its page is the next to be posted.
                 Outcome::Frame(received) => drop(received),
-                Outcome::Dropped => self.dropped += 1,
-                Outcome::More => {}
+                // A dropped one came with an error, or makes no sense.
+                Outcome::Dropped | Outcome::More => {}
             }
         }
         Ok(None)
