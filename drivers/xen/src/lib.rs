@@ -34,6 +34,7 @@ extern crate std;
 
 pub mod balloon;
 pub mod block;
+mod breaks;
 pub mod bus;
 mod byte_ring;
 pub mod channel;

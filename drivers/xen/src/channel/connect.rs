@@ -10,6 +10,7 @@ use core::cell::RefCell;
 use super::{Channel, ChannelError, Connection};
 use crate::{
     Sharing,
+    breaks::Breaks,
     bus::{self, ConnectError, Connector, Line, Minder, Node, Offer, Seen, granted_page},
     grants::{DomainId, GrantTable},
     store::Store,
@@ -65,7 +66,7 @@ pub async fn open(
     let directory = find(store, name).await?;
     let connector = ChannelConnector { sharing };
     let ((), session, minder) = bus::start(store, &directory, connector).await?;
-    Ok((Channel { session }, minder))
+    Ok((Channel { session, breaks: Breaks::default() }, minder))
 }
 
 /// The directory of the console of this name.

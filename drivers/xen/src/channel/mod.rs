@@ -22,6 +22,7 @@ use mayfly_device::DeviceError;
 
 pub use self::{connect::open, error::ChannelError};
 use crate::{
+    breaks::Breaks,
     bus::Session,
     byte_ring::{BadIndex, Consumer, Producer},
     event_channel::EventChannel,
@@ -39,6 +40,7 @@ const INDICES: usize = 0xc00;
 /// known. When the back end goes and comes back, what was in the ring is lost.
 pub struct Channel {
     session: Session<Connection>,
+    breaks: Breaks,
 }
 
 /// What it uses while its back end is there.
@@ -103,6 +105,9 @@ impl Channel {
         cx: &mut Context<'_>,
         attempt: impl FnOnce(&mut Connection) -> Result<Option<T>, BadIndex>,
     ) -> Poll<Result<T, ChannelError>> {
+        if self.breaks.is_due(cx) {
+            return Poll::Pending;
+        }
         self.session.watch(cx);
         if self.session.has_news() {
             self.session.accept();

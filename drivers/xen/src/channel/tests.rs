@@ -96,25 +96,38 @@ struct Console<'a> {
     channel: Box<Channel>,
     end: Rc<Cell<Option<ConnectError>>>,
     waiter: Waiter,
+    /// How often it gave way to others although it was ready.
+    breaks: u32,
 }
 
 fn connect(guest: &Guest) -> Console<'_> {
     let back = back(guest);
     let (Working { device, end }, peer) = back.connect(opened, FRONT, &[], Peer::map);
-    Console { back, peer, channel: device, end, waiter: Waiter::new() }
+    Console { back, peer, channel: device, end, waiter: Waiter::new(), breaks: 0 }
 }
 
 impl Console<'_> {
     fn read(&mut self) -> Poll<Result<Vec<u8>, ChannelError>> {
         let mut buffer = [0; 100];
-        let channel = &mut self.channel;
-        let count = self.waiter.poll(|cx| channel.poll_read(cx, &mut buffer));
+        let count = self.poll(|channel, cx| channel.poll_read(cx, &mut buffer));
         count.map_ok(|count| buffer[..count].to_vec())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Poll<Result<usize, ChannelError>> {
-        let channel = &mut self.channel;
-        self.waiter.poll(|cx| channel.poll_write(cx, bytes))
+        self.poll(|channel, cx| channel.poll_write(cx, bytes))
+    }
+
+    /// Polls again after a break, as an executor does once others have had their turns.
+    fn poll<T>(
+        &mut self,
+        mut poll: impl FnMut(&mut Channel, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let result = self.waiter.poll(|cx| poll(&mut self.channel, cx));
+        if result.is_ready() || !self.waiter.is_woken() {
+            return result;
+        }
+        self.breaks += 1;
+        self.waiter.poll(|cx| poll(&mut self.channel, cx))
     }
 }
 
@@ -319,4 +332,15 @@ proptest! {
             guest.raise(console.peer.port);
         }
     }
+}
+
+#[test]
+fn who_types_without_end_does_not_keep_the_reader() {
+    let guest = Guest::new();
+    let mut console = connect(&guest);
+    for _ in 0..100 {
+        console.peer.types(b"x");
+        assert_eq!(console.read(), Poll::Ready(Ok(b"x".to_vec())));
+    }
+    assert!(console.breaks > 2, "{} breaks", console.breaks);
 }

@@ -11,6 +11,7 @@ use core::{
 use embedded_io_async::{ErrorType, Read, ReadReady, Write, WriteReady};
 
 use super::{VchanError, end::End};
+use crate::breaks::Breaks;
 
 /// A connection with another domain: a stream of bytes in each direction.
 ///
@@ -19,17 +20,18 @@ use super::{VchanError, end::End};
 /// protocols on top say themselves when they are done.
 pub struct Vchan {
     end: Rc<End>,
+    breaks: Breaks,
 }
 
 impl Vchan {
     pub(super) fn new(end: End) -> Self {
-        Self { end: Rc::new(end) }
+        Self { end: Rc::new(end), breaks: Breaks::default() }
     }
 
     /// Takes the connection apart, so that one task can read and another one write. It is closed when
     /// both halves are dropped.
     pub fn split(self) -> (ReadHalf, WriteHalf) {
-        (ReadHalf(Self { end: Rc::clone(&self.end) }), WriteHalf(self))
+        (ReadHalf(Self { end: Rc::clone(&self.end), breaks: Breaks::default() }), WriteHalf(self))
     }
 
     /// Reads as many bytes as there are, at least one, into `buffer`, and returns how many that were;
@@ -42,7 +44,8 @@ impl Vchan {
         poll_fn(|cx| self.poll_read(cx, buffer)).await
     }
 
-    /// As [`read`](Self::read), for one task at a time.
+    /// As [`read`](Self::read), for one task at a time. Now and then it is pending although there is
+    /// something, and the task is woken at once: others have their turns first.
     ///
     /// # Errors
     /// As there.
@@ -54,6 +57,9 @@ impl Vchan {
         let end = &self.end;
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
+        }
+        if self.breaks.is_due(cx) {
+            return Poll::Pending;
         }
         for has_asked in [false, true] {
             // Before what there is to be read: what was written before it closed counts.
@@ -84,12 +90,15 @@ impl Vchan {
         poll_fn(|cx| self.poll_write(cx, data)).await
     }
 
-    /// As [`write`](Self::write), for one task at a time.
+    /// As [`write`](Self::write), for one task at a time; with [`poll_read`](Self::poll_read)'s breaks.
     ///
     /// # Errors
     /// As there.
     pub fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, VchanError>> {
         let end = &self.end;
+        if self.breaks.is_due(cx) {
+            return Poll::Pending;
+        }
         for has_asked in [false, true] {
             if !end.is_open()? {
                 return Poll::Ready(Err(VchanError::Closed));
@@ -164,7 +173,7 @@ impl Vchan {
     /// As of [`read`](Self::read).
     pub fn is_readable(&self) -> Result<bool, VchanError> {
         let is_open = self.end.is_open()?;
-        Ok(self.end.readable()? > 0 || !is_open)
+        Ok((self.end.readable()? > 0 || !is_open) && !self.breaks.is_next())
     }
 
     /// Whether something can be written at once, or that is an error.
@@ -173,7 +182,7 @@ impl Vchan {
     /// As of [`read`](Self::read).
     pub fn is_writable(&self) -> Result<bool, VchanError> {
         let is_open = self.end.is_open()?;
-        Ok(self.end.writable()? > 0 || !is_open)
+        Ok((self.end.writable()? > 0 || !is_open) && !self.breaks.is_next())
     }
 
     /// Keeps `companion`, such as the task that runs the [`Lookout`](super::Lookout), as long as the

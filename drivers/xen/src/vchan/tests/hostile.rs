@@ -2,6 +2,7 @@
 
 use core::task::{Context, Poll, Waker};
 
+use embedded_io_async::ReadReady as _;
 use proptest::prelude::*;
 
 use super::{both::pair, server::met, *};
@@ -45,6 +46,28 @@ fn what_was_read_once_is_not_read_again() {
     guest.settle();
     assert_eq!(written.take(), Some(Ok(())));
     assert!(*collected.borrow() == data(20_000, 3));
+}
+
+#[test]
+fn a_side_that_is_always_ready_does_not_keep_the_other_one() {
+    let guest = Guest::new();
+    let (client, mut vchan) = met(&guest);
+    let waiter = Waiter::new();
+    let mut breaks = [0; 2];
+    for _ in 0..100 {
+        // It has always written something, and read what was written.
+        client.set(4, client.word(0).wrapping_add(1));
+        client.set(8, client.word(12));
+        let is_ready = vchan.read_ready().unwrap();
+        let read = waiter.poll(|cx| vchan.poll_read(cx, &mut [0]));
+        assert_eq!(read.is_ready(), is_ready);
+        breaks[0] += u32::from(read.is_pending() && waiter.is_woken());
+        let written = waiter.poll(|cx| vchan.poll_write(cx, &[1]));
+        breaks[1] += u32::from(written.is_pending() && waiter.is_woken());
+        assert!(matches!(read, Poll::Pending | Poll::Ready(Ok(1))), "{read:?}");
+        assert!(matches!(written, Poll::Pending | Poll::Ready(Ok(1))), "{written:?}");
+    }
+    assert!(breaks[0] + breaks[1] > 4, "{breaks:?}");
 }
 
 /// What a hostile client does, or the guest.

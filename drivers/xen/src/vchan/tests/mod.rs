@@ -9,7 +9,7 @@ use core::{cell::RefCell, sync::atomic::Ordering, time::Duration};
 
 use super::*;
 use crate::{
-    fake::{DOM0, Guest},
+    fake::{DOM0, Guest, Waiter},
     grants::{Access, DomainId, Grant, GrantRef, fake::PeerPage},
     shared_page::HeapPage,
     store::fake::{DOMAIN, HOME},
