@@ -2,6 +2,7 @@
 //! reads, disks come and go, and their back end does.
 
 mod agent;
+mod barrier;
 
 use std::time::Duration;
 
@@ -39,9 +40,10 @@ const MOST_REBINDS: usize = 30;
 
 type Test = fn(&mut Agent<'_>) -> Result<()>;
 
-const TESTS: [(&str, Test); 7] = [
+const TESTS: [(&str, Test); 8] = [
     BOTH_WAYS,
     ("disk-attached", attached),
+    ("disk-barrier", barrier::only),
     ("disk-discard", discard),
     ("disk-sectors", sectors),
     ("disk-rebound", |agent| rebound(agent, RECONNECTS)),
@@ -169,23 +171,22 @@ const DIRECT: u64 = 11 * 8;
 
 /// Whether both sides have agreed on what blkback can do, and blkback has seen that.
 fn agreed(agent: &mut Agent<'_>) -> Result<()> {
-    let (id, session) = (agent.id.clone(), &mut *agent.session);
-    let nodes = session.succeed(&format!("xenstore-ls /local/domain/{id}/device/vbd/{FIRST}"))?;
+    let list = format!("xenstore-ls /local/domain/{}/device/vbd/{FIRST}", agent.id);
+    let nodes = agent.session.succeed(&list)?;
     for agreed in AGREED {
         ensure!(nodes.contains(agreed), "there is no {agreed}:\n{nodes}");
     }
-    let mut count = |what: &str| -> Result<u64> {
-        let statistics = format!("/sys/bus/xen-backend/devices/vbd-{id}-{FIRST}/statistics");
-        Ok(session.succeed(&format!("cat {statistics}/{what}"))?.trim().parse()?)
-    };
     for way in ["rd", "wr"] {
-        let (sectors, requests) = (count(&format!("{way}_sect"))?, count(&format!("{way}_req"))?);
+        let (sectors, requests) = (
+            agent.counted(FIRST, &format!("{way}_sect"))?,
+            agent.counted(FIRST, &format!("{way}_req"))?,
+        );
         ensure!(
             sectors > 2 * DIRECT * requests,
             "{way}: {sectors} sectors in {requests} requests, so that descriptors are of no use"
         );
     }
-    ensure!(count("f_req")? > 0, "no flush has come to blkback");
+    ensure!(agent.flushes(FIRST)? > 0, "no flush has come to blkback");
     Ok(())
 }
 

@@ -83,6 +83,18 @@ impl Agent<'_> {
         Ok(least)
     }
 
+    /// What blkback has counted of a disk.
+    pub fn counted(&mut self, device: u32, what: &str) -> Result<u64> {
+        let statistics =
+            format!("/sys/bus/xen-backend/devices/vbd-{}-{device}/statistics", self.id);
+        Ok(self.session.succeed(&format!("cat {statistics}/{what}"))?.trim().parse()?)
+    }
+
+    /// How many flushes and barriers have come to blkback.
+    pub fn flushes(&mut self, device: u32) -> Result<u64> {
+        self.counted(device, "f_req")
+    }
+
     /// SHA-256 of a file.
     pub fn sum(&mut self, file: &str) -> Result<String> {
         let text = self.session.succeed(&format!("sha256sum <{file}"))?;
@@ -106,7 +118,7 @@ impl Agent<'_> {
 }
 
 /// A command for dom0's shell: waits until another one prints what matches a pattern of the shell.
-fn until(command: &str, pattern: &str) -> String {
+pub fn until(command: &str, pattern: &str) -> String {
     format!(
         "{{ i=0; until case \"$({command} 2>/dev/null)\" in {pattern}) true;; *) false;; esac; do \
          i=$((i+1)); [ $i -lt {PATIENCE} ] || {{ {command}; exit 1; }}; sleep 0.1; done; }}",
