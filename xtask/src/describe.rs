@@ -132,6 +132,7 @@ pub fn text(description: &Value) -> String {
     for (key, help) in system_keys::SYSTEM_KEYS {
         text += &format!("  {:<24} {help}\n", format!("{key}=VALUE"));
     }
+    text += &format!("  {:<24} the same for the second network, and so on\n", "net1.ip=VALUE, …");
     text
 }
 
@@ -163,6 +164,7 @@ mod tests {
         assert!(text.contains("port=VALUE") && text.contains("a whole number; 80 if not given"));
         assert!(text.contains("yes or no; must be given"));
         assert!(text.contains("\n  ip=VALUE                 IPv4 address"));
+        assert!(text.contains("\n  net1.ip=VALUE, …         the same"));
         assert!(super::text(&describe("").unwrap()).contains("no boot arguments"));
     }
 }
