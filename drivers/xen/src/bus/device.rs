@@ -17,9 +17,17 @@ pub(crate) trait Connector: 'static {
     const FEATURES: &'static [Node];
     /// What it has to know of one that has connected.
     const PROPERTIES: &'static [Node];
+    /// What it goes by while it is connected, and what may change then.
+    const LIVE: Option<Node> = None;
 
     /// Where its pages are granted.
     fn grants(&self) -> &'static GrantTable;
+
+    /// Takes in what [`LIVE`](Self::LIVE) has now, `None` if there is no such node. The device is woken
+    /// afterwards.
+    fn heed(&self, value: Option<&str>) {
+        let _ = value;
+    }
 
     /// Sets up rings, and an event channel, which goes to `line`, and says so in what the back end
     /// is to be told.
@@ -80,8 +88,12 @@ impl<C: Connector> Drop for Slot<C> {
 pub(super) trait Connect {
     fn features(&self) -> &'static [Node];
     fn properties(&self) -> &'static [Node];
+    /// See [`Connector::LIVE`].
+    fn live(&self) -> Option<Node>;
     /// See [`Connector::grants`].
     fn grants(&self) -> &'static GrantTable;
+    /// Tells the device what [`live`](Self::live) has now.
+    fn heed(&self, value: Option<&str>);
     /// See [`Connector::offer`].
     fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError>;
     /// Hands what was offered to the device.
@@ -106,8 +118,17 @@ impl<C: Connector> Connect for Slot<C> {
         C::PROPERTIES
     }
 
+    fn live(&self) -> Option<Node> {
+        C::LIVE
+    }
+
     fn grants(&self) -> &'static GrantTable {
         self.connector.grants()
+    }
+
+    fn heed(&self, value: Option<&str>) {
+        self.connector.heed(value);
+        self.line.wake();
     }
 
     fn offer(&mut self, seen: &Seen, domain: DomainId) -> Result<Offer, ConnectError> {

@@ -165,8 +165,9 @@ async fn lost(
     sleep: &Sleep,
     pace: &mut Pace,
 ) -> BusError {
+    let link = Rc::clone(frontend.link());
     let (mut lost, mut calm) = (pin!(frontend.lost()), pin!(sleep(pace::CALM)));
-    let mut is_calm = false;
+    let (mut heeded, mut is_calm, mut is_deaf) = (pin!(heed(&link, device)), false, false);
     poll_fn(|cx| {
         if let Poll::Ready(reason) = lost.as_mut().poll(cx) {
             return Poll::Ready(reason);
@@ -178,9 +179,24 @@ async fn lost(
             is_calm = true;
             *pace = Pace::default();
         }
+        // What ends this ends `lost` as well, but for a want of watches: then the node is as it was.
+        is_deaf = is_deaf || heeded.as_mut().poll(cx).is_ready();
         Poll::Pending
     })
     .await
+}
+
+/// Tells the device what becomes of the node that it goes by while it is connected.
+///
+/// # Errors
+/// If XenStore fails.
+async fn heed(link: &Link, device: &dyn Connect) -> Result<(), BusError> {
+    let Some(node) = device.live() else { return Ok(()) };
+    let mut watch = link.store().watch(&link.path(node)).await?;
+    loop {
+        watch.next().await?;
+        device.heed(link.read(&[node]).await?.text(node));
+    }
 }
 
 /// Connects for the first time.

@@ -127,6 +127,11 @@ impl<C> Line<C> {
         if is_heard { Ok(()) } else { Err(ConnectError::OutOfMemory) }
     }
 
+    /// Has the device look at what it goes by.
+    pub(super) fn wake(&self) {
+        self.0.signal.0.raise();
+    }
+
     /// Tells the device.
     pub(super) fn post(&self, news: News<C>) {
         self.0.post(news);

@@ -1,6 +1,7 @@
 //! How a network card comes to work: the nodes that both sides write (xen/include/public/io/netif.h).
 
 use alloc::{boxed::Box, rc::Rc, vec::Vec};
+use core::cell::Cell;
 
 use mayfly_arch::PAGE_SIZE;
 use mayfly_device::{Checksums, FramePool, NetDevice, NetInfo, PagePool, Segmentation, is_unicast};
@@ -58,22 +59,23 @@ pub fn start<'a>(
 ) -> Starting<'a, dyn NetDevice> {
     let queues = queues.clamp(1, MAX_QUEUES);
     let pages: Rc<dyn FramePool> = Rc::new(PagePool::new(PAGE_SIZE, MAX_PAGES * queues));
-    let connector = NetConnector { sharing, pages, queues };
+    let carrier = Rc::new(Cell::new(true));
+    let connector = NetConnector { sharing, pages, queues, carrier: Rc::clone(&carrier) };
     Box::pin(async move {
         let (info, session, minder) = bus::start(store, front, connector).await?;
-        Ok((Box::new(card(info, session)) as _, minder))
+        Ok((Box::new(card(info, session, carrier)) as _, minder))
     })
 }
 
 /// A card, with memory for its frames.
-fn card(info: CardInfo, session: Session<Connection>) -> NetFront {
+fn card(info: CardInfo, session: Session<Connection>, carrier: Rc<Cell<bool>>) -> NetFront {
     let size = (ETHERNET_HEADER + info.net.mtu).next_power_of_two().max(BUFFER_SIZE);
     let large_pool = (info.segmentation != Segmentation::default())
         .then(|| Rc::new(PagePool::new(LARGE_BUFFER_SIZE, MAX_LARGE_BUFFERS)) as _);
     let pool = Rc::new(PagePool::new(size, MAX_BUFFERS));
     let groups = Vec::new();
     let (wants_room, is_up, change) = (false, true, None);
-    NetFront { info, pool, large_pool, session, wants_room, is_up, change, groups }
+    NetFront { info, pool, large_pool, session, wants_room, carrier, is_up, change, groups }
 }
 
 /// How a card connects.
@@ -83,6 +85,8 @@ struct NetConnector {
     pages: Rc<dyn FramePool>,
     /// Most of them.
     queues: usize,
+    /// See [`NetFront`].
+    carrier: Rc<Cell<bool>>,
 }
 
 impl NetConnector {
@@ -102,6 +106,8 @@ impl NetConnector {
 
 const MAC: Node = Node::Front("mac");
 const MTU: Node = Node::Front("mtu");
+/// "0" without a link; without the node, there is one ("Link state" in io/netif.h).
+const CARRIER: Node = Node::Back("carrier");
 const RX_COPY: &str = "feature-rx-copy";
 const IPV6_CHECKSUMS: &str = "feature-ipv6-csum-offload";
 const SCATTER: &str = "feature-sg";
@@ -127,6 +133,11 @@ impl Connector for NetConnector {
         QUEUES_OFFERED,
     ];
     const PROPERTIES: &'static [Node] = &[];
+    const LIVE: Option<Node> = Some(CARRIER);
+
+    fn heed(&self, value: Option<&str>) {
+        self.carrier.set(value != Some("0"));
+    }
 
     fn grants(&self) -> &'static GrantTable {
         self.sharing.grants

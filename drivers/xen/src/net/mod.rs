@@ -22,6 +22,7 @@ mod tests;
 
 use alloc::{rc::Rc, vec::Vec};
 use core::{
+    cell::Cell,
     num::NonZeroU16,
     task::{Context, Poll},
 };
@@ -57,7 +58,9 @@ struct NetFront {
     session: Session<Connection>,
     /// The stack found no room to transmit.
     wants_room: bool,
-    /// Whether it had a connection when `poll_ready` was last called: then its link is up.
+    /// Whether its back end has a link of its own.
+    carrier: Rc<Cell<bool>>,
+    /// Whether it had a connection, and that a link, when `poll_ready` was last called.
     is_up: bool,
     /// What has become of the link, which the stack has not asked for.
     change: Option<LinkChange>,
@@ -167,7 +170,7 @@ impl NetFront {
     /// Whether the link has changed since this was last asked.
     fn has_changed(&mut self) -> bool {
         let is_new = self.session.take_new();
-        let is_up = self.session.connection().is_some();
+        let is_up = self.session.connection().is_some() && self.carrier.get();
         let has_changed = is_new || is_up != self.is_up;
         if has_changed {
             self.is_up = is_up;
@@ -219,8 +222,11 @@ impl NetDevice for NetFront {
 
     fn transmit_room(&mut self) -> usize {
         self.reclaim();
-        let room = self.connection().map_or(0, |connection| connection.room());
-        self.wants_room = room == 0;
+        let has_carrier = self.carrier.get();
+        let room =
+            self.connection().filter(|_| has_carrier).map_or(0, |connection| connection.room());
+        // Without a link, it is that which is waited for.
+        self.wants_room = room == 0 && has_carrier;
         room
     }
 

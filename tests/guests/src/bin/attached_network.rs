@@ -1,7 +1,7 @@
 //! Network cards that come while the guest runs, and go while they are used. dom0 talks to the guest
-//! through each, and compares what comes back. The back end of the first is away for a while, and a
-//! connection goes on when it is back. Others, whose back ends never answer, keep none of them waiting,
-//! and the log tells of them.
+//! through each, and compares what comes back. The back end of the first has no link for a while, and is
+//! away for a while, and a connection goes on when it is back. Others, whose back ends never answer,
+//! keep none of them waiting, and the log tells of them.
 //@ machine: xen
 //@ network: none
 //@ arguments: ip=10.99.0.9/24 net1.ip=10.99.0.9/24 net2.ip=10.99.0.9/24 ip6=off
@@ -43,10 +43,12 @@ async fn main(machine: Machine) -> mayfly::Result {
             guests::check(network.is_link_up(), "it has no link")?;
             let (stream, _) = soon(listener.accept()).await??;
             mayfly::spawn(echo(stream)).detach();
-            soon(network.wait_link(false)).await??;
-            stage("down").await?;
-            soon(network.wait_link(true)).await??;
-            stage("up").await?;
+            for [without, with] in [["unplugged", "plugged"], ["down", "up"]] {
+                soon(network.wait_link(false)).await??;
+                stage(without).await?;
+                soon(network.wait_link(true)).await??;
+                stage(with).await?;
+            }
         }
         let (stream, _) = soon(listener.accept()).await??;
         stage("busy").await?;

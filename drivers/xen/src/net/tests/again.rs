@@ -82,6 +82,50 @@ fn the_card_goes_on_when_its_back_end_comes_back() {
 }
 
 #[test]
+fn the_card_has_a_link_only_while_its_back_end_has_one() {
+    let guest = Guest::new();
+    let mut card = connect(&guest);
+    assert_eq!(link_change(&mut card), None);
+    card.back.put("carrier", "1");
+    guest.settle();
+    assert_eq!(link_change(&mut card), None);
+    card.back.put("carrier", "0");
+    guest.settle();
+    assert!(card.waiter.is_woken());
+    assert_eq!(link_change(&mut card), Some(LinkChange::Down));
+    // It waits for the link, not for room in a ring that is empty.
+    assert_eq!(card.device.transmit_room(), 0);
+    assert!(card.waiter.poll(|cx| card.device.poll_ready(cx)).is_pending());
+    // Nor does it come with another ring.
+    come_back(&mut card);
+    assert_eq!(link_change(&mut card), Some(LinkChange::Down));
+    card.back.put("carrier", "1");
+    guest.settle();
+    assert!(card.waiter.is_woken());
+    assert_eq!(link_change(&mut card), Some(LinkChange::Up));
+    assert_eq!(card.device.transmit_room(), 64);
+    assert!(works(&mut card));
+    for nonsense in ["", "00", "-1", "no", "\u{fffd}"] {
+        card.back.put("carrier", nonsense);
+        guest.settle();
+        assert_eq!(link_change(&mut card), None, "{nonsense:?}");
+    }
+    guest.settle();
+}
+
+#[test]
+fn a_link_that_is_down_from_the_beginning_is_waited_for() {
+    let guest = Guest::new();
+    let mut card = connect_with(&guest, &[], &[("carrier", "0")]);
+    guest.settle();
+    assert_eq!(link_change(&mut card), Some(LinkChange::Down));
+    card.back.put("carrier", "1");
+    guest.settle();
+    assert_eq!(link_change(&mut card), Some(LinkChange::Up));
+    assert!(works(&mut card));
+}
+
+#[test]
 fn a_netback_that_takes_fewer_event_channels_than_the_last_hears_of_all() {
     const SPLIT: &str = "feature-split-event-channels";
     let guest = Guest::new();
@@ -257,7 +301,7 @@ fn ten_thousand_reconnects_leave_as_much_as_before() {
     }
     card.netback.drain();
     assert!(works(&mut card));
-    assert_eq!((guest.resources(), guest.bench.in_use()), (in_use, (2, 0)));
+    assert_eq!((guest.resources(), guest.bench.in_use()), (in_use, (3, 0)));
 }
 
 proptest! {

@@ -75,6 +75,7 @@ const NET: &[Case] = &[
     Case("mtu-0", &[], &[("mtu", b"0")], Works),
     Case("mtu-huge", &[], &[("mtu", b"4294967295")], Works),
     Case("mtu-of-digits", &[], &[("mtu", DIGITS)], Works),
+    Case("carrier-nonsense", &[("carrier", NUL)], &[], Works),
     Case("features-nonsense", &[("feature-sg", NUL), ("feature-gso-tcpv4", b"x")], &[], Works),
 ];
 

@@ -31,6 +31,18 @@ returned() {
     done
 }
 
+# Says that there is no link, and that there is one again. Meanwhile the guest sends nothing.
+unplug() {
+    xenstore-write "backend/vif/$id/0/carrier" 0
+    await unplugged-0
+    echo waits >pipe
+    sleep 1
+    ! grep -q waits returned || fail "it sends without a link"
+    xenstore-write "backend/vif/$id/0/carrier" 1
+    await plugged-0
+    returned waits
+}
+
 # Takes netback away, and gives it back, as the tools would, while a connection lasts.
 restart() {
     driver=/sys/bus/xen-backend/drivers/vif
@@ -41,6 +53,7 @@ restart() {
     client=$!
     echo before >pipe
     returned before
+    unplug
     # It does not say that it goes; the next one begins anew.
     echo "vif-$id-0" >$driver/unbind
     echo "vif-$id-0" >$driver/bind
