@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{Shared, queues, with_console};
 use crate::app::App;
@@ -153,8 +153,7 @@ const AGREED: [&str; 6] = [
 /// by the other side, none has more than 1514, and acknowledgements are counted, too.
 const LONG: u64 = 8000;
 
-/// Whether both sides have as many queues as they should, and have agreed on all else; and whether
-/// packets were as long as that allows.
+/// Whether both sides have as many queues as they should, and have agreed on all else.
 fn check_card(session: &mut Session, name: &str, variant: &Variant) -> Result<()> {
     let list = format!("xenstore-ls /local/domain/$(xl domid {name})/device/vif/0");
     let nodes = session.succeed(&list)?;
@@ -164,17 +163,30 @@ fn check_card(session: &mut Session, name: &str, variant: &Variant) -> Result<()
     for agreed in AGREED {
         ensure!(nodes.contains(agreed), "there is no {agreed}:\n{nodes}");
     }
-    // netback counts from when it was last started, which may be the slow start of a connection; and
-    // connections that move little do not get much beyond that.
-    let is_long = variant.restarts == 0 && variant.connections == 1;
-    let directions: &[&str] = if is_long { &["rx", "tx"] } else { &[] };
-    for direction in directions {
-        let count = |session: &mut Session, what: &str| -> Result<u64> {
-            let vif = format!("/sys/class/net/vif$(xl domid {name}).0/statistics");
-            Ok(session.succeed(&format!("cat {vif}/{direction}_{what}"))?.trim().parse()?)
-        };
-        let (bytes, packets) = (count(session, "bytes")?, count(session, "packets")?);
-        ensure!(bytes > LONG * packets, "{direction}: {bytes} bytes in {packets} packets");
+    Ok(())
+}
+
+/// What dom0 has counted of the guest's card: bytes and packets from the guest, and to it. Nothing before
+/// netback knows the card.
+type Counts = [u64; 4];
+
+fn counts(session: &mut Session, name: &str) -> Result<Counts> {
+    let statistics = format!(
+        "if cd /sys/class/net/vif$(xl domid {name} 2>/dev/null).0/statistics 2>/dev/null; then \
+         cat rx_bytes rx_packets tx_bytes tx_packets; else echo 0 0 0 0; fi"
+    );
+    let text = session.succeed(&statistics)?;
+    let counts: Result<Vec<u64>, _> = text.split_whitespace().map(str::parse).collect();
+    let counts = counts.with_context(|| format!("these are no counts: {text}"))?;
+    counts.try_into().map_err(|_| anyhow!("these are no four counts: {text}"))
+}
+
+/// Whether packets were long in both directions between two counts.
+fn are_long(before: &Counts, after: &Counts) -> Result<()> {
+    let counted = |index: usize| after[index] - before[index];
+    for (what, first) in [("from the guest", 0), ("to the guest", 2)] {
+        let (bytes, packets) = (counted(first), counted(first + 1));
+        ensure!(bytes > LONG * packets, "{what}: {bytes} bytes in {packets} packets");
     }
     Ok(())
 }
@@ -190,13 +202,21 @@ fn check_queues(session: &mut Session, name: &str, count: u32) -> Result<()> {
 fn move_bytes(session: &mut Session, name: &str, variant: &Variant) -> Result<()> {
     let start = Instant::now();
     let before = std::mem::replace(&mut session.patience, PATIENCE);
+    // netback counts from when it was last started, which may be the slow start of a connection; and
+    // connections that move little do not get much beyond that.
+    let is_long = variant.restarts == 0 && variant.connections == 1;
     for (address, mebibytes) in variant.amounts {
+        let counted = counts(session, name)?;
         let command = match variant.restarts {
             0 => format!("./bulk-client {address} {mebibytes} {} 2>&1", variant.connections),
             count => format!("sh bulk_restart.sh {name} {address} {mebibytes} {count}"),
         };
         let moved = session.run(&command)?;
         ensure!(moved.status == 0, "{address}: {}", moved.text());
+        if is_long {
+            are_long(&counted, &counts(session, name)?)
+                .with_context(|| format!("by {address}, {mebibytes} MiB each way"))?;
+        }
     }
     session.patience = before;
     ensure!(start.elapsed() < PATIENCE, "it takes {} s", start.elapsed().as_secs());
