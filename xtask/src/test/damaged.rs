@@ -57,6 +57,10 @@ const IN_START_INFO: [Damage; 5] = [
     damage("command-line-elsewhere", 28, 0xffff, "the command line lies where no memory can be"),
 ];
 
+/// What the boot assembly says that finds no start_info. It has no command line then, and so does not
+/// know how to end: it halts.
+const NO_START_INFO: &str = "the loader passed no PVH start_info";
+
 /// The tests of an architecture.
 ///
 /// # Errors
@@ -75,11 +79,28 @@ pub fn cases(arch: Arch, how: &How) -> Result<Vec<Case>> {
             })
         }));
     }
-    if arch != Arch::X86_64 {
-        cases.push(Case::new(case_name(arch, "all-reserved"), move || {
-            run(&image, &machine, "no memory is left", &mut reserve_all)
+    if arch == Arch::X86_64 {
+        cases.push(Case::new(case_name(arch, "magic"), move || {
+            run(&image, &machine, NO_START_INFO, &mut |stub, start| stub.write(start, &[0; 4]))
+        }));
+        return Ok(cases);
+    }
+    // At 0 there is flash memory; behind the RAM, nothing answers.
+    let unanswered = "the device tree does not describe this machine";
+    for (name, place, complaint) in
+        [("tree-elsewhere", 0, IN_TREE[0].complaint), ("tree-nowhere", RAM_END, unanswered)]
+    {
+        let (image, machine) = (image.clone(), machine.clone());
+        cases.push(Case::new(case_name(arch, name), move || {
+            run(&image, &machine, complaint, &mut |stub, _| {
+                let pointer = loader::loaded(stub, image.arch)?.pointer;
+                stub.write(pointer, &(place as u32).to_le_bytes())
+            })
         }));
     }
+    cases.push(Case::new(case_name(arch, "all-reserved"), move || {
+        run(&image, &machine, "no memory is left", &mut reserve_all)
+    }));
     Ok(cases)
 }
 
@@ -114,7 +135,11 @@ fn run(
         };
         damage(&mut stub, start)?;
         stub.go_on()?;
-        guest.wait(PATIENCE)?;
+        if complaint == NO_START_INFO {
+            guest.until("complaint", PATIENCE, |text| text.contains(complaint).then_some(()))?;
+        } else {
+            guest.wait(PATIENCE)?;
+        }
         judge(&guest.console(), complaint)
     })();
     judged.map_err(|error| guest.failure(&error))
