@@ -2,8 +2,8 @@
 //!
 //! All RAM that the image does not use belongs to the frame allocator (`frames.rs`), and the heap
 //! takes frames from it and gives them back (`heap/`). Pages for devices are page-aligned blocks of
-//! the heap, which are whole frames. Interrupt handlers do not
-//! allocate, and what they free comes back a little later (`late.rs`).
+//! the heap, which are whole frames. Interrupt handlers do not allocate, and what they free comes back
+//! a little later (`late.rs`).
 //!
 //! `unsafe` is allowed in this folder. Everything in it but `global.rs` works on any memory, so that
 //! tests and Miri run it on the host; there the global allocator is the host's.
