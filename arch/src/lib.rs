@@ -82,6 +82,16 @@ pub use machine::{NAME, clock, cpu, hypercall, interrupts, mmu, power};
 #[cfg(not(target_os = "none"))]
 pub use machine::{poll, simulation};
 
+/// What the registers that describe a fault say, which needs no ARM to be tested.
+#[cfg(test)]
+#[path = "."]
+mod arm_faults {
+    #[path = "aarch64/esr.rs"]
+    mod esr;
+    #[path = "armv7/fsr.rs"]
+    mod fsr;
+}
+
 /// Arithmetic of the x86-64 clock, which needs no x86-64 to be tested.
 #[cfg(test)]
 #[path = "x86_64/clock"]

@@ -2,8 +2,6 @@
 
 use core::fmt;
 
-use aarch64_cpu::registers::{ESR_EL1, Readable};
-
 use crate::arm::abort::{Abort, Access};
 
 /// The syndrome of an exception.
@@ -34,11 +32,6 @@ impl Syndrome {
     /// The value that was in the register.
     pub fn new(value: u64) -> Self {
         Self(value)
-    }
-
-    /// The syndrome of the last exception.
-    pub fn current() -> Self {
-        Self(ESR_EL1.get())
     }
 
     fn class(self) -> u64 {
@@ -88,5 +81,51 @@ impl fmt::Display for Syndrome {
             class::BRK => "breakpoint instruction (brk)",
             other => return write!(f, "exception of class {other:#x}, syndrome {:#x}", self.0),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The syndrome of a class, with bits of its own.
+    fn syndrome(class: u64, own: u64) -> Syndrome {
+        // IL: the instruction has 32 bits. No part of the cause.
+        Syndrome::new(class << 26 | 1 << 25 | own)
+    }
+
+    #[test]
+    fn aborts_are_told_in_words() {
+        const WRITE: u64 = 1 << 6;
+        for (class, own, words) in [
+            (class::DATA_ABORT, 0x07, "read from an unmapped page"),
+            (class::DATA_ABORT, WRITE | 0x0f, "write to a read-only page"),
+            (class::DATA_ABORT, 0x21, "read at an address that is not aligned"),
+            // What is bit 6 there means nothing here.
+            (class::INSTRUCTION_ABORT, WRITE | 0x07, "instruction fetch from an unmapped page"),
+            (
+                class::INSTRUCTION_ABORT,
+                0x0f,
+                "instruction fetch from a page that is not executable",
+            ),
+        ] {
+            assert_eq!(syndrome(class, own).to_string(), words);
+            assert!(syndrome(class, own).has_address());
+            assert!(!syndrome(class, own | 1 << 10).has_address());
+        }
+    }
+
+    #[test]
+    fn other_classes_are_told_in_words() {
+        for (class, words, has_address) in [
+            (class::UNKNOWN, "undefined instruction", false),
+            (class::PC_ALIGNMENT, "jump to an address that is not a multiple of 4", true),
+            (class::SP_ALIGNMENT, "stack pointer that is not a multiple of 16", false),
+            (class::BRK, "breakpoint instruction (brk)", false),
+            (0x2f, "exception of class 0x2f, syndrome 0xbe000000", false),
+        ] {
+            assert_eq!(syndrome(class, 0).to_string(), words);
+            assert_eq!(syndrome(class, 0).has_address(), has_address, "{words}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use core::{arch::global_asm, fmt};
 
+use aarch64_cpu::registers::{ESR_EL1, Readable};
+
 use super::esr::Syndrome;
 use crate::{
     StackFrame,
@@ -70,5 +72,5 @@ extern "C" fn fault(frame: &Frame, kind: u64) -> ! {
 
 /// A fault of the fault report itself. Runs at the top of the fault stack.
 extern "C" fn nested_fault() -> ! {
-    fault_path::nested(&Syndrome::current())
+    fault_path::nested(&Syndrome::new(ESR_EL1.get()))
 }

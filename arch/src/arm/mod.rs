@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(target_os = "none"), allow(dead_code, reason = "host tests use parts only"))]
 
+pub(crate) mod abort;
 mod acknowledged;
 pub(crate) mod descriptor;
 pub(crate) mod memory_map;
@@ -16,8 +17,6 @@ pub(crate) mod tables;
 mod tests;
 mod ticks;
 
-#[cfg(target_os = "none")]
-pub(crate) mod abort;
 #[cfg(target_os = "none")]
 mod boot_error;
 #[cfg(target_os = "none")]

@@ -4,13 +4,10 @@ use core::{arch::global_asm, fmt};
 
 use aarch32_cpu::register::{Dfar, Dfsr, Ifar, Ifsr};
 
-use super::registers::mode;
+use super::{fsr, registers::mode};
 use crate::{
     StackFrame,
-    arm::{
-        abort::{Abort, Access},
-        fault_path, interrupts,
-    },
+    arm::{abort::Abort, fault_path, interrupts},
 };
 
 const UNDEFINED: u32 = 0;
@@ -67,24 +64,14 @@ impl fmt::Display for Frame {
 
 /// Why there was an exception, from the registers that describe the last one.
 fn cause_of(kind: u32) -> (Cause, Option<u32>) {
-    /// DFSR.WnR.
-    const WRITE: u32 = 1 << 11;
-    /// Bits of the status in the long-descriptor format.
-    const STATUS: u32 = 0x3f;
-    /// The status of what comes without an address: asynchronous aborts (external, parity) and
-    /// debug events.
-    const NOWHERE: [u32; 3] = [0x11, 0x19, 0x22];
-    let at = |status, address| (!NOWHERE.contains(&status)).then_some(address);
     match kind {
         DATA_ABORT => {
-            let register = Dfsr::read().raw_value();
-            let access = if register & WRITE != 0 { Access::Write } else { Access::Read };
-            let status = register & STATUS;
-            (Cause::Abort(Abort { access, status }), at(status, Dfar::read().0))
+            let (abort, has_address) = fsr::data_abort(Dfsr::read().raw_value());
+            (Cause::Abort(abort), has_address.then(|| Dfar::read().0))
         }
         PREFETCH_ABORT => {
-            let (access, status) = (Access::Fetch, Ifsr::read().raw_value() & STATUS);
-            (Cause::Abort(Abort { access, status }), at(status, Ifar::read().0))
+            let (abort, has_address) = fsr::prefetch_abort(Ifsr::read().raw_value());
+            (Cause::Abort(abort), has_address.then(|| Ifar::read().0))
         }
         UNDEFINED => (Cause::Words("undefined instruction"), None),
         SUPERVISOR_CALL => (Cause::Words("supervisor call (svc) with nobody to answer it"), None),

@@ -3,6 +3,7 @@
 mod boot;
 pub mod cpu;
 mod exceptions;
+mod fsr;
 pub mod hypercall;
 pub(crate) mod layout;
 mod memory;
