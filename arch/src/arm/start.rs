@@ -17,7 +17,7 @@ use super::{
     ram::{self, Occupied},
 };
 use crate::{
-    BootInfo, Device, Hypervisor, Irq, PhysAddr, PhysRange, UartKind, Xen,
+    BootInfo, Device, Hypervisor, Irq, PhysAddr, PhysRange, Uart, UartKind, Xen,
     fdt::{self, Discovered, Trigger},
     image,
     kernel_entry::upcall,
@@ -106,6 +106,7 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
     // SAFETY: what was found in the tree, such as the boot arguments, lies in the part that is
     // used, and `bytes` itself is not looked at again.
     let tree = unsafe { ram::trim_tree(tree_room, fdt::used_size(bytes)) };
+    console::use_uart(found.uart.as_ref().and_then(registers_of));
     info.memory_total = found.memory.iter().map(|range| range.size()).sum();
     info.command_line = found.command_line;
     info.seed.clone_from(&found.seed);
@@ -125,6 +126,14 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
     start_devices(found, info)
 }
 
+/// Where the registers of a UART are that polled output can use.
+fn registers_of(uart: &Uart) -> Option<PhysAddr> {
+    match uart.kind {
+        UartKind::Pl011(base) | UartKind::Sbsa(base) => Some(base),
+        _ => None,
+    }
+}
+
 /// Where a part of the image is that was loaded at `image`.
 fn within(image: PhysRange, part: &Range<usize>) -> PhysRange {
     let start = image::all().start;
@@ -132,13 +141,8 @@ fn within(image: PhysRange, part: &Range<usize>) -> PhysRange {
     PhysRange::between(place(part.start), place(part.end))
 }
 
-/// Console, interrupt controller and timer, and the list of what drivers may look at.
+/// Interrupt controller and timer, and the list of what drivers may look at.
 fn start_devices(found: &Discovered, info: &mut BootInfo) -> Result<(), BootError> {
-    let uart = found.uart.as_ref().and_then(|uart| match uart.kind {
-        UartKind::Pl011(base) | UartKind::Sbsa(base) => Some(base),
-        _ => None,
-    });
-    console::use_uart(uart);
     let gic = found.gic.as_ref().ok_or(BootError::NoGic)?;
     interrupts::init(gic).map_err(BootError::Gic)?;
     for (slot, trigger) in &found.virtio {

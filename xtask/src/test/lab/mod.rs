@@ -3,11 +3,11 @@
 //! The tests on one machine are a group that boots it once ([`machine`]): first whether dom0 is as the
 //! others need it, then [`guests`] one by one, with [`disks`], over the [`network`], with many bytes
 //! ([`bulk`]), under the hand of xl ([`control`]), which also saves and restores them ([`save`]), without
-//! what they need ([`early`]), when they are needed ([`summon`]), with back ends that are [`hostile`],
-//! several of them [`together`] and beside a [`linux`], and at last whether Xen and dom0 have
-//! complained about any of it ([`logs`]). Guests that Xen starts without dom0 have a machine each
-//! ([`dom0less`]), and so have the [`commands`] that people type. What tests boot is built before, as
-//! far as they need it ([`images`]).
+//! what they need ([`early`]), with a UART ([`vuart`]), when they are needed ([`summon`]), with back ends
+//! that are [`hostile`], several of them [`together`] and beside a [`linux`], and at last whether Xen and
+//! dom0 have complained about any of it ([`logs`]). Guests that Xen starts without dom0 have a machine
+//! each ([`dom0less`]), and so have the [`commands`] that people type. What tests boot is built before,
+//! as far as they need it ([`images`]).
 
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ mod queues;
 mod save;
 mod summon;
 mod together;
+mod vuart;
 
 pub use images::compile;
 use machine::Machine;
@@ -73,6 +74,7 @@ pub fn groups(arches: &[Arch], how: &How) -> Result<Vec<Vec<Case>>> {
                 cases.extend(hostile::cases(&machine, arch, how)?);
                 cases.extend(save::case(&machine, arch, how)?);
                 cases.extend(early::case(&machine, arch, how));
+                cases.extend(vuart::case(&machine, arch, how));
                 cases.push(control::without_devices(&machine, arch, how));
                 cases.push(commands::xl_cfg(&machine, arch));
                 if arch == Arch::X86_64 {

@@ -1,0 +1,58 @@
+//! A guest on ARM that Xen gives a UART besides the console's ring.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::Shared;
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How, Image};
+use crate::lab::Session;
+use crate::test::case::Case;
+use crate::tools::quote;
+use crate::xl_cfg::Config;
+
+/// What the guest's configuration says besides.
+const UART: &str = "vuart = \"sbsa_uart\"\n";
+/// What the app is told, and prints while it runs.
+const ARGUMENTS: [&str; 2] = ["count=2", "period=100ms"];
+const TEXT: &str = "tick 2";
+/// Where xenconsoled writes what guests print by the ring, and by the UART.
+const LOGS: [&str; 2] = [".log", "-vuart0.log"];
+/// How long that may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The test, where there is one.
+pub fn case(machine: &Shared, arch: Arch, how: &How) -> Option<Case> {
+    let how = how.clone();
+    let case = move |machine: &Shared| {
+        machine.case(format!("lab/xen/vuart/{arch}"), move |session| {
+            let app = App::find("timer", None)?;
+            Ok(run(session, &app, &build::image_of(&app, arch, &how, &app.binary))?)
+        })
+    };
+    (arch != Arch::X86_64).then(|| case(machine))
+}
+
+fn run(session: &mut Session, app: &App, image: &Image) -> Result<()> {
+    let config = Config::for_lab(app, image, None, &ARGUMENTS.map(str::to_owned))?;
+    let config = Config { name: format!("vuart-{}", image.arch), ..config };
+    session.send_file(&quote(&config.kernel), &image.path)?;
+    session.send("vuart.cfg", (config.text() + UART).as_bytes())?;
+    session.succeed("xl create vuart.cfg")?;
+    let logs = LOGS.map(|end| format!("/var/log/xen/console/guest-{}{end}", config.name));
+    let start = Instant::now();
+    let mut said = LOGS.map(|_| String::new());
+    while !said.iter().all(|text| text.contains(TEXT)) && start.elapsed() < PATIENCE {
+        session.succeed("sleep 0.2")?;
+        for (log, text) in logs.iter().zip(&mut said) {
+            *text = session.run(&format!("cat {log}"))?.text();
+        }
+    }
+    session.succeed(&format!("xl destroy {}; rm -f {}", config.name, logs.join(" ")))?;
+    for (log, text) in logs.iter().zip(&said) {
+        ensure!(text.contains(TEXT), "there is no `{TEXT}` in {log}:\n{text}");
+    }
+    Ok(())
+}
