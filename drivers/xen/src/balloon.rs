@@ -16,7 +16,7 @@ use core::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use crate::{
     hypercalls::Hypercalls,
-    store::{StoreError, Watch},
+    store::{StoreError, Watch, poll_any},
 };
 
 /// The node that says how much memory the guest is to have, which is to be watched.
@@ -172,10 +172,8 @@ impl<M: Memory> Balloon<M> {
             let mut sleeping = pin!(sleep(Duration::from_secs(pause.unwrap_or_default())));
             let mut has_waited = false;
             let is_told = poll_fn(|cx| {
-                for watch in &mut *watches {
-                    if let Poll::Ready(told) = watch.poll_next(cx) {
-                        return Poll::Ready(told.map(|_| true));
-                    }
+                if let Poll::Ready(told) = poll_any(watches, cx) {
+                    return Poll::Ready(told.map(|()| true));
                 }
                 match pause {
                     None => return Poll::Pending,

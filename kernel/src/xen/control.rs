@@ -94,10 +94,8 @@ async fn listen(
     store: &Store,
     mut balloon: Balloon<Spare>,
 ) -> Result<core::convert::Infallible, StoreError> {
-    let mut watches = Vec::with_capacity(2);
-    for path in ["control", balloon::TARGET] {
-        watches.push(store.watch(path).await?);
-    }
+    let [orders, target] = ["control", balloon::TARGET].map(|path| store.watch(path));
+    let mut watches = [orders.await?, target.await?];
     let paths: Vec<_> = NODES.iter().map(|path| String::from(*path)).collect();
     // In a new domain, nobody was told.
     let mut is_new = true;

@@ -7,6 +7,7 @@ use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
 use core::{
     fmt,
     future::poll_fn,
+    slice,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use core::{
 use mayfly_device::Boxed;
 
 use super::{Sleep, devices};
-use crate::store::{Store, StoreError, Watch};
+use crate::store::{Store, StoreError, Watch, poll_any};
 
 /// How long a device that did not work is left alone: what is left of it may have to be cleared away.
 /// It doubles with each try, so that one that never works does not fill the log.
@@ -101,12 +102,7 @@ impl<D: 'static> Arrivals<D> {
                 return Poll::Ready(Ok(Some((directory, device))));
             }
         }
-        let mut has_changed = false;
-        while let Poll::Ready(path) = self.watch.poll_next(cx) {
-            path?;
-            has_changed = true;
-        }
-        if has_changed { Poll::Ready(Ok(None)) } else { Poll::Pending }
+        poll_any(slice::from_mut(&mut self.watch), cx).map_ok(|()| None)
     }
 }
 

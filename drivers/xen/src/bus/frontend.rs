@@ -1,13 +1,14 @@
 //! A front end on its way through the states.
 
-use alloc::{rc::Rc, vec::Vec};
-use core::{future::poll_fn, marker::PhantomData, task::Poll};
+use alloc::rc::Rc;
+use core::marker::PhantomData;
 
 use super::{
-    BusError, Connected, Ended, Initialising, Link, Negotiating, Node, Offer, State, left,
-    link::{LEAD, Look},
+    BusError, Connected, Ended, Initialising, Link, Negotiating, Offer, State, left,
+    link::Look,
+    progress::{Decide, Progress},
 };
-use crate::store::{Store, Watch};
+use crate::store::Store;
 
 /// A front end in the state `S`.
 pub struct Frontend<S> {
@@ -15,62 +16,10 @@ pub struct Frontend<S> {
     stage: PhantomData<S>,
 }
 
-/// What all states have.
-struct Progress {
-    link: Rc<Link>,
-    /// Of the back end's state, and of the front end's directory.
-    watches: Vec<Watch>,
-}
-
-/// What how things are means for who waits: `None` that there is more to wait for.
-type Decide = fn(&Look) -> Option<Result<(), BusError>>;
-
-impl Progress {
-    async fn new(link: Rc<Link>) -> Result<Self, BusError> {
-        let mut watches = Vec::new();
-        for node in [Node::Back("state"), LEAD] {
-            watches.push(link.store().watch(&link.path(node)).await?);
-        }
-        Ok(Self { link, watches })
-    }
-
-    /// Waits until something may have changed.
-    async fn changed(&mut self) -> Result<(), BusError> {
-        poll_fn(|cx| {
-            let mut polls = self.watches.iter_mut().map(|watch| watch.poll_next(cx));
-            polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
-        })
-        .await?;
-        Ok(())
-    }
-
-    /// Waits until `is_over` of how things are.
-    async fn wait_for(&mut self, is_over: &mut dyn FnMut(Look) -> bool) -> Result<(), BusError> {
-        while !is_over(self.link.look().await?) {
-            self.changed().await?;
-        }
-        Ok(())
-    }
-
-    /// Waits until `decide` gives something for how things are.
-    async fn wait(&mut self, decide: Decide) -> Result<(), BusError> {
-        let mut result = Ok(());
-        let mut is_over = |look: Look| match decide(&look) {
-            Some(decision) => {
-                result = decision;
-                true
-            }
-            None => false,
-        };
-        self.wait_for(&mut is_over).await?;
-        result
-    }
-}
-
 impl<S> Frontend<S> {
     /// Where it is.
     pub fn link(&self) -> &Rc<Link> {
-        &self.progress.link
+        self.progress.link()
     }
 
     fn new(progress: Progress) -> Self {
@@ -94,7 +43,7 @@ impl Frontend<Ended> {
     /// [`BusError::Gone`] if the device was detached.
     pub async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
         self.heard().await?;
-        self.progress.link.publish(Offer::default(), State::Initialising).await?;
+        self.progress.publish(Offer::default(), State::Initialising).await?;
         Ok(Frontend::new(self.progress))
     }
 
@@ -133,12 +82,19 @@ impl Frontend<Initialising> {
     /// [`BusError`]
     pub async fn begin(store: &Store, front: &str) -> Result<Self, BusError> {
         let link = Rc::new(Link::find(store, front).await?);
-        let is_new = matches!(link.look().await?.own, State::Unknown | State::Initialising);
-        let frontend = if is_new {
-            link.publish(Offer::default(), State::Initialising).await?;
-            Self::new(Progress::new(link).await?)
-        } else {
-            Frontend::end(link).await?.begin_again().await?
+        let mut progress = Progress::new(Rc::clone(&link)).await?;
+        let Look { state, own, .. } = progress.look().await?;
+        let frontend = match own {
+            // The tools have written that it begins, and the back end has heard of it.
+            State::Initialising if state == State::InitWait => Self::new(progress),
+            State::Unknown | State::Initialising => {
+                progress.publish(Offer::default(), State::Initialising).await?;
+                Self::new(progress)
+            }
+            _ => {
+                drop(progress);
+                Frontend::end(link).await?.begin_again().await?
+            }
         };
         left::clear(front);
         Ok(frontend)
@@ -161,7 +117,7 @@ impl Frontend<Negotiating> {
     /// # Errors
     /// [`BusError::Closed`] if the back end does not like them, [`BusError::Gone`].
     pub async fn connect(mut self, offer: Offer) -> Result<Frontend<Connected>, BusError> {
-        self.progress.link.publish(offer, State::Connected).await?;
+        self.progress.publish(offer, State::Connected).await?;
         let decide: Decide = |look| match look.state {
             // The device was made anew while nobody looked, and its back end waits for a beginning.
             _ if look.own != State::Connected => Some(Err(BusError::Gone)),

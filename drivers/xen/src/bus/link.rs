@@ -6,7 +6,7 @@ use core::fmt;
 use mayfly_device::Boxed;
 
 use super::{BusError, Node, Offer, Seen, State};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Watch};
 
 /// The devices of a class, such as `vif`, that this guest has at the moment: their directories, in
 /// the order of their numbers.
@@ -37,6 +37,7 @@ pub struct Link {
 }
 
 /// How things are with a device.
+#[derive(Clone, Copy)]
 pub(super) struct Look {
     /// The back end's state, `Unknown` if it has none.
     pub(super) state: State,
@@ -55,19 +56,23 @@ impl Link {
     /// # Errors
     /// [`BusError::Gone`] if the directory is not there (any more), or if XenStore fails.
     pub(super) async fn find(store: &Store, front: &str) -> Result<Self, BusError> {
-        let mut watch = store.watch(front).await?;
-        let paths = [front.into(), format!("{front}/backend"), format!("{front}/backend-id")];
+        let mut watch: Option<Watch> = None;
+        let paths = [format!("{front}/backend"), format!("{front}/backend-id")];
         loop {
-            watch.next().await?;
-            let mut values = store.read_each(&paths).await?.into_iter();
-            let (here, back, domain) = (values.next(), values.next(), values.next());
-            if here.flatten().is_none() {
-                return Err(BusError::Gone);
-            }
-            if let (Some(back), Some(domain)) = (back.flatten(), domain.flatten())
+            let mut values = store.read_each(&paths).await?.into_iter().flatten();
+            if let (Some(back), Some(domain)) = (values.next(), values.next())
                 && let Ok(domain) = domain.parse()
             {
                 return Ok(Self { store: store.clone(), front: front.into(), back, domain });
+            }
+            match store.read(front).await {
+                Err(StoreError::NotFound | StoreError::Denied) => return Err(BusError::Gone),
+                here => _ = here?,
+            }
+            match &mut watch {
+                Some(watch) => _ = watch.next().await?,
+                // It is read again when it is watched: nothing that comes in between is missed.
+                None => watch = Some(store.watch(front).await?),
             }
         }
     }
@@ -133,8 +138,11 @@ impl Link {
         let mut nodes = nodes.under(&self.front);
         nodes.push((self.front_state(), state.text().into()));
         let result = self.store.transaction(async |transaction| {
-            transaction.read(&self.front_state()).await?;
-            transaction.write_each(&nodes).await
+            // Both at once: without the one, the other comes to nothing.
+            let is_there = transaction.read(&self.front_state());
+            let written = transaction.write_each(&nodes);
+            is_there.await?;
+            written.await
         });
         match result.await {
             Err(StoreError::NotFound) => Err(BusError::Gone),

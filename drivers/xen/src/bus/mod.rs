@@ -39,6 +39,7 @@ mod link;
 mod minder;
 mod nodes;
 mod pace;
+mod progress;
 mod queues;
 mod ring;
 mod session;

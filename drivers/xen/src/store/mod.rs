@@ -56,6 +56,7 @@ pub use self::{
     watch::{Registration, Watch},
 };
 use crate::shared_page::SharedPage;
+pub(crate) use watch::poll_any;
 
 /// The store, as this guest sees it. Clones are further handles to the same connection; requests of
 /// all of them may be under way at the same time.

@@ -165,6 +165,25 @@ impl Watch {
     }
 }
 
+/// Whether any of several watches has something to tell, for who looks at everything then: all that
+/// they have is taken.
+///
+/// # Errors
+/// As of [`Watch::next`].
+pub(crate) fn poll_any(
+    watches: &mut [Watch],
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), StoreError>> {
+    let mut has_changed = false;
+    for watch in watches {
+        while let Poll::Ready(path) = watch.poll_next(cx) {
+            path?;
+            has_changed = true;
+        }
+    }
+    if has_changed { Poll::Ready(Ok(())) } else { Poll::Pending }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
         self.connection.remove_watch(self.number);

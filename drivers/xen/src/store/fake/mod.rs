@@ -170,6 +170,11 @@ impl Bench {
         self.polls.get()
     }
 
+    /// How many requests the guest has made.
+    pub(crate) fn requests(&self) -> usize {
+        self.server.borrow().served
+    }
+
     /// How many watches and transactions there are.
     pub(crate) fn in_use(&self) -> (usize, usize) {
         let server = self.server.borrow();

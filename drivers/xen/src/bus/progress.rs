@@ -1,0 +1,100 @@
+//! What a front end that is on its way knows of how things are, and waits for.
+
+use alloc::rc::Rc;
+use core::{future::poll_fn, task::Poll};
+
+use super::{
+    BusError, Link, Node, Offer, State,
+    link::{LEAD, Look},
+};
+use crate::store::{Watch, poll_any};
+
+/// What all stages of a front end have.
+pub(super) struct Progress {
+    link: Rc<Link>,
+    /// Of the back end's state, and of the node that leads to it. Who makes the device anew, or has it
+    /// go, writes one of them.
+    watches: [Watch; 2],
+    /// How things are, unless the watches have something to tell.
+    last: Option<Look>,
+}
+
+/// What how things are means for who waits: `None` that there is more to wait for.
+pub(super) type Decide = fn(&Look) -> Option<Result<(), BusError>>;
+
+impl Progress {
+    pub(super) async fn new(link: Rc<Link>) -> Result<Self, BusError> {
+        let watch = |node| link.store().watch(&link.path(node));
+        let [state, lead] = [Node::Back("state"), LEAD].map(watch);
+        let watches = [state.await?, lead.await?];
+        Ok(Self { link, watches, last: None })
+    }
+
+    /// Where the front end is.
+    pub(super) fn link(&self) -> &Rc<Link> {
+        &self.link
+    }
+
+    /// How things are. That is read once for each change: each read is work for the one who keeps
+    /// XenStore, and often the back end waits for the same one.
+    ///
+    /// # Errors
+    /// As of [`Link::look`].
+    pub(super) async fn look(&mut self) -> Result<Look, BusError> {
+        let told = poll_fn(|cx| Poll::Ready(poll_any(&mut self.watches, cx))).await;
+        if let Poll::Ready(told) = told {
+            told?;
+            self.last = None;
+        }
+        let look = match self.last {
+            Some(look) => look,
+            None => self.link.look().await?,
+        };
+        self.last = Some(look);
+        Ok(look)
+    }
+
+    /// As [`Link::publish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn publish(&mut self, nodes: Offer, state: State) -> Result<(), BusError> {
+        self.link.publish(nodes, state).await?;
+        if let Some(last) = &mut self.last {
+            last.own = state;
+        }
+        Ok(())
+    }
+
+    /// Waits until `is_over` of how things are.
+    ///
+    /// # Errors
+    /// As of [`look`](Self::look).
+    pub(super) async fn wait_for(
+        &mut self,
+        is_over: &mut dyn FnMut(Look) -> bool,
+    ) -> Result<(), BusError> {
+        while !is_over(self.look().await?) {
+            poll_fn(|cx| poll_any(&mut self.watches, cx)).await?;
+            self.last = None;
+        }
+        Ok(())
+    }
+
+    /// Waits until `decide` gives something for how things are.
+    ///
+    /// # Errors
+    /// As of [`look`](Self::look), or what it gives.
+    pub(super) async fn wait(&mut self, decide: Decide) -> Result<(), BusError> {
+        let mut result = Ok(());
+        let mut is_over = |look: Look| match decide(&look) {
+            Some(decision) => {
+                result = decision;
+                true
+            }
+            None => false,
+        };
+        self.wait_for(&mut is_over).await?;
+        result
+    }
+}
