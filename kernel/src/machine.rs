@@ -86,6 +86,7 @@ impl Machine {
         Box::pin(async move {
             // Without them the network works all the same, only that others can guess its numbers.
             let _ = time::timeout(ENTROPY_PATIENCE, random::ready()).await;
+            let _awaited = self.xen().map(|xen| xen.await_device());
             self.complete(&self.networks, "vif").await;
             let network = self.networks.handle(index, async |found| {
                 let config = match self.net_config(index) {
@@ -125,6 +126,7 @@ impl Machine {
     /// See [`disk`](Self::disk); `None` if there is no such disk.
     fn find_disk(&self, index: usize) -> Boxed<'_, Option<Result<Disk>>> {
         Box::pin(async move {
+            let _awaited = self.xen().map(|xen| xen.await_device());
             self.complete(&self.disks, "vbd").await;
             let start = async |found: Found| Some(Ok(Disk::start(found.start_block().await?)));
             self.disks.handle(index, start).await

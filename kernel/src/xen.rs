@@ -35,6 +35,7 @@
 //! `t` for what the tasks wait for, `m` for the memory, `c` for a report and the end, `b` for a reboot
 //! and `o` for the end.
 
+mod awaited;
 mod conduit;
 mod console;
 mod control;
@@ -59,8 +60,10 @@ pub use handover::read_lines;
 pub use vchan::{ReadHalf, RingSizes, Vchan, VchanError, VchanListener, WriteHalf};
 pub use watchdog::Watchdog;
 
+pub(crate) use awaited::AwaitedDevice;
 pub(crate) use minding::Detached;
 
+use awaited::Awaited;
 use mayfly_xen::{balloon::Balloon, store::FoundStore};
 
 use crate::{executor, memory, time};
@@ -70,6 +73,7 @@ use crate::{executor, memory, time};
 pub struct Xen {
     store: Store,
     detached: Detached,
+    awaited: Awaited,
 }
 
 impl Xen {
@@ -82,12 +86,14 @@ impl Xen {
             log::error!("{error}");
         })
         .detach();
-        let balloon = Balloon::new(memory::Spare, total);
-        executor::spawn_essential("control", control::obey(store.clone(), balloon)).detach();
+        let awaited = Awaited::default();
+        let orders =
+            control::obey(store.clone(), awaited.clone(), Balloon::new(memory::Spare, total));
+        executor::spawn_essential("control", orders).detach();
         if let Some(sharing) = mayfly_xen::sharing() {
             executor::spawn_essential("grants", sharing.grants.tend_deferred(time::sleep)).detach();
         }
-        Some(Self { store, detached: Detached::default() })
+        Some(Self { store, detached: Detached::default(), awaited })
     }
 
     /// XenStore.
@@ -98,6 +104,11 @@ impl Xen {
     /// The devices that were detached.
     pub(crate) fn detached(&self) -> &Detached {
         &self.detached
+    }
+
+    /// The app waits for a device as long as there is what this returns.
+    pub(crate) fn await_device(&self) -> AwaitedDevice {
+        self.awaited.add()
     }
 
     /// The number of this domain.

@@ -14,7 +14,7 @@ use mayfly_xen::{
     store::{Store, StoreError},
 };
 
-use super::suspend::suspend;
+use super::{awaited::Awaited, suspend::suspend};
 use crate::{
     executor,
     memory::{self, Spare},
@@ -82,8 +82,10 @@ fn stand_still(store: &Store) -> bool {
     suspended == Ok(Suspended::Moved)
 }
 
-/// Says what this guest understands, and does what it is told. Returns if XenStore fails.
-pub(super) async fn obey(store: Store, balloon: Balloon<Spare>) -> StoreError {
+/// Says what this guest understands, and does what it is told, once the app has the devices that it
+/// waits for at first. Returns if XenStore fails.
+pub(super) async fn obey(store: Store, awaited: Awaited, balloon: Balloon<Spare>) -> StoreError {
+    awaited.none().await;
     match listen(&store, balloon).await {
         Ok(never) => match never {},
         Err(error) => error,

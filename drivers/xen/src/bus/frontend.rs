@@ -53,22 +53,24 @@ impl Frontend<Ended> {
     /// As of [`begin_again`](Self::begin_again).
     pub async fn heard(&mut self) -> Result<(), BusError> {
         let mut has_heard = false;
-        let mut is_ready = |Look { state, is_wanted, own }: Look| {
-            // Somebody else has begun again, who has waited for that.
-            if !matches!(own, State::Closing | State::Closed) {
-                return true;
-            }
+        loop {
+            let Look { state, own } = self.progress.look().await?;
             // One that has begun already may not know of the end yet, and be about to map the old
             // rings, whose references are given to other pages soon. It closes when it hears of it.
             has_heard |= state != State::InitWait;
-            match state {
+            let is_ready = match state {
+                // Somebody else has begun again, who has waited for that.
+                _ if !matches!(own, State::Closing | State::Closed) => true,
                 State::InitWait => has_heard,
                 // A back end that is about to be detached does not begin again.
-                State::Closed | State::Initialising => is_wanted,
+                State::Closed | State::Initialising => self.link().is_wanted().await?,
                 _ => false,
+            };
+            if is_ready {
+                return Ok(());
             }
-        };
-        self.progress.wait_for(&mut is_ready).await
+            self.progress.changed().await?;
+        }
     }
 }
 
@@ -83,7 +85,7 @@ impl Frontend<Initialising> {
     pub async fn begin(store: &Store, front: &str) -> Result<Self, BusError> {
         let link = Rc::new(Link::find(store, front).await?);
         let mut progress = Progress::new(Rc::clone(&link)).await?;
-        let Look { state, own, .. } = progress.look().await?;
+        let Look { state, own } = progress.look().await?;
         let frontend = match own {
             // The tools have written that it begins, and the back end has heard of it.
             State::Initialising if state == State::InitWait => Self::new(progress),

@@ -41,8 +41,6 @@ pub struct Link {
 pub(super) struct Look {
     /// The back end's state, `Unknown` if it has none.
     pub(super) state: State,
-    /// Whether the back end is there to stay: the tools say so before they have it close.
-    pub(super) is_wanted: bool,
     /// The front end's own state, which the tools set when they make a device, perhaps one under the
     /// same names.
     pub(super) own: State,
@@ -116,17 +114,21 @@ impl Link {
     pub(super) async fn look(&self) -> Result<Look, BusError> {
         const STATE: Node = Node::Back("state");
         const OWN: Node = Node::Front("state");
-        const NODES: [Node; 4] = [LEAD, STATE, Node::Back("online"), OWN];
-        let seen = self.read(&NODES).await?;
+        let seen = self.read(&[LEAD, STATE, OWN]).await?;
         if seen.text(LEAD) != Some(&self.back) {
             return Err(BusError::Gone);
         }
         let state = |node| seen.text(node).map_or(State::Unknown, State::parse);
-        Ok(Look {
-            state: state(STATE),
-            own: state(OWN),
-            is_wanted: seen.number(Node::Back("online")) != Some(0),
-        })
+        Ok(Look { state: state(STATE), own: state(OWN) })
+    }
+
+    /// Whether the back end is there to stay: the tools say so before they have it close.
+    ///
+    /// # Errors
+    /// If XenStore fails.
+    pub(super) async fn is_wanted(&self) -> Result<bool, BusError> {
+        const ONLINE: Node = Node::Back("online");
+        Ok(self.read(&[ONLINE]).await?.number(ONLINE) != Some(0))
     }
 
     /// Writes nodes of the front end, and then its state, at once, unless its directory is gone,

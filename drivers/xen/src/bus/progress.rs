@@ -66,18 +66,13 @@ impl Progress {
         Ok(())
     }
 
-    /// Waits until `is_over` of how things are.
+    /// Waits until that may be otherwise.
     ///
     /// # Errors
-    /// As of [`look`](Self::look).
-    pub(super) async fn wait_for(
-        &mut self,
-        is_over: &mut dyn FnMut(Look) -> bool,
-    ) -> Result<(), BusError> {
-        while !is_over(self.look().await?) {
-            poll_fn(|cx| poll_any(&mut self.watches, cx)).await?;
-            self.last = None;
-        }
+    /// If XenStore fails.
+    pub(super) async fn changed(&mut self) -> Result<(), BusError> {
+        poll_fn(|cx| poll_any(&mut self.watches, cx)).await?;
+        self.last = None;
         Ok(())
     }
 
@@ -86,15 +81,11 @@ impl Progress {
     /// # Errors
     /// As of [`look`](Self::look), or what it gives.
     pub(super) async fn wait(&mut self, decide: Decide) -> Result<(), BusError> {
-        let mut result = Ok(());
-        let mut is_over = |look: Look| match decide(&look) {
-            Some(decision) => {
-                result = decision;
-                true
+        loop {
+            if let Some(decision) = decide(&self.look().await?) {
+                return decision;
             }
-            None => false,
-        };
-        self.wait_for(&mut is_over).await?;
-        result
+            self.changed().await?;
+        }
     }
 }

@@ -31,18 +31,18 @@ fn nothing_is_asked_twice() {
     let before = guest.bench.requests();
     let asked = || guest.bench.requests() - before;
     let negotiated = negotiate(&back);
-    // Where its back end is, two watches, and how things are: four nodes.
-    assert_eq!(asked(), 2 + 2 + 4);
+    // Where its back end is, two watches, and how things are: three nodes.
+    assert_eq!(asked(), 2 + 2 + 3);
     let connected = publish(&back, &negotiated);
     // A transaction: whether the device is there, the ring, the state.
-    assert_eq!(asked(), 8 + 2 + 3);
+    assert_eq!(asked(), 7 + 2 + 3);
     back.set_state(4);
     let frontend = connected.take().unwrap().unwrap();
-    assert_eq!(asked(), 13 + 4);
+    assert_eq!(asked(), 12 + 3);
     let lost = guest.spawn(frontend.lost());
     guest.settle();
     assert!(lost.take().is_none());
-    assert_eq!(asked(), 17);
+    assert_eq!(asked(), 15);
     back.set_state(5);
     assert_eq!(lost.take(), Some(BusError::Closed));
 }
