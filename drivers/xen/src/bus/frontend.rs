@@ -111,6 +111,22 @@ impl Frontend<Initialising> {
         self.progress.wait(|look| (look.state == State::InitWait).then_some(Ok(()))).await?;
         Ok(Frontend::new(self.progress))
     }
+
+    /// As [`negotiate`](Self::negotiate), for a front end that has published rings before. A back end
+    /// that is late may come to these only now, when it has been seen closed: it connects then, knows of
+    /// no beginning, and has to hear of the end once more.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`] in that case; as there.
+    pub async fn negotiate_again(mut self) -> Result<Frontend<Negotiating>, BusError> {
+        let decide: Decide = |look| match look.state {
+            State::InitWait => Some(Ok(())),
+            State::Connected => Some(Err(BusError::Closed)),
+            _ => None,
+        };
+        self.progress.wait(decide).await?;
+        Ok(Frontend::new(self.progress))
+    }
 }
 
 impl Frontend<Negotiating> {

@@ -237,7 +237,7 @@ async fn again(
         let frontend = Frontend::end(Rc::clone(link)).await?.begin_again().await?;
         device.let_go();
         let connected = async {
-            let frontend = frontend.negotiate().await?;
+            let frontend = frontend.negotiate_again().await?;
             let grants = device.grants();
             let held = |before| grants.deferred_to(DomainId(link.domain()), before);
             past.held.wait(link, &held, sleep, past.pace.is_told()).await?;

@@ -77,6 +77,37 @@ fn what_was_not_answered_is_asked_again_in_order() {
     assert_eq!(guest.resources(), in_use);
 }
 
+/// A back end that is bound anew hears of the end late: after the front end has taken it for one that
+/// begins, and has published rings. It closes, and comes to these rings at once.
+#[test]
+fn a_back_end_that_connects_when_it_was_seen_closed_closes_again() {
+    let guest = Guest::new();
+    let mut disk = connect(&guest, &[]);
+    disk.back.set_state(5);
+    disk.blkback.let_go();
+    disk.back.set_state(6);
+    disk.device.flush_queue();
+    disk.back.set_state(2);
+    assert_eq!(disk.back.front_state().as_deref(), Some("4"));
+    disk.back.set_state(6);
+    assert_eq!(disk.back.front_state().as_deref(), Some("1"));
+    disk.blkback = BlkBack::map(&disk.back);
+    disk.back.set_state(4);
+    assert_eq!(disk.back.front_state().as_deref(), Some("6"));
+    come_back(&mut disk);
+    let bytes = pattern(5, 1);
+    disk.submit(1, 0, BlockOperation::Write(buffer(&bytes)));
+    disk.device.flush_queue();
+    let mut memory = pattern(3, SECTORS);
+    for request in disk.blkback.take_all() {
+        request.run(&mut memory);
+        disk.blkback.answer(request, OKAY);
+    }
+    let completion = disk.device.complete().unwrap();
+    assert_eq!((completion.id, completion.result), (1, Ok(())));
+    assert_eq!(memory[..UNIT], bytes[..UNIT]);
+}
+
 /// What comes after a flush that is to be tried in another way is no less of an answer.
 #[test]
 fn what_was_answered_behind_a_refused_flush_is_not_asked_again() {
