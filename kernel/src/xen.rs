@@ -31,9 +31,9 @@
 //! ```
 //!
 //! `xl shutdown`, `xl reboot`, `xl mem-set` and `xl sysrq` are obeyed by every app whose main function
-//! takes the machine; `xl destroy` always works. The letters of `xl sysrq` are
-//! `t` for what the tasks wait for, `m` for the memory, `c` for a report and the end, `b` for a reboot
-//! and `o` for the end.
+//! takes the machine, a second after its start at the latest; `xl destroy` always works. The letters
+//! of `xl sysrq` are `t` for what the tasks wait for, `m` for the memory, `c` for a report and the
+//! end, `b` for a reboot and `o` for the end.
 
 mod awaited;
 mod conduit;

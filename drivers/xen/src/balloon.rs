@@ -157,6 +157,11 @@ impl<M: Memory> Balloon<M> {
         }
     }
 
+    /// Whether the guest is not as large as it is to be.
+    pub fn has_work(&self) -> bool {
+        self.given != self.wanted
+    }
+
     /// Gives memory back, or gets it, until one of the watches has something to tell, with the
     /// kernel's `sleep`.
     ///

@@ -1,6 +1,7 @@
 //! The devices that the app waits for. What is not urgent waits for them as well: whoever keeps
 //! XenStore, and the back ends, share the processor with the guest as a rule, so that whatever is
-//! asked meanwhile has the devices connect later.
+//! asked meanwhile has the devices connect later. What counts is what the app asks the machine for by
+//! [`network`](crate::Machine::network) and [`disk`](crate::Machine::disk).
 
 use alloc::rc::Rc;
 use core::{cell::Cell, time::Duration};
@@ -52,5 +53,60 @@ impl Drop for AwaitedDevice {
         if count.devices.get() == 0 {
             count.none.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_arch::simulation;
+
+    use super::*;
+    use crate::{
+        executor::{run, spawn, yield_now},
+        time::Instant,
+    };
+
+    #[test]
+    fn without_a_device_nobody_waits() {
+        simulation::start();
+        run(async {
+            let start = Instant::now();
+            Awaited::default().none().await;
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        });
+    }
+
+    #[test]
+    fn the_last_device_ends_the_wait() {
+        simulation::start();
+        run(async {
+            let awaited = Awaited::default();
+            let [first, second] = [awaited.add(), awaited.add()];
+            let others = awaited.clone();
+            let start = Instant::now();
+            let waiting = spawn(async move { others.none().await });
+            yield_now().await;
+            drop(first);
+            // The next one is there before whoever waits looks.
+            let third = awaited.add();
+            drop(second);
+            yield_now().await;
+            assert!(!waiting.is_finished());
+            drop(third);
+            waiting.await.unwrap();
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        });
+    }
+
+    #[test]
+    fn a_device_that_never_comes_is_not_waited_for_long() {
+        simulation::start();
+        run(async {
+            let awaited = Awaited::default();
+            let _never = awaited.add();
+            let start = Instant::now();
+            awaited.none().await;
+            assert_eq!(start.elapsed(), PATIENCE);
+        });
     }
 }

@@ -85,8 +85,7 @@ fn stand_still(store: &Store) -> bool {
 /// Says what this guest understands, and does what it is told, once the app has the devices that it
 /// waits for at first. Returns if XenStore fails.
 pub(super) async fn obey(store: Store, awaited: Awaited, balloon: Balloon<Spare>) -> StoreError {
-    awaited.none().await;
-    match listen(&store, balloon).await {
+    match listen(&store, &awaited, balloon).await {
         Ok(never) => match never {},
         Err(error) => error,
     }
@@ -94,11 +93,17 @@ pub(super) async fn obey(store: Store, awaited: Awaited, balloon: Balloon<Spare>
 
 async fn listen(
     store: &Store,
+    awaited: &Awaited,
     mut balloon: Balloon<Spare>,
 ) -> Result<core::convert::Infallible, StoreError> {
+    let paths = NODES.map(String::from);
+    balloon.ask(&store.read_each(&paths[ORDERS..]).await?);
+    // A guest that begins with less memory than its map shows ends if the app uses the rest of it.
+    if !balloon.has_work() {
+        awaited.none().await;
+    }
     let [orders, target] = ["control", balloon::TARGET].map(|path| store.watch(path));
     let mut watches = [orders.await?, target.await?];
-    let paths: Vec<_> = NODES.iter().map(|path| String::from(*path)).collect();
     // In a new domain, nobody was told.
     let mut is_new = true;
     loop {
