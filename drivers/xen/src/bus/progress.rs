@@ -26,7 +26,11 @@ impl Progress {
     pub(super) async fn new(link: Rc<Link>) -> Result<Self, BusError> {
         let watch = |node| link.store().watch(&link.path(node));
         let [state, lead] = [Node::Back("state"), LEAD].map(watch);
-        let watches = [state.await?, lead.await?];
+        let mut watches = [state.await?, lead.await?];
+        for watch in &mut watches {
+            // Each tells something at first, which is nothing new for who has not looked yet.
+            watch.next().await?;
+        }
         Ok(Self { link, watches, last: None })
     }
 

@@ -48,6 +48,22 @@ fn nothing_is_asked_twice() {
 }
 
 #[test]
+fn a_back_end_that_has_closed_is_told_of_the_beginning() {
+    for (state, requests) in [(2, 7), (6, 7 + 4), (1, 7 + 4)] {
+        let guest = Guest::new();
+        let back = back(&guest);
+        // The tools have written 1 for the front end, of which only one in state 2 has heard.
+        back.attach(&[]);
+        back.set_state(state);
+        let before = guest.bench.requests();
+        let negotiated = negotiate(&back);
+        // A transaction: whether the device is there, the state.
+        assert_eq!(guest.bench.requests() - before, requests, "back end in state {state}");
+        assert_eq!(negotiated.take().is_some(), state == 2);
+    }
+}
+
+#[test]
 fn nodes_may_be_late() {
     let guest = Guest::new();
     let back = back(&guest);

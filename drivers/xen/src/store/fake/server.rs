@@ -64,6 +64,8 @@ pub(in crate::store) struct Server {
     replies: Producer<'static>,
     input: Vec<u8>,
     output: VecDeque<u8>,
+    /// What watches tell when they are registered.
+    first_events: VecDeque<u8>,
     pub(in crate::store) tree: Tree,
     version: u64,
     watches: Vec<Watched>,
@@ -98,6 +100,7 @@ impl Server {
             replies: Producer::new(&bytes[0x400..0x800], page.word(0x808), page.word(0x80c)),
             input: Vec::new(),
             output: VecDeque::new(),
+            first_events: VecDeque::new(),
             tree: Tree::new(),
             version: 0,
             watches: Vec::new(),
@@ -176,12 +179,15 @@ impl Server {
         let mut replies = Vec::new();
         while let Some((header, payload)) = self.next_request() {
             self.served += 1;
-            replies.push(self.reply(&header, &payload));
+            let reply = self.reply(&header, &payload);
+            if self.is_reversed {
+                replies.push(reply);
+            } else {
+                self.output.extend(reply);
+            }
+            self.output.append(&mut self.first_events);
         }
-        if self.is_reversed {
-            replies.reverse();
-        }
-        self.output.extend(replies.into_iter().flatten());
+        self.output.extend(replies.into_iter().rev().flatten());
         let limit = self.step.min(self.output.len());
         let written = self.replies.write(&self.output.make_contiguous()[..limit]).unwrap();
         self.output.drain(..written);
@@ -310,8 +316,8 @@ impl Server {
         if self.watches.len() >= self.watch_quota {
             return Err("E2BIG");
         }
-        let event = event(path, &token);
-        self.output.extend(event);
+        // Xen's daemons answer before they tell.
+        self.first_events.extend(event(path, &token));
         self.watches.push(Watched { path: path.to_string(), token });
         Ok(b"OK\0".to_vec())
     }
