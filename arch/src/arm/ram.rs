@@ -100,7 +100,6 @@ pub(super) fn map_memory(
     if !found.memory.iter().any(|ram| contains(*ram, occupied.image)) {
         return Err(BootError::ImageOutsideMemory);
     }
-    mmu::set_memory(&found.memory);
     let initrd = found.initrd.and_then(|range| check_initrd(range, occupied, found, info));
     let limit = layout::DIRECT.end();
     if found.memory.iter().any(|range| range.end() > limit) {

@@ -106,6 +106,7 @@ fn bring_up(entry: &Entry, info: &mut BootInfo) -> Result<(), BootError> {
     // SAFETY: what was found in the tree, such as the boot arguments, lies in the part that is
     // used, and `bytes` itself is not looked at again.
     let tree = unsafe { ram::trim_tree(tree_room, fdt::used_size(bytes)) };
+    mmu::set_memory(&found.memory);
     console::use_uart(found.uart.as_ref().and_then(registers_of));
     info.memory_total = found.memory.iter().map(|range| range.size()).sum();
     info.command_line = found.command_line;
