@@ -209,13 +209,30 @@ impl Device<'_> {
     pub fn until_state(&self, state: &str) -> Outcome {
         let reached =
             until(&format!("state {state}"), || Ok((self.front("state")? == state).then_some(())));
-        match reached {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let (front, status) = (self.front("state")?, self.status()?);
-                Err(format!("{error}: the front end is in {front}, its user says: {status}").into())
+        self.explained(reached)
+    }
+
+    /// Waits until the front end has published its rings. It may end once more before that, because
+    /// of a state that it has seen late: Linux' back ends close then, too, and begin when it does.
+    pub fn until_published(&self) -> Outcome {
+        let mut is_closed = false;
+        let published = until("state 4", || {
+            let state = self.front("state")?;
+            match (&*state, is_closed) {
+                ("6", false) => self.put("state", "6")?,
+                ("1", true) => self.put("state", "2")?,
+                _ => return Ok((state == "4").then_some(())),
             }
-        }
+            is_closed = !is_closed;
+            Ok(None)
+        });
+        self.explained(published)
+    }
+
+    fn explained(&self, reached: Outcome) -> Outcome {
+        let Err(error) = reached else { return Ok(()) };
+        let (front, status) = (self.front("state")?, self.status()?);
+        Err(format!("{error}: the front end is in {front}, its user says: {status}").into())
     }
 
     /// What has become of it so far, as the agent says.
