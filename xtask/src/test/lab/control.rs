@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::Shared;
 use crate::app::App;
 use crate::arch::Arch;
-use crate::build::{self, How, Image};
+use crate::build::{How, Image};
 use crate::lab::{Domain, Ending, Reason, Session};
 use crate::run::answers;
 use crate::test::case::Case;
@@ -22,10 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The test with the example http.
 pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
-    let (port, how) = (machine.port, how.clone());
-    machine.case(format!("lab/xen/xl/{arch}"), move |session| {
-        let app = App::find("http", None)?;
-        let image = build::image_of(&app, arch, &how, &app.binary);
+    let port = machine.port;
+    machine.with_example("xl", "http", arch, how, move |session, app, image| {
         let content = std::fs::read(&image.path).context("cannot read the image of http")?;
         session.send(&quote(&app.binary), &content)?;
         for (orders, end) in [
@@ -36,32 +34,29 @@ pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
             (&[], (Some("reboot"), Ending { status: 0, reason: Reason::Reboot })),
             (&["c"], (None, Ending { status: 101, reason: Reason::Crash })),
         ] {
-            let config = Config::for_lab(&app, &image, Some(MEMORY), &[])?;
+            let config = Config::for_lab(app, image, Some(MEMORY), &[])?;
             let config = Config { network: true, ..config };
             let mut guest = Guest::create(session, config, arch, port)?;
             let result = guest.obeys(session, orders, end);
             let console = guest.console();
             guest.domain.destroy(session)?;
-            result.map_err(|error| failure(&error, &console, Some(&image)))?;
+            result.map_err(|error| failure(&error, &console, Some(image)))?;
         }
-        Ok(is_made_anew(session, &app, &image, port)?)
+        Ok(is_made_anew(session, app, image, port)?)
     })
 }
 
 /// The test with an app that has no devices.
 pub fn without_devices(machine: &Shared, arch: Arch, how: &How) -> Case {
-    let how = how.clone();
-    machine.case(format!("lab/xen/xl-timer/{arch}"), move |session| {
-        let app = App::find("timer", None)?;
-        let image = build::image_of(&app, arch, &how, &app.binary);
+    machine.with_example("xl-timer", "timer", arch, how, move |session, app, image| {
         let arguments = ["count=1000000", "period=100ms"].map(str::to_owned);
-        let config = Config::for_lab(&app, &image, Some(MEMORY), &arguments)?;
+        let config = Config::for_lab(app, image, Some(MEMORY), &arguments)?;
         session.send_file(&quote(&config.kernel), &image.path)?;
         let mut guest = Guest::create(session, config, arch, 0)?;
         let result = guest.is_shut_down(session);
         let console = guest.console();
         guest.domain.destroy(session)?;
-        result.map_err(|error| failure(&error, &console, Some(&image)))
+        result.map_err(|error| failure(&error, &console, Some(image)))
     })
 }
 

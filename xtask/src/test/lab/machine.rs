@@ -4,6 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Shared, logs};
+use crate::app::App;
+use crate::arch::Arch;
+use crate::build::{self, How, Image};
 use crate::lab::{Hardware, Lab, Session, Xen};
 use crate::run::{Forward, Network, Reserved, choose_host_ports};
 use crate::temporary::TemporaryFile;
@@ -56,6 +59,23 @@ impl Machine {
     ) -> Case {
         let machine = Arc::clone(self);
         Case::counting(name, move || machine.verdict(&test))
+    }
+
+    /// A test on the machine, with an example that has been built.
+    pub fn with_example(
+        self: &Arc<Self>,
+        name: &str,
+        example: &'static str,
+        arch: Arch,
+        how: &How,
+        test: impl Fn(&mut Session, &App, &Image) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Case {
+        let how = how.clone();
+        self.case(format!("lab/xen/{name}/{arch}"), move |session| {
+            let app = App::find(example, None)?;
+            let image = build::image_of(&app, arch, &how, &app.binary);
+            test(session, &app, &image)
+        })
     }
 
     fn verdict(&self, test: &dyn Fn(&mut Session) -> Result<(), Failure>) -> Verdict {

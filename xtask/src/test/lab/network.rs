@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use super::{Shared, WITH_GICV2, with_console};
 use crate::app::App;
 use crate::arch::Arch;
-use crate::build::{self, How, Image};
+use crate::build::{How, Image};
 use crate::lab::{Domain, Reason, Session};
 use crate::run::answers;
 use crate::test::case::Case;
@@ -53,12 +53,11 @@ pub fn with_gicv2(machine: &Shared, arch: Arch, how: &How) -> Case {
 
 /// A test whose name ends with `suffix`.
 fn http(machine: &Shared, suffix: &str, arch: Arch, how: &How) -> Case {
-    let (port, how) = (machine.port, how.clone());
-    machine.case(format!("lab/xen/http{suffix}/{arch}"), move |session| {
-        let app = App::find("http", None)?;
-        let image = build::image_of(&app, arch, &how, &app.binary);
-        with_console(&image, |console| {
-            run(session, &app, &image, &[], &mut |session, domain| {
+    let port = machine.port;
+    let name = format!("http{suffix}");
+    machine.with_example(&name, "http", arch, how, move |session, app, image| {
+        with_console(image, |console| {
+            run(session, app, image, &[], &mut |session, domain| {
                 until_it_answers(session, domain, port, console)
             })
         })
@@ -66,14 +65,12 @@ fn http(machine: &Shared, suffix: &str, arch: Arch, how: &How) -> Case {
 }
 
 fn echo(machine: &Shared, arch: Arch, how: &How) -> Case {
-    let how = how.clone();
-    machine.case(format!("lab/xen/echo/{arch}"), move |session| {
-        let app = App::find("echo", None)?;
-        let image = build::image_of(&app, arch, &how, &app.binary);
+    let file = if how.release { FILE } else { SMALLER_FILE };
+    machine.with_example("echo", "echo", arch, how, move |session, app, image| {
         let arguments = [format!("ip={ECHO}/24")];
-        with_console(&image, |console| {
-            run(session, &app, &image, &arguments, &mut |session, domain| {
-                let result = echoes(session, if how.release { FILE } else { SMALLER_FILE });
+        with_console(image, |console| {
+            run(session, app, image, &arguments, &mut |session, domain| {
+                let result = echoes(session, file);
                 domain.follow(session, &mut |part| console.extend_from_slice(part))?;
                 result
             })
@@ -84,13 +81,10 @@ fn echo(machine: &Shared, arch: Arch, how: &How) -> Case {
 /// While the daemon of XenStore does nothing, a guest works that has connected; and when it does again,
 /// the guest hears what it is told.
 fn silent_store(machine: &Shared, arch: Arch, how: &How) -> Case {
-    let how = how.clone();
-    machine.case(format!("lab/xen/silent-store/{arch}"), move |session| {
-        let app = App::find("echo", None)?;
-        let image = build::image_of(&app, arch, &how, &app.binary);
+    machine.with_example("silent-store", "echo", arch, how, move |session, app, image| {
         let arguments = [format!("ip={ECHO}/24")];
-        with_console(&image, |console| {
-            run(session, &app, &image, &arguments, &mut |session, domain| {
+        with_console(image, |console| {
+            run(session, app, image, &arguments, &mut |session, domain| {
                 echoes(session, SHORT_FILE)?;
                 session.succeed("kill -STOP $(pidof xenstored)")?;
                 let echoed = echoes(session, SHORT_FILE);
@@ -109,17 +103,14 @@ fn silent_store(machine: &Shared, arch: Arch, how: &How) -> Case {
 /// dom0 allows longer packets, and tells netfront. The guest puts no fragments together, so that a long
 /// ping is one packet both ways.
 fn jumbo(machine: &Shared, arch: Arch, how: &How) -> Case {
-    let how = how.clone();
-    machine.case(format!("lab/xen/jumbo/{arch}"), move |session| {
-        let app = App::find("echo", None)?;
-        let image = build::image_of(&app, arch, &how, &app.binary);
+    machine.with_example("jumbo", "echo", arch, how, move |session, app, image| {
         let config = Config {
             name: format!("jumbo-{arch}"),
             network: true,
-            ..Config::for_lab(&app, &image, Some(MEMORY), &[format!("ip={ECHO}/24")])?
+            ..Config::for_lab(app, image, Some(MEMORY), &[format!("ip={ECHO}/24")])?
         };
         session.send_file(&quote(&config.kernel), &image.path)?;
-        with_console(&image, |console| {
+        with_console(image, |console| {
             let mut domain = Domain::create(session, &config, true)?;
             let result = domain.wait_until_there(session, PATIENCE).and_then(|()| {
                 let id = session.succeed(&format!("xl domid {}", config.name))?;

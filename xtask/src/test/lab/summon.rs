@@ -17,7 +17,7 @@ use anyhow::{Result, bail, ensure};
 use super::{Shared, with_console};
 use crate::app::App;
 use crate::arch::Arch;
-use crate::build::{self, How, Image};
+use crate::build::{How, Image};
 use crate::lab::{CLIENTS as PROGRAMS, Domain, Session, Xen};
 use crate::linux;
 use crate::test::case::Case;
@@ -62,14 +62,11 @@ fn recorder(arch: Arch) -> Result<PathBuf> {
 
 /// The test with the example.
 pub fn case(machine: &Shared, arch: Arch, how: &How) -> Case {
-    let how = how.clone();
-    machine.case(format!("lab/xen/{EXAMPLE}/{arch}"), move |session| {
+    machine.with_example(EXAMPLE, EXAMPLE, arch, how, move |session, app, image| {
         PROGRAMS.fetch(Xen::of(arch))?.send(session)?;
-        let app = App::find(EXAMPLE, None)?;
-        let image = build::image_of(&app, arch, &how, &app.binary);
-        with_console(&image, |console| {
+        with_console(image, |console| {
             let result = record(session, arch)
-                .and_then(|()| run(session, &app, &image, console))
+                .and_then(|()| run(session, app, image, console))
                 .map_err(|error| {
                     let said = session.succeed("cat recorder.log").unwrap_or_default();
                     error.context(format!("the recorder says:\n{said}"))

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::Shared;
 use crate::app::App;
 use crate::arch::Arch;
-use crate::build::{self, How, Image};
+use crate::build::{How, Image};
 use crate::lab::Session;
 use crate::test::case::Case;
 use crate::tools::quote;
@@ -25,14 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The test, where there is one.
 pub fn case(machine: &Shared, arch: Arch, how: &How) -> Option<Case> {
-    let how = how.clone();
-    let case = move |machine: &Shared| {
-        machine.case(format!("lab/xen/vuart/{arch}"), move |session| {
-            let app = App::find("timer", None)?;
-            Ok(run(session, &app, &build::image_of(&app, arch, &how, &app.binary))?)
+    (arch != Arch::X86_64).then(|| {
+        machine.with_example("vuart", "timer", arch, how, |session, app, image| {
+            Ok(run(session, app, image)?)
         })
-    };
-    (arch != Arch::X86_64).then(|| case(machine))
+    })
 }
 
 fn run(session: &mut Session, app: &App, image: &Image) -> Result<()> {
