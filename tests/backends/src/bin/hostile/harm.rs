@@ -16,8 +16,8 @@ const IDLE: f64 = 0.15;
 /// left alone for longer and longer (drivers/xen/src/bus/pace.rs).
 pub const GROUP: usize = 10;
 const RECONNECTS: usize = 10;
-/// Pages and bytes of the heap that may be used more after two of three of these times: less than one page, or a
-/// few bytes, of each device. Now and then a device gets more memory in reserve.
+/// Pages and bytes of the heap that may be used more after two of three of these times: less than one
+/// page, or a few bytes, of each device. Now and then a device gets more memory in reserve.
 const PAGES: i64 = 2;
 const BYTES: i64 = 160;
 
@@ -275,8 +275,8 @@ pub fn come_back_again<'a, P: Peer<'a>>(group: &mut [P]) -> Outcome {
     if is_lost { Err(format!("what they used is lost: {all:?}").into()) } else { Ok(()) }
 }
 
-/// By how much something grows from one usage to the next, two times of three at least: what is lost is
-/// lost each time, and on a busy machine, a reserve may grow in every other.
+/// By how much something grows from one usage to the next, two times of three at least: what is lost
+/// is lost each time, and on a busy machine, a reserve may grow in every other.
 fn usual_growth(all: &[Usage], what: fn(&Usage) -> i64) -> i64 {
     let growth = all.windows(2).map(|pair| what(&pair[1]) - what(&pair[0]));
     let mut growth: Vec<i64> = growth.collect();
