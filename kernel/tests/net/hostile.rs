@@ -15,9 +15,10 @@ use mayfly::{
 };
 
 use crate::{
-    addresses::{dhcp_server, router_advertisement},
+    addresses::dhcp_server,
     link::{Dice, Faults, Link},
     names::dns_server,
+    routers::router_advertisement,
     support::{simulate, static_config},
 };
 

@@ -21,6 +21,7 @@ mod names;
 mod neighbors;
 mod peer;
 mod plain;
+mod routers;
 mod routes;
 mod sender;
 mod stale;

@@ -6,6 +6,7 @@ mod again;
 mod back;
 mod held;
 mod hostile;
+mod late;
 mod queues;
 mod resumed;
 mod transfers;
