@@ -15,8 +15,8 @@ mod deny;
 
 /// The manifest of the fuzz targets.
 const FUZZ: &str = "fuzz/Cargo.toml";
-/// A program of one file.
-const SINGLE: &str = "xtask/src/test/lab/dom0/vchan_echo.rs";
+/// A program that is no package.
+const SINGLE: &str = "xtask/src/test/lab/dom0/vchan_echo/main.rs";
 /// Packages that are nothing for an image.
 const ONLY_FOR_LINUX: [&str; 6] =
     ["xtask", "linux-server", "recorder", "bulk-client", "meter", "backends"];

@@ -43,7 +43,7 @@ impl Peer {
 /// Builds the program that uses Xen's library for vchans. It is linked with what the lab has of Debian,
 /// so it needs neither a C compiler nor a C library here.
 fn vchan_echo(name: &str, xen: Xen) -> Result<PathBuf> {
-    const SOURCE: &str = "xtask/src/test/lab/dom0/vchan_echo.rs";
+    const SOURCE: &str = "xtask/src/test/lab/dom0/vchan_echo/main.rs";
 
     let tree = Lab::fetch(xen)?;
     let (triplet, loader) = match xen.arch() {

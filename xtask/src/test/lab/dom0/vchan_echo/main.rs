@@ -11,92 +11,14 @@
 #![no_std]
 #![no_main]
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+mod libraries;
+mod start;
+
+use core::ffi::{CStr, c_char, c_int};
 use core::panic::PanicInfo;
 use core::{ptr, slice};
 
-// What the C library has in crt1.o: it is told where main and the arguments are.
-#[cfg(target_arch = "x86_64")]
-core::arch::global_asm!(
-    ".globl _start",
-    "_start:",
-    "xor ebp, ebp",
-    "mov r9, rdx",
-    "pop rsi",
-    "mov rdx, rsp",
-    "and rsp, -16",
-    "push rax",
-    "push rsp",
-    "xor r8d, r8d",
-    "xor ecx, ecx",
-    "lea rdi, [rip + main]",
-    "call [rip + __libc_start_main@GOTPCREL]",
-    "hlt",
-);
-#[cfg(target_arch = "aarch64")]
-core::arch::global_asm!(
-    ".globl _start",
-    "_start:",
-    "mov x29, #0",
-    "mov x30, #0",
-    "mov x5, x0",
-    "ldr x1, [sp]",
-    "add x2, sp, #8",
-    "mov x6, sp",
-    "adrp x0, main",
-    "add x0, x0, :lo12:main",
-    "mov x3, #0",
-    "mov x4, #0",
-    "bl __libc_start_main",
-    "brk #0",
-);
-
-/// `struct libxenvchan` and `struct xs_handle`, which are the libraries' own business.
-type Vchan = c_void;
-type Store = c_void;
-
-/// `struct pollfd` of poll(2).
-#[repr(C)]
-struct PollFd {
-    fd: c_int,
-    events: i16,
-    revents: i16,
-}
-
-const POLLIN: i16 = 1;
-
-unsafe extern "C" {
-    fn libxenvchan_server_init(
-        logger: *mut c_void,
-        domain: c_int,
-        path: *const c_char,
-        left: usize,
-        right: usize,
-    ) -> *mut Vchan;
-    fn libxenvchan_client_init(
-        logger: *mut c_void,
-        domain: c_int,
-        path: *const c_char,
-    ) -> *mut Vchan;
-    fn libxenvchan_read(vchan: *mut Vchan, data: *mut c_void, size: usize) -> c_int;
-    fn libxenvchan_write(vchan: *mut Vchan, data: *const c_void, size: usize) -> c_int;
-    fn libxenvchan_data_ready(vchan: *mut Vchan) -> c_int;
-    fn libxenvchan_buffer_space(vchan: *mut Vchan) -> c_int;
-    fn libxenvchan_fd_for_select(vchan: *mut Vchan) -> c_int;
-    fn libxenvchan_wait(vchan: *mut Vchan) -> c_int;
-    fn libxenvchan_is_open(vchan: *mut Vchan) -> c_int;
-    fn libxenvchan_close(vchan: *mut Vchan);
-    fn xs_open(flags: usize) -> *mut Store;
-    fn xs_watch(store: *mut Store, path: *const c_char, token: *const c_char) -> bool;
-    fn xs_fileno(store: *mut Store) -> c_int;
-    fn xs_read_watch(store: *mut Store, count: *mut u32) -> *mut c_void;
-    fn xs_is_domain_introduced(store: *mut Store, domain: u32) -> bool;
-    fn poll(fds: *mut PollFd, count: usize, timeout: c_int) -> c_int;
-    fn free(memory: *mut c_void);
-    fn printf(format: *const c_char, ...) -> c_int;
-    fn usleep(microseconds: u32) -> c_int;
-    fn abort() -> !;
-}
+use libraries::*;
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
@@ -120,19 +42,11 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
         return 2;
     };
     // SAFETY: arguments are texts that end, and stay.
-    let vchan = unsafe {
-        match (CStr::from_ptr(role).to_bytes(), number(argument(4)), number(argument(5))) {
-            (b"server", Some(left), Some(right)) => {
-                libxenvchan_server_init(ptr::null_mut(), domain as c_int, path, left, right)
-            }
-            _ => loop {
-                let vchan = libxenvchan_client_init(ptr::null_mut(), domain as c_int, path);
-                if !vchan.is_null() {
-                    break vchan;
-                }
-                usleep(50_000);
-            },
-        }
+    let [role, path] = [role, path].map(|text| unsafe { CStr::from_ptr(text) });
+    let is_server = role.to_bytes() == b"server";
+    let vchan = match (is_server, number(argument(4)), number(argument(5))) {
+        (true, Some(left), Some(right)) => serve(domain, path, left, right),
+        _ => connect(domain, path),
     };
     if vchan.is_null() {
         return 3;
@@ -150,6 +64,26 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
     // SAFETY: a format for one number.
     unsafe { printf(c"%lu bytes were sent back\n".as_ptr(), total) };
     0
+}
+
+/// The server's side of a vchan. Null if there is none to be had.
+fn serve(domain: usize, path: &CStr, left: usize, right: usize) -> *mut Vchan {
+    // SAFETY: a text that ends; nobody need log.
+    unsafe { libxenvchan_server_init(ptr::null_mut(), domain as c_int, path.as_ptr(), left, right) }
+}
+
+/// The client's side of a vchan, once there is a server.
+fn connect(domain: usize, path: &CStr) -> *mut Vchan {
+    loop {
+        // SAFETY: as in `serve`.
+        let vchan =
+            unsafe { libxenvchan_client_init(ptr::null_mut(), domain as c_int, path.as_ptr()) };
+        if !vchan.is_null() {
+            return vchan;
+        }
+        // SAFETY: any program may.
+        unsafe { usleep(50_000) };
+    }
 }
 
 fn number(argument: Option<*const c_char>) -> Option<usize> {
