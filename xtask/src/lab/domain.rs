@@ -102,9 +102,8 @@ impl Domain {
         Ok(domain)
     }
 
-    /// Where xenconsoled writes what the guest prints.
     fn log(&self) -> String {
-        quote(&format!("/var/log/xen/console/guest-{}.log", self.name))
+        quote(&console_log(&self.name))
     }
 
     /// Lets a guest run that was created paused. It has to be there, see
@@ -249,6 +248,11 @@ pub(super) fn last_status(tail: &[u8]) -> Option<u8> {
 fn reason(said: &str) -> Option<Reason> {
     let (_, code) = said.split_once("has shut down, reason code ")?;
     Some(Reason::from_code(code.split_whitespace().next()?.parse().ok()?))
+}
+
+/// The file of dom0 into which xenconsoled writes what the guest of this name prints.
+pub fn console_log(name: &str) -> String {
+    format!("/var/log/xen/console/guest-{name}.log")
 }
 
 #[cfg(test)]

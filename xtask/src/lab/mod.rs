@@ -32,7 +32,7 @@ mod shell;
 mod snapshot;
 
 pub use dom0less::{DirectEnding, Dom0less};
-pub use domain::{Domain, Ending, Reason};
+pub use domain::{Domain, Ending, Reason, console_log};
 pub use hardware::{Hardware, Store, disk};
 pub use linux_guest::{ADDRESS as LINUX_ADDRESS, LinuxGuest};
 pub use programs::{CLIENTS, QEMU};

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 
 use super::Comparison;
 use super::guests::{Guests, MAYFLY_ADDRESS};
-use crate::lab::LINUX_ADDRESS;
+use crate::lab::{LINUX_ADDRESS, console_log};
+use crate::tools::quote;
 use crate::xl_cfg::Config;
 
 /// The example that boots: it has a web server.
@@ -50,13 +51,24 @@ pub fn compare(guests: &mut Guests, rounds: u32) -> Result<Vec<Comparison>> {
 /// One boot of each kind; the times in the order of their names.
 fn boots(guests: &mut Guests, config: &Config, address: &str) -> Result<Vec<f64>> {
     let name = &config.name;
-    let (figures, share) = guests.measure(&format!("create {name}.cfg {address}"))?;
-    let mut times: Vec<f64> = figures.iter().map(|time| time * share).collect();
+    let mut figures = times(guests, name, &format!("create {name}.cfg {address}"))?;
     let destroy = format!("xl destroy {name}");
     guests.session.succeed(&destroy)?;
     guests.session.succeed(&format!("xl create -p {name}.cfg"))?;
-    let (figures, share) = guests.measure(&format!("unpause {name} {address}"))?;
-    times.extend(figures.iter().map(|time| time * share));
+    figures.extend(times(guests, name, &format!("unpause {name} {address}"))?);
     guests.session.succeed(&destroy)?;
-    Ok(times)
+    Ok(figures)
+}
+
+/// Has the program in dom0 measure a boot. What the guest has printed explains why there is nothing to
+/// be measured.
+fn times(guests: &mut Guests, name: &str, arguments: &str) -> Result<Vec<f64>> {
+    match guests.measure(arguments) {
+        Ok((figures, share)) => Ok(figures.iter().map(|time| time * share).collect()),
+        Err(error) => {
+            let log = quote(&console_log(name));
+            let printed = guests.session.run(&format!("tail -n 20 {log}"))?.text();
+            Err(error.context(format!("its console says last:\n{printed}")))
+        }
+    }
 }

@@ -127,9 +127,13 @@ impl Guests {
     /// If it fails.
     pub fn measure(&mut self, arguments: &str) -> Result<(Vec<f64>, f64)> {
         let (start, waited) = (Instant::now(), self.waited()?);
-        let printed = self.session.succeed(&format!("./meter {arguments}"))?;
-        let waited = self.waited()?.saturating_sub(waited);
-        let share = 1.0 - waited.as_secs_f64() / start.elapsed().as_secs_f64();
+        let printed = self.session.succeed(&format!("./meter {arguments}"));
+        let waited = self.waited()?.saturating_sub(waited).as_secs_f64();
+        let took = start.elapsed().as_secs_f64();
+        let printed = printed.with_context(|| {
+            format!("QEMU waited for a processor for {waited:.0} s of {took:.0} s")
+        })?;
+        let share = 1.0 - waited / took;
         // Before that, xl may have said what it does.
         let figures = printed.lines().last().unwrap_or_default();
         let number =

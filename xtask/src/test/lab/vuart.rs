@@ -8,7 +8,7 @@ use super::Shared;
 use crate::app::App;
 use crate::arch::Arch;
 use crate::build::{How, Image};
-use crate::lab::Session;
+use crate::lab::{Session, console_log};
 use crate::test::case::Case;
 use crate::tools::quote;
 use crate::xl_cfg::Config;
@@ -18,8 +18,6 @@ const UART: &str = "vuart = \"sbsa_uart\"\n";
 /// What the app is told, and prints while it runs.
 const ARGUMENTS: [&str; 2] = ["count=2", "period=100ms"];
 const TEXT: &str = "tick 2";
-/// Where xenconsoled writes what guests print by the ring, and by the UART.
-const LOGS: [&str; 2] = [".log", "-vuart0.log"];
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -38,9 +36,10 @@ fn run(session: &mut Session, app: &App, image: &Image) -> Result<()> {
     session.send_file(&quote(&config.kernel), &image.path)?;
     session.send("vuart.cfg", (config.text() + UART).as_bytes())?;
     session.succeed("xl create vuart.cfg")?;
-    let logs = LOGS.map(|end| format!("/var/log/xen/console/guest-{}{end}", config.name));
+    // By the ring, and by the UART, which xenconsoled keeps apart.
+    let logs = ["", "-vuart0"].map(|which| console_log(&format!("{}{which}", config.name)));
     let start = Instant::now();
-    let mut said = LOGS.map(|_| String::new());
+    let mut said = [const { String::new() }; 2];
     while !said.iter().all(|text| text.contains(TEXT)) && start.elapsed() < PATIENCE {
         session.succeed("sleep 0.2")?;
         for (log, text) in logs.iter().zip(&mut said) {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::lab::Session;
+use crate::lab::{Session, console_log};
 
 /// How long the guest may take for something, in tenths of a second: less than dom0 may.
 const PATIENCE: u32 = 300;
@@ -72,7 +72,7 @@ impl Agent<'_> {
 
     /// How often it has said of each of its disks that it has connected again.
     pub fn reconnects(&mut self) -> Result<usize> {
-        let log = format!("/var/log/xen/console/guest-{}.log", self.name);
+        let log = console_log(&self.name);
         let mut least = usize::MAX;
         for device in &self.devices {
             let search = format!("grep -c 'vbd/{device}.*its back end is back' {log}");
