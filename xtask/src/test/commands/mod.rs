@@ -42,6 +42,7 @@ pub fn groups(arch: Arch) -> Vec<Vec<Case>> {
         case("size", build::tells_sizes),
         case("bench-boot", build::counts_instructions),
         case("missing", missing::is_installed),
+        case("missing-target", missing::target_is_installed),
     ];
     hello.extend(mistakes::MISTAKES.iter().map(|mistake| {
         Case::new(name(&format!("mistakes/{}", mistake.name)), || Ok(mistake.is_explained()?))
@@ -57,6 +58,7 @@ pub fn groups(arch: Arch) -> Vec<Vec<Case>> {
     ];
     let others = vec![
         case("run/disk", || run::keeps_data(&[])),
+        case("run/disk-unix", || run::keeps_data(&["--on", "unix"])),
         case("reports", reports::are_symbolized),
         case("build", build::prints_paths),
         case("unread", unread::ends_without_complaint),
