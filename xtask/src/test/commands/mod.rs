@@ -51,6 +51,7 @@ pub fn groups(arch: Arch) -> Vec<Vec<Case>> {
         case("run/http", run::serves),
         case("run/port", || run::serves_at_port(&[])),
         case("run/timeout", run::times_out),
+        case("run/jitsu-guest", run::serves_at_once),
         case("run/unix", run::serves_as_process),
         Case::counting(name("run/tap"), run::serves_on_tap),
         Case::counting(name("run/unix-on-tap"), run::process_takes_tap),

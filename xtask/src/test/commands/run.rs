@@ -11,6 +11,7 @@ use super::typed::{Typed, xtask};
 use crate::run::{Forward, Protocol, choose_host_ports};
 use crate::temporary::TemporaryFile;
 use crate::test::case::{Failure, Verdict};
+use crate::test::lab::JUST_IN_TIME;
 use crate::test::namespace::{BOOT_ARGUMENT, GUEST_ADDRESS, INTERFACE, Namespace};
 use crate::test::outside::{self, Process};
 use crate::tools;
@@ -46,6 +47,15 @@ pub fn serves() -> Result<()> {
     run.interrupt()?;
     site::ends(run, &url)?;
     are_gone(&started)
+}
+
+/// `run jitsu-guest` serves those who come when it is there, too.
+pub fn serves_at_once() -> Result<()> {
+    let mut run = Typed::new(&["run", "jitsu-guest"])?;
+    let url = site::url(&mut run)?;
+    site::get_top(&url, JUST_IN_TIME)?;
+    run.press_ctrl_c()?;
+    site::ends(run, &url)
 }
 
 /// The port of this machine that was asked for leads to that of the guest, which has heard from its

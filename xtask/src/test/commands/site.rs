@@ -36,6 +36,17 @@ pub fn get(url: &str, inside: impl Fn(&Command) -> Command) -> Result<()> {
     client::same_as_file(&page, &paths::repository().join(PAGE))
 }
 
+/// Gets what is at the top with curl, which has to end as said.
+///
+/// # Errors
+/// If curl fails, or gets something else.
+pub fn get_top(url: &str, end: &str) -> Result<()> {
+    let page = client::run(Command::new("curl").args(["--silent", "--max-time", "30", url]), &[])?;
+    let page = String::from_utf8_lossy(&page.stdout);
+    ensure!(page.ends_with(end), "{url} is `{page}`");
+    Ok(())
+}
+
 fn curl(url: &str, seconds: &str) -> Command {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--max-time", seconds]).arg(format!("{url}{PATH}"));

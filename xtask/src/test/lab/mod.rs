@@ -41,6 +41,7 @@ mod vuart;
 
 pub use images::compile;
 use machine::Machine;
+pub use summon::PAGE as JUST_IN_TIME;
 
 /// The tests with guests of these architectures, in groups.
 ///

@@ -32,7 +32,7 @@ const ADDRESS: &str = "10.99.0.77";
 /// Its name in XenStore.
 const NODE: &str = "/ip/10-99-0-77";
 /// How the page ends.
-const PAGE: &str = "<p>Just in time.\n";
+pub const PAGE: &str = "<p>Just in time.\n";
 /// The network card that dom0 takes for the guest's, of which there is none.
 const NOBODY: &str = "00:16:3e:00:00:fe";
 
