@@ -1,7 +1,7 @@
 //! What a front end that is on its way knows of how things are, and waits for.
 
 use alloc::rc::Rc;
-use core::{future::poll_fn, task::Poll};
+use core::future::poll_fn;
 
 use super::{
     BusError, Link, Node, Offer, State,
@@ -15,7 +15,7 @@ pub(super) struct Progress {
     /// Of the back end's state, and of the node that leads to it. Who makes the device anew, or has it
     /// go, writes one of them.
     watches: [Watch; 2],
-    /// How things are, unless the watches have something to tell.
+    /// How things were when this looked last, unless the watches have told something since.
     last: Option<Look>,
 }
 
@@ -39,17 +39,13 @@ impl Progress {
         &self.link
     }
 
-    /// How things are. That is read once for each change: each read is work for the one who keeps
-    /// XenStore, and often the back end waits for the same one.
+    /// How things are, or were at the last change that [`changed`](Self::changed) has told of. That is
+    /// read once for each change: each read is work for the one who keeps XenStore, and often the back
+    /// end waits for the same one.
     ///
     /// # Errors
     /// As of [`Link::look`].
     pub(super) async fn look(&mut self) -> Result<Look, BusError> {
-        let told = poll_fn(|cx| Poll::Ready(poll_any(&mut self.watches, cx))).await;
-        if let Poll::Ready(told) = told {
-            told?;
-            self.last = None;
-        }
         let look = match self.last {
             Some(look) => look,
             None => self.link.look().await?,

@@ -53,6 +53,11 @@ impl<'a> Back<'a> {
         }
         self.put_front("state", "1");
         self.put_front("backend-id", "0");
+        self.lead();
+    }
+
+    /// Says where the back end is.
+    pub(crate) fn lead(&self) {
         self.put_front("backend", &self.back);
     }
 

@@ -101,14 +101,16 @@ impl Guest {
     /// # Panics
     /// If that never comes.
     pub(crate) fn settle(&self) {
-        for _ in 0..100_000 {
+        assert!(self.settle_for(100_000), "they never come to rest");
+    }
+
+    /// Runs everybody so often, or until all wait. Returns whether they do.
+    pub(crate) fn settle_for(&self, steps: usize) -> bool {
+        (0..steps).any(|_| {
             let is_moving = self.bench.step();
             let is_told = self.channels.deliver(self.page, self.sharing.events);
-            if !self.run_tasks() && !is_moving && !is_told {
-                return;
-            }
-        }
-        panic!("they never come to rest");
+            !self.run_tasks() && !is_moving && !is_told
+        })
     }
 
     fn run_tasks(&self) -> bool {

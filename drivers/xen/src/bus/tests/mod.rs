@@ -4,6 +4,7 @@ extern crate std;
 
 mod arrivals;
 mod connect;
+mod moments;
 
 use std::{cell::Cell, rc::Rc, string::ToString};
 
@@ -22,12 +23,15 @@ fn back(guest: &Guest) -> Back<'_> {
 
 /// Has the guest look for its back end.
 fn negotiate(back: &Back<'_>) -> Negotiated {
-    let (store, directory) = (back.guest.bench.store.clone(), back.directory);
-    let negotiated = back
-        .guest
-        .spawn(async move { Frontend::begin(&store, directory).await?.negotiate().await });
+    let negotiated = look_for(back);
     back.guest.settle();
     negotiated
+}
+
+/// The same, in a moment.
+fn look_for(back: &Back<'_>) -> Negotiated {
+    let (store, directory) = (back.guest.bench.store.clone(), back.directory);
+    back.guest.spawn(async move { Frontend::begin(&store, directory).await?.negotiate().await })
 }
 
 /// Has the guest publish its nodes.
