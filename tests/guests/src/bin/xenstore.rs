@@ -1,6 +1,6 @@
 //! XenStore, on Xen: a guest reads what is there, writes below `data`, watches it, and changes it in
-//! a transaction. dom0 makes a directory that is longer than a guest's may be. What stays there
-//! afterwards is for dom0 to look at.
+//! a transaction. dom0 makes a directory that is longer than a guest's may be, and a value as long as a
+//! message may be. What stays there afterwards is for dom0 to look at.
 //@ machine: xen
 //@ arguments: names=600
 //@ dom0: names.sh
@@ -47,6 +47,7 @@ async fn main(machine: Machine) -> Result {
     at_once(&store).await?;
     quotas(&store).await?;
     if args.names > 0 {
+        long_value(&store, domain).await?;
         long_directory(&store, args.names).await?;
     }
     store.write("data/verdict", "pass").await?;
@@ -160,21 +161,47 @@ async fn at_once(store: &Store) -> Result {
     Ok(())
 }
 
+/// Waits until dom0 has made what a guest may not. Returns how the daemon can tell of it.
+async fn until_ready(store: &Store) -> Result<Vec<u8>> {
+    let mut watch = store.watch("data/ready").await?;
+    loop {
+        match store.read("data/ready").await {
+            Err(StoreError::NotFound) => _ = watch.next().await?,
+            ready => return Ok(ready?),
+        }
+    }
+}
+
 /// A directory whose names do not fit into one message: a guest may not make one, so dom0 does. The
 /// daemon may not be able to tell them in parts.
 async fn long_directory(store: &Store, names: usize) -> Result {
-    let mut watch = store.watch("data/ready").await?;
-    while store.read("data/ready").await.is_err() {
-        watch.next().await?;
-    }
     let list = store.directory("data/names").await;
-    if store.read("data/ready").await? == b"whole" {
+    if until_ready(store).await? == b"whole" {
         return check(list == Err(StoreError::TooLarge), "a directory is not too long");
     }
     let list = list?;
     let bytes: usize = list.iter().map(|name| name.len() + 1).sum();
     println!("{} names, {bytes} bytes", list.len());
     check(list.len() == names, "a long directory has more or fewer names")
+}
+
+/// The longest value that there is: a guest may not write it, so dom0 does. With one daemon, it makes a
+/// message as long as that may be. It is read beside others, whose answers come in the same page.
+async fn long_value(store: &Store, domain: u16) -> Result {
+    let path = format!("/local/domain/{domain}/data/full");
+    let is_whole = until_ready(store).await? == b"whole";
+    let full = vec![b'x'; if is_whole { 2048 } else { 4095 - path.len() }];
+    let readers: Vec<_> = (0..20)
+        .map(|number| {
+            let path = if number % 2 == 0 { &path } else { "data/greeting" };
+            store.read(path)
+        })
+        .collect();
+    for (number, reader) in readers.into_iter().enumerate() {
+        let expected = if number % 2 == 0 { &*full } else { b"morning" };
+        check(reader.await? == expected, "a value as long as a message is another")?;
+    }
+    Ok(())
 }
 
 /// More watches and nodes than a guest may have are refused, and it can go on; more transactions take
