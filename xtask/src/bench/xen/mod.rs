@@ -79,10 +79,11 @@ impl Options {
     /// Measures, and prints.
     pub fn execute(&self) -> Result<()> {
         let (mut found, mut memory) = (Vec::new(), Vec::new());
-        for &arch in self.arch.list() {
+        // What was measured before something fails took minutes, and is printed all the same.
+        let measured = self.arch.list().iter().try_for_each(|&arch| {
             let measured = self.compare(arch, &mut found, &mut memory);
-            measured.with_context(|| format!("cannot measure on {arch}"))?;
-        }
+            measured.with_context(|| format!("cannot measure on {arch}"))
+        });
         if self.json {
             let found = found.iter().map(Comparison::to_json);
             println!("{}", found.chain(memory.iter().map(Figure::to_json)).collect::<Value>());
@@ -90,7 +91,7 @@ impl Options {
             found.iter().for_each(Comparison::print);
             table::print(&memory, false);
         }
-        Ok(())
+        measured
     }
 
     fn wants(&self, part: Part) -> bool {
