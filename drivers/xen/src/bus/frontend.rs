@@ -44,6 +44,8 @@ impl Frontend<Ended> {
     pub async fn begin_again(mut self) -> Result<Frontend<Initialising>, BusError> {
         self.heard().await?;
         self.progress.publish(Offer::default(), State::Initialising).await?;
+        // A back end that is late may have gone on meanwhile.
+        self.progress.forget();
         Ok(Frontend::new(self.progress))
     }
 

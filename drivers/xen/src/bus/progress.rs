@@ -39,9 +39,10 @@ impl Progress {
         &self.link
     }
 
-    /// How things are, or were at the last change that [`changed`](Self::changed) has told of. That is
-    /// read once for each change: each read is work for the one who keeps XenStore, and often the back
-    /// end waits for the same one.
+    /// How things were when they were read last, which is once for each change that
+    /// [`changed`](Self::changed) has told of: each read is work for the one who keeps XenStore, and
+    /// often the back end waits for the same one. Who does not wait afterwards may act on old news,
+    /// unless they are [forgotten](Self::forget).
     ///
     /// # Errors
     /// As of [`Link::look`].
@@ -52,6 +53,11 @@ impl Progress {
         };
         self.last = Some(look);
         Ok(look)
+    }
+
+    /// Has the next look read how things are.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
     }
 
     /// As [`Link::publish`].

@@ -65,6 +65,33 @@ fn the_back_end_may_end() {
     at_each_moment(connect, change, |reason| reason.take() == Some(BusError::Closed));
 }
 
+/// A back end that was bound anew is ready, and closes when it hears of the end.
+#[test]
+fn a_back_end_that_is_late_may_close() {
+    let connect = |back: &Back<'_>| {
+        back.attach(&[]);
+        back.offer(&[]);
+        let Some(Ok(frontend)) = negotiate(back).take() else { panic!("it does not negotiate") };
+        let link = Rc::clone(frontend.link());
+        drop(frontend);
+        back.set_state(5);
+        let negotiated = back.guest.spawn(async move {
+            Frontend::end(link).await?.begin_again().await?.negotiate_again().await
+        });
+        back.guest.settle();
+        back.put("state", "2");
+        negotiated
+    };
+    let change = |back: &Back<'_>| back.set_state(6);
+    let moments = Cell::new(0);
+    at_each_moment(connect, change, |negotiated| {
+        moments.set(moments.get() + usize::from(matches!(negotiated.take(), Some(Ok(_)))));
+        true
+    });
+    // From the last look on, which `connect` finds out; without that look there are nine.
+    assert!((1..=3).contains(&moments.get()), "{} moments", moments.get());
+}
+
 #[test]
 fn the_device_may_go() {
     let connect = |back: &Back<'_>| {
