@@ -185,8 +185,8 @@ async fn long_directory(store: &Store, names: usize) -> Result {
     check(list.len() == names, "a long directory has more or fewer names")
 }
 
-/// The longest value that there is: a guest may not write it, so dom0 does. With one daemon, it makes a
-/// message as long as that may be. It is read beside others, whose answers come in the same page.
+/// The longest value that dom0 can write at this path, which a guest may not: with one daemon, it fills
+/// the message that writes it. It is read beside others, whose answers come in the same page.
 async fn long_value(store: &Store, domain: u16) -> Result {
     let path = format!("/local/domain/{domain}/data/full");
     let is_whole = until_ready(store).await? == b"whole";

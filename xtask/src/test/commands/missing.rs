@@ -1,7 +1,7 @@
 //! Machines that lack a program, or a target of Rust: it is installed, or what installs it is said.
 //!
 //! Such a machine is this one with another search path, which leads to links to all programs but some,
-//! and to an apt-get or a rustup that installs a link to what is missing.
+//! and to an apt-get that installs a link to what is missing, or a rustup that makes its directory.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};

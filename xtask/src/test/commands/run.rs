@@ -49,7 +49,7 @@ pub fn serves() -> Result<()> {
     are_gone(&started)
 }
 
-/// `run jitsu-guest` serves those who come when it is there, too.
+/// `run jitsu-guest` is a small web server under QEMU, where nobody has come before it was there.
 pub fn serves_at_once() -> Result<()> {
     let mut run = Typed::new(&["run", "jitsu-guest"])?;
     let url = site::url(&mut run)?;

@@ -1,9 +1,9 @@
 #!/bin/sh
 # What dom0 does while the guest `xenstore` runs, whose name is the first argument: makes a directory
 # for it whose names do not fit into one message of XenStore's, which has 4096
-# bytes. oxenstored has no way to tell them in parts. And the longest value there is: with oxenstored its
-# quota of a node, which holds for dom0 as well, otherwise what makes a message full: path, a byte of zero,
-# and value.
+# bytes. oxenstored has no way to tell them in parts. And the longest value that its node can have: with
+# oxenstored that is its quota, which holds for dom0 as well, otherwise what makes a message full, which
+# has path, a byte of zero, and value.
 until id=$(xl domid "$1" 2>/dev/null) && xenstore-exists "/local/domain/$id/data/greeting"; do
     sleep 0.1
 done
