@@ -4,13 +4,21 @@
 //! to the program that started xl. From the entry: the guest is created paused, with its back ends
 //! waiting, and then unpaused by the hypercall itself. Xen may enter it from that moment on, and
 //! nothing else is left to be done for it.
+//!
+//! Linux has a Xen of its own, which is booted anew when Linux does not come up. On ARM that happens
+//! in QEMU 7.2: Xen clears the memory of guests by DC ZVA, for which QEMU drops the code that it has
+//! translated from one byte in 64 only, and as long as it has some of a page, it looks at each write
+//! to it. A kernel whose decompressor has its stack there takes a hundred times as long.
 
 use anyhow::{Context, Result};
 
 use super::Comparison;
 use super::guests::{Guests, MAYFLY_ADDRESS};
+use crate::arch::Arch;
 use crate::lab::{LINUX_ADDRESS, console_log};
+use crate::run::interrupted;
 use crate::tools::quote;
+use crate::ui;
 use crate::xl_cfg::Config;
 
 /// The example that boots: it has a web server.
@@ -27,12 +35,11 @@ const NAMES: [&str; 4] = [
 pub fn compare(guests: &mut Guests, rounds: u32) -> Result<Vec<Comparison>> {
     let mayfly = guests.mayfly(APP, None, None)?;
     guests.announce(&mayfly, MAYFLY_ADDRESS)?;
-    let linux = guests.linux(Vec::new());
-    guests.announce(&linux, LINUX_ADDRESS)?;
+    let mut others = with_linux(guests.arch)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         ours.push(boots(guests, &mayfly, MAYFLY_ADDRESS).context("Mayfly")?);
-        theirs.push(boots(guests, &linux, LINUX_ADDRESS).context("Linux")?);
+        theirs.push(linux_boots(&mut others)?);
     }
     let column = |rows: &[Vec<f64>], at: usize| -> Vec<f64> {
         rows.iter().filter_map(|row| row.get(at).copied()).collect()
@@ -46,6 +53,26 @@ pub fn compare(guests: &mut Guests, rounds: u32) -> Result<Vec<Comparison>> {
         linux: column(&theirs, at),
     };
     Ok(NAMES.into_iter().enumerate().map(comparison).collect())
+}
+
+/// Another lab, whose dom0 knows of the Linux guest.
+fn with_linux(arch: Arch) -> Result<Guests> {
+    let mut others = Guests::prepare(arch)?;
+    others.announce(&others.linux(Vec::new()), LINUX_ADDRESS)?;
+    Ok(others)
+}
+
+/// One boot of each kind of Linux, if need be in a lab that has booted nothing before.
+fn linux_boots(others: &mut Guests) -> Result<Vec<f64>> {
+    let linux = others.linux(Vec::new());
+    match boots(others, &linux, LINUX_ADDRESS) {
+        Err(error) if !interrupted() => {
+            ui::warning(format_args!("this boot does not count: {error:#}"));
+            *others = with_linux(others.arch)?;
+            boots(others, &linux, LINUX_ADDRESS).context("Linux")
+        }
+        result => result,
+    }
 }
 
 /// One boot of each kind; the times in the order of their names.
