@@ -128,12 +128,14 @@ impl Guests {
     pub fn measure(&mut self, arguments: &str) -> Result<(Vec<f64>, f64)> {
         let (start, waited) = (Instant::now(), self.waited()?);
         let printed = self.session.succeed(&format!("./meter {arguments}"));
-        let waited = self.waited()?.saturating_sub(waited).as_secs_f64();
+        let now = self.waited();
         let took = start.elapsed().as_secs_f64();
-        let printed = printed.with_context(|| {
-            format!("QEMU waited for a processor for {waited:.0} s of {took:.0} s")
+        let waited = now.map(|now| now.saturating_sub(waited).as_secs_f64());
+        let printed = printed.with_context(|| match &waited {
+            Ok(waited) => format!("QEMU waited for a processor for {waited:.0} s of {took:.0} s"),
+            Err(_) => "QEMU has ended".to_owned(),
         })?;
-        let share = 1.0 - waited / took;
+        let share = 1.0 - waited? / took;
         // Before that, xl may have said what it does.
         let figures = printed.lines().last().unwrap_or_default();
         let number =

@@ -32,7 +32,7 @@ fn url_in(text: &str) -> Option<String> {
 /// # Errors
 /// If curl fails, or what it gets is not the page.
 pub fn get(url: &str, inside: impl Fn(&Command) -> Command) -> Result<()> {
-    let page = client::run(&mut inside(&curl(url, "30")), &[])?.stdout;
+    let page = client::run(&mut inside(&curl(&format!("{url}{PATH}"), "30")), &[])?.stdout;
     client::same_as_file(&page, &paths::repository().join(PAGE))
 }
 
@@ -41,7 +41,7 @@ pub fn get(url: &str, inside: impl Fn(&Command) -> Command) -> Result<()> {
 /// # Errors
 /// If curl fails, or gets something else.
 pub fn get_top(url: &str, end: &str) -> Result<()> {
-    let page = client::run(Command::new("curl").args(["--silent", "--max-time", "30", url]), &[])?;
+    let page = client::run(&mut curl(url, "30"), &[])?;
     let page = String::from_utf8_lossy(&page.stdout);
     ensure!(page.ends_with(end), "{url} is `{page}`");
     Ok(())
@@ -49,7 +49,7 @@ pub fn get_top(url: &str, end: &str) -> Result<()> {
 
 fn curl(url: &str, seconds: &str) -> Command {
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--max-time", seconds]).arg(format!("{url}{PATH}"));
+    curl.args(["--silent", "--show-error", "--max-time", seconds, url]);
     curl
 }
 
